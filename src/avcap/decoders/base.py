@@ -1,0 +1,41 @@
+"""The decoder contract: fused tokens (and captions) in, a loss or captions out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from avcap.types import Generation, Tokens
+
+
+class Decoder(nn.Module, ABC):
+    """Fused tokens -> captions.
+
+    Args:
+        input_width: Channels of the fused tokens.
+
+    Attributes:
+        pretrained: Where :meth:`load_pretrained` reads weights from, or None.
+        generation: The default decoding settings.
+    """
+
+    pretrained: str | None = None
+    generation: Generation
+
+    def __init__(self, input_width: int) -> None:
+        super().__init__()
+        self.input_width = input_width
+
+    @abstractmethod
+    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+        """The captioning loss, a scalar: mean over the predicted text tokens of the batch."""
+
+    @abstractmethod
+    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
+        """One caption a clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
+
+    def load_pretrained(self) -> None:
+        """Load the weights that ``pretrained`` names; does nothing where it is None."""
+        if self.pretrained is not None:
+            raise ValueError(f"{type(self).__name__} cannot load pretrained weights; set pretrained: null.")

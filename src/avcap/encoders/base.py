@@ -1,0 +1,50 @@
+"""The encoder contract: one stream of a clip in, tokens out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from avcap.types import Tokens
+
+
+class Encoder(nn.Module, ABC):
+    """A stream of a clip -> tokens.
+
+    Attributes:
+        input: The key of :class:`avcap.types.Batch` that this encoder reads; its mask is ``<input>_mask``.
+        width: Channels of the tokens that come out.
+        pretrained: Where :meth:`load_pretrained` reads weights from, or None. Constructors read no weights.
+    """
+
+    input: ClassVar[str]
+    width: int
+    pretrained: str | None = None
+
+    @abstractmethod
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Encode ``x`` (the batch's ``input`` entry; ``mask`` is True where it is real)."""
+
+    def load_pretrained(self) -> None:
+        """Load the weights that ``pretrained`` names; does nothing where it is None.
+
+        Raises:
+            FileNotFoundError: if the file is not there.
+            ValueError: if keys are missing or unexpected.
+        """
+        if self.pretrained is not None:
+            raise ValueError(f"{type(self).__name__} cannot load pretrained weights; set pretrained: null.")
+
+
+class AudioEncoder(Encoder):
+    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``."""
+
+    input = "fbank"
+
+
+class VisualEncoder(Encoder):
+    """frames ``[B, N, 3, H, W]`` uint8 (or features made beforehand) -> tokens ``[B, Nv, Cv]``."""
+
+    input = "frames"
