@@ -1,0 +1,245 @@
+"""Reading sound and pictures out of any media file (PyAV: its wheel brings FFmpeg)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"})
+
+
+class MediaError(ValueError):
+    """A media file that cannot be read; the message names the file."""
+
+
+class NoAudio(MediaError):
+    """A file that is readable but holds no sound."""
+
+
+class NoVideo(MediaError):
+    """A file that is readable but holds no pictures."""
+
+
+def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | None = None) -> Tensor:
+    """Decode, mix down and resample the first audio track of a file.
+
+    Args:
+        path: Any sound or video file.
+        sample_rate: Samples per second wanted.
+        max_seconds: Stop after so many seconds; None reads all.
+
+    Returns:
+        ``[samples]`` float32 mono, in [-1, 1] where the source is.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        NoAudio: if it has no audio track, or one without a sample.
+        MediaError: if it cannot be decoded.
+    """
+    import av
+
+    limit = math.inf if max_seconds is None else round(max_seconds * sample_rate)
+    pieces: list[np.ndarray] = []
+    length = 0
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise NoAudio(f"{path} has no audio track.")
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
+        try:
+            for frame in container.decode(stream):
+                for piece in resampler.resample(frame):
+                    pieces.append(piece.to_ndarray()[0])
+                    length += len(pieces[-1])
+                if length >= limit:
+                    break
+            else:
+                pieces.extend(piece.to_ndarray()[0] for piece in (resampler.resample(None) if pieces else ()))
+        except av.FFmpegError as error:
+            _damaged(path, "sound", length / sample_rate, error)
+    if not sum(map(len, pieces)):
+        raise NoAudio(f"{path} has an audio track without a single sample.")
+    wave = np.concatenate(pieces)[: None if max_seconds is None else int(limit)]
+    return torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+
+
+def read_frames(path: Path | Sequence[Path], count: int, size: int, *, times: Sequence[float] | None = None) -> Tensor:
+    """Take pictures at even times over a clip, resized (bicubic, short side) and centre-cropped to a square.
+
+    The clip is cut into ``count`` equal parts and the picture shown in the middle of each is taken. It is decoded once.
+    Several pictures instead of a video are sampled evenly; one picture is repeated.
+
+    Args:
+        path: A video, a picture, or the pictures of a clip in order.
+        count: Number of pictures N.
+        size: Height and width of the result in pixels.
+        times: The N times in seconds after the first picture, in place of even ones; only for a video.
+
+    Returns:
+        ``[N, 3, size, size]`` uint8 RGB.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        NoVideo: if it has no video track, or one without a picture.
+        MediaError: if it cannot be decoded.
+    """
+    if count < 1 or size < 1:
+        raise ValueError(f"count and size must be at least 1, got {count} and {size}.")
+    paths = [path] if isinstance(path, Path) else list(path)
+    if not paths:
+        raise NoVideo("No picture was given.")
+    if len(paths) > 1 or paths[0].suffix.lower() in IMAGE_SUFFIXES:
+        chosen = even_indices(len(paths), count)
+        read = {index: _square(_read_image(paths[index]), size) for index in sorted(set(chosen))}
+        pictures = [read[index] for index in chosen]
+    else:
+        pictures = _read_video(paths[0], count, size, times)
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()  # [N, 3, H, W]
+
+
+def even_indices(total: int, count: int) -> list[int]:
+    """The indices of ``count`` of ``total`` things, each from the middle of one of ``count`` equal parts.
+
+    >>> even_indices(20, 4), even_indices(1, 3)
+    ([2, 7, 12, 17], [0, 0, 0])
+    """
+    return [min(total - 1, int((k + 0.5) * total / count)) for k in range(count)]
+
+
+def duration(path: Path) -> float:
+    """The length of a media file in seconds as its header says, NaN where it does not say.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        MediaError: if it cannot be opened.
+    """
+    with _opened(path) as container:
+        return math.nan if container.duration is None else container.duration / 1e6
+
+
+def _read_video(path: Path, count: int, size: int, times: Sequence[float] | None) -> list[np.ndarray]:
+    import av
+
+    with _opened(path) as container:
+        if not container.streams.video:
+            raise NoVideo(f"{path} has no video track.")
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # clips are decoded in parallel, not pictures
+        seconds = _video_seconds(container, stream)
+    if times is None and seconds is None:
+        seconds = _measure(path)
+    wanted = list(times) if times is not None else [(k + 0.5) * seconds / count for k in range(count)]
+    if len(wanted) != count or sorted(wanted) != wanted:
+        raise ValueError(f"times must be {count} increasing seconds, got {wanted}.")
+
+    pictures: list[np.ndarray] = []
+    shown = None
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        try:
+            for frame, time in _timed(container, stream):
+                while len(pictures) < count and shown is not None and time > wanted[len(pictures)]:
+                    pictures.append(_square(shown.to_image(), size))
+                if len(pictures) == count:
+                    break
+                shown = frame
+        except av.FFmpegError as error:
+            _damaged(path, "video", 0.0 if shown is None else float(shown.time or 0.0), error)
+        if shown is None:
+            raise NoVideo(f"{path} has a video track without a single picture.")
+        if len(pictures) < count:  # the last picture stays on screen until the end
+            pictures.extend([_square(shown.to_image(), size)] * (count - len(pictures)))
+    return pictures
+
+
+def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
+    """Pictures with their seconds after the first one."""
+    start = None
+    for frame in container.decode(stream):
+        time = float(frame.time or 0.0)
+        start = time if start is None else start
+        yield frame, time - start
+
+
+def _video_seconds(container: object, stream: object) -> float | None:
+    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and container.duration > 0:
+        return container.duration / 1e6
+    return None
+
+
+def _measure(path: Path) -> float:
+    """The time of the last picture, for containers whose header does not tell the duration."""
+    import av
+
+    last = 0.0
+    with _opened(path) as container:
+        try:
+            for _, time in _timed(container, container.streams.video[0]):
+                last = time
+        except av.FFmpegError as error:
+            _damaged(path, "video", last, error)
+    return last
+
+
+def _read_image(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} is not a readable picture ({error}).") from error
+
+
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    """Bicubic resize of the short side to ``size``, then the central square ``[size, size, 3]``."""
+    width, height = image.size
+    if (width, height) != (size, size):
+        scale = size / min(width, height)
+        width, height = max(size, round(width * scale)), max(size, round(height * scale))
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = (width - size) // 2, (height - size) // 2
+        image = image.crop((left, top, left + size, top + size))
+    return np.asarray(image, dtype=np.uint8)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[object]:
+    import av
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(f"{path} is not a readable media file ({_reason(error)}).") from error
+    with container:
+        yield container
+
+
+def _damaged(path: Path, what: str, seconds: float, error: Exception) -> None:
+    """What was decoded before a fault is kept, and said; nothing decoded is an error."""
+    if seconds <= 0.0:
+        raise MediaError(f"The {what} of {path} cannot be decoded ({_reason(error)}).") from error
+    log.warning(
+        "The %s of %s is damaged after %.1f s (%s); the part before is used.", what, path, seconds, _reason(error)
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
