@@ -1,0 +1,1 @@
+"""What the verbs of the `avcap` program do; each is a typed function."""

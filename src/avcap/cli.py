@@ -1,0 +1,110 @@
+"""The `avcap` program: one table of verbs.
+
+`fit`, `validate`, `test` and `predict` are LightningCLI; every other verb is a plain function whose signature and
+docstring are its options and help (jsonargparse). Functions are imported when they are called, so that a light verb
+starts quickly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+LIGHTNING = {
+    "fit": "train a system from a config",
+    "validate": "losses and quick scores on the validation split",
+    "test": "all scores on the test split, with predictions and assignment maps",
+    "predict": "captions of a split to JSONL",
+}
+COMMANDS = {
+    "caption": ("avcap.commands.caption:caption", "caption video and sound files"),
+    "check": ("avcap.commands.check:check", "prove a config: shapes, parameters, memory; no weights, no GPU"),
+    "list": ("avcap.commands.listing:list_components", "components that a config can name"),
+    "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
+    "score": ("avcap.commands.score:score", "score a file of captions against references"),
+    "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
+    "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
+    "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),
+    "data verify": ("avcap.commands.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
+    "weights import": ("avcap.commands.weights:import_", "official checkpoint -> avcap weights"),
+    "metrics list": ("avcap.commands.metrics:list_metrics", "metrics that are available here, and why others are not"),
+    "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
+}
+EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right; anything else is a fault of ours
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the program; bad input ends in one sentence on stderr and exit status 1 (2 for a wrong option or config)."""
+    argv = list(sys.argv[1:] if args is None else args)
+    try:
+        run(argv)
+    except EXPECTED as error:
+        if os.environ.get("AVCAP_DEBUG"):
+            raise
+        print(f"avcap: error: {_one_sentence(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(argv: list[str]) -> Any:
+    """Dispatch one command line; raises instead of exiting where the input is bad."""
+    if argv and argv[0] in LIGHTNING:
+        from avcap.lightning_cli import build_cli
+
+        build_cli(argv)
+        return None
+    verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
+    if verb is None:
+        return _help(argv)
+    target, _ = COMMANDS[verb]
+    module, function = target.split(":")
+    return call(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")
+
+
+def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
+    """Parse ``argv`` by the signature of ``function`` and call it.
+
+    Parameters without a default are positional; a first parameter of type ``list[Path]`` takes one or more values.
+    """
+    from jsonargparse import ArgumentParser
+
+    signature = inspect.signature(function)
+    parser = ArgumentParser(prog=prog, description=inspect.getdoc(function).split("\n")[0], exit_on_error=True)
+    many = [n for n, p in signature.parameters.items() if p.default is p.empty and "list[Path]" in str(p.annotation)]
+    for name in many:
+        parser.add_argument(name, nargs="+", type=Path, help="one or more files")
+    parser.add_function_arguments(function, skip=set(many), as_positional=True)
+    config = parser.instantiate_classes(parser.parse_args(list(argv)))
+    return function(**config.as_dict())
+
+
+def _help(argv: Sequence[str]) -> None:
+    """Print the verbs; an unknown verb is an error."""
+    if argv and argv[0] == "--version":
+        from avcap import __version__
+
+        print(f"avcap {__version__}")
+        return
+    rows = {**LIGHTNING, **{verb: text for verb, (_, text) in COMMANDS.items()}}
+    asked = argv[0] if argv and not argv[0].startswith("-") else ""
+    mine = {verb: text for verb, text in rows.items() if not asked or verb.split()[0] == asked}
+    lines = ["usage: avcap VERB [options]      (avcap VERB --help for the options of one)", ""]
+    lines += [f"  {verb:<18}{text}" for verb, text in (mine or rows).items()]
+    if asked and not mine:
+        print("\n".join(lines), file=sys.stderr)
+        print(f"\navcap: error: there is no verb {asked!r}.", file=sys.stderr)
+        sys.exit(2)
+    print("\n".join(lines))
+
+
+def _one_sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

@@ -1,0 +1,47 @@
+"""`avcap list`: the components that a config can name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Literal
+
+KINDS = {
+    "audio_encoder": ("avcap.encoders", "AudioEncoder"),
+    "visual_encoder": ("avcap.encoders", "VisualEncoder"),
+    "fusion": ("avcap.fusion", "Fusion"),
+    "decoder": ("avcap.decoders", "Decoder"),
+    "front_end": ("avcap.data", "FrontEnd"),
+    "transform": ("avcap.data", "Transform"),
+    "schedule": ("avcap.systems", "Schedule"),
+}
+GROUPS = {"encoder": ("audio_encoder", "visual_encoder"), "all": tuple(KINDS)}
+
+
+def list_components(
+    kind: Literal[
+        "all", "encoder", "audio_encoder", "visual_encoder", "fusion", "decoder", "front_end", "transform", "schedule"
+    ] = "all",
+) -> None:
+    """Print what a config can name as a component, with one line each.
+
+    Args:
+        kind: The family of components.
+    """
+    for name in GROUPS.get(kind, (kind,)):
+        print(f"{name}:")
+        for component in components(name):
+            summary = (inspect.getdoc(component) or "").split("\n")[0]
+            print(f"  {component.__name__:<22}{summary}")
+
+
+def components(kind: str) -> list[type]:
+    """The concrete classes of a family, by name; a user's own class counts once it is imported."""
+    package, base = KINDS[kind]
+    found, queue = set(), [getattr(importlib.import_module(package), base)]
+    while queue:
+        for child in queue.pop().__subclasses__():
+            queue.append(child)
+            if not inspect.isabstract(child) and not child.__name__.startswith("_"):
+                found.add(child)
+    return sorted(found, key=lambda c: c.__name__)

@@ -1,0 +1,76 @@
+"""LightningCLI with avcap's components registered and its defaults set."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+# importing a component is what registers its short name
+import avcap.callbacks
+import avcap.data
+import avcap.decoders
+import avcap.encoders
+import avcap.fusion
+import avcap.systems  # noqa: F401
+
+QUIET = (
+    ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+    ".*smaller than the logging interval.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*does not have many workers.*",
+    ".*Lightning couldn't infer the batch size.*",
+)
+
+
+class AvcapCLI(LightningCLI):
+    """``avcap fit | validate | test | predict``.
+
+    A run lives in ``trainer.default_root_dir``: ``config.yaml``, ``checkpoints/`` (``best.ckpt``, ``last.ckpt``),
+    ``tensorboard/``, and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Defaults that every run shares."""
+        parser.set_defaults({"trainer.use_distributed_sampler": False})
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Point the logger and the checkpoints, where they name no folder, to the folder of the run."""
+        root = Path(self._get(self.config_init, "trainer.default_root_dir") or "runs/run")
+        if self._get(self.config_init, "trainer.logger") in (None, True):
+            kwargs.setdefault("logger", TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False))
+        trainer = super().instantiate_trainer(**{"default_root_dir": str(root), **kwargs})
+        for callback in trainer.callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(root / "checkpoints")
+        return trainer
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
+
+
+def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCLI:
+    """Parse, build and (with ``run``) execute; without ``run`` the first word of ``args`` must be left out.
+
+    Raises:
+        SystemExit: with status 2, for a wrong option or config.
+        ValueError: for bad input found while building or running.
+    """
+    for pattern in QUIET:
+        warnings.filterwarnings("ignore", message=pattern)
+    return AvcapCLI(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_kwargs={"overwrite": True},
+        args=list(args) if args is not None else None,
+        run=run,
+    )

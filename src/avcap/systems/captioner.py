@@ -1,0 +1,227 @@
+"""The captioning system: two encoders, a fusion and a decoder, composed; it knows no concrete class."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+
+from avcap.decoders.base import Decoder
+from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
+from avcap.fusion.base import Fusion
+from avcap.metrics import CaptionScores
+from avcap.systems.checkpointing import check_state, reloadable
+from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
+from avcap.types import Batch, FusionOutput, Tokens
+
+log = logging.getLogger(__name__)
+
+FusionFactory = Callable[[int | None, int | None], Fusion]  # (audio width, visual width) -> Fusion
+DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
+
+
+def adamw(parameters: Iterable) -> Optimizer:
+    """AdamW at its defaults, for when a config names no optimiser."""
+    return AdamW(parameters, lr=1e-4)
+
+
+class Captioner(LightningModule):
+    """Caption clips: encode both streams, fuse the tokens, decode them to text.
+
+    Args:
+        audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``; None for video only.
+        visual_encoder: frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, Cv]``; None for audio only.
+        fusion: A fusion class; it is given the widths of both encoders.
+        decoder: A decoder class; it is given the width of the fused tokens.
+        optimizer: An optimiser class; it is given the parameter groups.
+        schedule: The learning rate as a share of its maximum, over the progress of the run.
+        lr_scales: Learning rate factor of a part, by name (``audio_encoder``, ``visual_encoder``, ``fusion``, ``decoder``).
+        metrics: The metrics of ``avcap test``; None for all that are available on this machine.
+        validation_generation: Decoding settings in validation, over the decoder's own (greedy is quick).
+
+    Raises:
+        ValueError: if ``lr_scales`` names no part, or no encoder is left that the fusion reads.
+    """
+
+    parts = ("audio_encoder", "visual_encoder", "fusion", "decoder")
+
+    def __init__(
+        self,
+        audio_encoder: AudioEncoder | None,
+        visual_encoder: VisualEncoder | None,
+        fusion: FusionFactory,
+        decoder: DecoderFactory,
+        *,
+        optimizer: Callable[[Iterable], Optimizer] = adamw,
+        schedule: Schedule | None = None,
+        lr_scales: dict[str, float] | None = None,
+        metrics: list[str] | None = None,
+        validation_generation: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()  # under the CLI: the config of every part, so that a checkpoint rebuilds itself
+        self.fusion = fusion(_width(audio_encoder), _width(visual_encoder))
+        # an encoder that the fusion does not read is not kept: nothing is computed or stored for it
+        self.audio_encoder = audio_encoder if "audio" in self.fusion.streams else None
+        self.visual_encoder = visual_encoder if "video" in self.fusion.streams else None
+        if self.audio_encoder is None and self.visual_encoder is None:
+            raise ValueError(
+                f"{type(self.fusion).__name__} reads {' and '.join(self.fusion.streams)} but no such encoder is given; "
+                f"set model.init_args.audio_encoder or visual_encoder."
+            )
+        self.decoder = decoder(self.fusion.width)
+        self.optimizer = optimizer
+        self.schedule = schedule or WarmupCosine()
+        self.lr_scales = lr_scales or {}
+        if unknown := set(self.lr_scales) - set(self.parts):
+            raise ValueError(f"lr_scales names {sorted(unknown)}, but the parts are {', '.join(self.parts)}.")
+        self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
+        self.validation_scores = CaptionScores(metrics=["cider_d", "unique_ratio", "vocab"], tokenizer="plain")
+        self.test_scores = CaptionScores(metrics=metrics)
+        self._pretrained_loaded = False
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    def fuse(self, batch: Batch) -> FusionOutput:
+        """Tokens of both streams, fused; a stream that the batch or the model lacks is left out."""
+        return self.fusion(_encode(self.audio_encoder, batch), _encode(self.visual_encoder, batch))
+
+    def forward(self, batch: Batch, **generation: Any) -> list[str]:
+        """One caption a clip."""
+        return self.decoder.generate(self.fuse(batch).tokens, **generation)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Every loss by name, weighted; their sum is minimised."""
+        fused = self.fuse(batch)
+        return {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The sum of all losses; stops the run where it is not finite."""
+        losses = self.losses(batch)
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+            raise ValueError(
+                f"The loss is not finite at step {self.global_step} ({values}), in the batch of clips "
+                f"{', '.join(batch['id'])}; look at these clips, lower the learning rate, or use precision 32-true."
+            )
+        self._log_losses("train", losses, total, len(batch["id"]))
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Losses and quick captions of the validation clips."""
+        fused = self.fuse(batch)
+        losses = {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
+        self._log_losses("val", losses, torch.stack(list(losses.values())).sum(), len(batch["id"]))
+        captions = self.decoder.generate(fused.tokens, **self.validation_generation)
+        self.validation_scores.update(batch["id"], captions, batch["references"])
+        return {"captions": captions, "maps": fused.maps}
+
+    def on_validation_epoch_end(self) -> None:
+        """CIDEr-D and the unique ratio over all ranks, every id once."""
+        self._log_scores("val", self.validation_scores)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Captions with the decoder's own settings (beams)."""
+        fused = self.fuse(batch)
+        captions = self.decoder.generate(fused.tokens)
+        self.test_scores.update(batch["id"], captions, batch["references"])
+        return {"captions": captions, "maps": fused.maps}
+
+    def on_test_epoch_end(self) -> None:
+        """All metrics over all ranks, every id once."""
+        self._log_scores("test", self.test_scores)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Captions and maps, with the ids they belong to."""
+        fused = self.fuse(batch)
+        return {"id": batch["id"], "captions": self.decoder.generate(fused.tokens), "maps": fused.maps}
+
+    # -- optimisation -------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Load the pretrained weights that the parts name, once."""
+        if self._pretrained_loaded:
+            return
+        for name in self.parts:
+            part = getattr(self, name)
+            if part is not None and getattr(part, "pretrained", None) is not None:
+                part.load_pretrained()
+        self._pretrained_loaded = True
+
+    def configure_optimizers(self) -> Optimizer:
+        """One optimiser; biases and norms without weight decay, parts with their own learning rate factor."""
+        optimizer = self.optimizer(parameter_groups(self, self.parts, self.lr_scales))
+        for group in optimizer.param_groups:
+            group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
+        return optimizer
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate from the progress of the run: nothing to restore, exact after a restart."""
+        factor = self.schedule(self._progress(batch_idx))
+        for group in self.optimizers().param_groups:
+            group["lr"] = group["max_lr"] * factor
+        self.log("lr", self.optimizers().param_groups[0]["lr"])
+
+    def _progress(self, batch_idx: int) -> float:
+        """Share of the run that is done, from the epochs or steps of the config."""
+        if self.trainer.max_steps > 0:
+            return self.global_step / self.trainer.max_steps
+        epochs = self.trainer.max_epochs or 1
+        return (self.current_epoch + batch_idx / max(1, self.trainer.num_training_batches)) / epochs
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what can be read again: the frozen weights of pretrained parts."""
+        state = checkpoint["state_dict"]
+        for name in reloadable(self, self.parts):
+            state.pop(name, None)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a checkpoint's state; only the frozen weights of pretrained parts may be absent.
+
+        Raises:
+            ValueError: if the state belongs to another architecture.
+        """
+        check_state(self, state_dict, absent_ok=reloadable(self, self.parts))
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+    # -- logging ------------------------------------------------------------------------------------------------
+
+    def _log_losses(self, stage: str, losses: Mapping[str, Tensor], total: Tensor, clips: int) -> None:
+        values = {f"{stage}/loss_{name}": value for name, value in losses.items()}
+        evaluating = stage != "train"
+        self.log_dict(values, batch_size=clips, sync_dist=evaluating)
+        self.log(f"{stage}/loss", total, batch_size=clips, prog_bar=True, sync_dist=evaluating)
+
+    def _log_scores(self, stage: str, scores: CaptionScores) -> None:
+        values = scores.compute()
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, prog_bar=stage == "val")
+        if values.get("unique_ratio", 1.0) < 0.05 and not self.trainer.sanity_checking:
+            log.warning(
+                "Only %.1f %% of the %s captions are unique: the decoder may not see its tokens.",
+                100 * values["unique_ratio"],
+                stage,
+            )
+        if stage == "val":
+            scores.reset()
+
+
+def _width(encoder: Encoder | None) -> int | None:
+    return None if encoder is None else encoder.width
+
+
+def _encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
+    if encoder is None or encoder.input not in batch:
+        return None
+    return encoder(batch[encoder.input], batch.get(f"{encoder.input}_mask"))
+
+
