@@ -1,0 +1,16 @@
+"""Published checkpoints under our names: one file per format, pure functions from state dict to state dict."""
+
+from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
+from avcap.weights.importing import import_checkpoint
+from avcap.weights.registry import FORMATS, find_format
+from avcap.weights.report import ImportReport
+
+__all__ = [
+    "FORMATS",
+    "CheckpointFormat",
+    "Conversion",
+    "ImportOptions",
+    "ImportReport",
+    "find_format",
+    "import_checkpoint",
+]

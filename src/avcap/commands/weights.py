@@ -1,0 +1,28 @@
+"""``avcap weights``: published checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avcap.weights import FORMATS, ImportOptions, import_checkpoint
+
+
+def import_(source: Path, out: Path, *, format: str = "auto", target_length: int = 1024) -> None:  # noqa: A002
+    """Convert a published checkpoint to a safetensors file that `pretrained:` of a component can name.
+
+    Args:
+        source: The checkpoint file, or a Hugging Face folder on this disk.
+        out: The safetensors file to write.
+        format: What the checkpoint is, as `avcap weights formats` lists it; auto recognises it by its keys.
+        target_length: Frames of the longest spectrogram (10 ms each); time positions are fitted to it.
+    """
+    report = import_checkpoint(source, out, format_name=format, options=ImportOptions(target_length=target_length))
+    print(report.summary())
+    print(f"sha256 of the source: {report.sha256}")
+    print(f"wrote {out}")
+
+
+def formats() -> None:
+    """List the checkpoint formats that can be imported."""
+    for kind in FORMATS.values():
+        print(f"{kind.name:14} {kind.component:14} {kind.summary}")

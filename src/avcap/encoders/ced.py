@@ -1,0 +1,201 @@
+"""CED audio encoder: a vision transformer over spectrogram patches."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from avcap.encoders.base import AudioEncoder
+from avcap.layers.freeze import Freezable
+from avcap.layers.loading import load_weights
+from avcap.layers.lora import LoRA, add_lora
+from avcap.layers.vit import Block, init_vit
+from avcap.types import Tokens
+
+
+class CEDSize(NamedTuple):
+    """Channels, blocks and attention heads of a published model."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+CED_SIZES = {
+    "tiny": CEDSize(192, 12, 3),
+    "mini": CEDSize(256, 12, 4),
+    "small": CEDSize(384, 12, 6),
+    "base": CEDSize(768, 12, 12),
+}
+
+
+class CEDEncoder(Freezable, AudioEncoder):
+    """CED, the vision transformer over a 64-mel fbank that LAVCap hears with; 160 ms a token.
+
+    Dinkel et al., "CED: Consistent ensemble distillation for audio tagging", ICASSP 2024. The spectrogram goes through a
+    BatchNorm with one scale and shift per mel bin, is cut into patches, gets separate time and frequency positions, and
+    passes the transformer; there is no class token. Given the published weights the tokens equal those of the official
+    code and of LAVCap's copy of it. A spectrogram shorter than ``target_length`` uses the first positions; frames beyond
+    the last whole patch are dropped.
+
+    LAVCap feeds a Kaldi fbank normalised by ``(x + 4.346) / 4.332``, although CED was trained on a decibel mel
+    spectrogram; padding frames (1.00323 after that) count as sound. In the official LAVCap code the BatchNorm of the
+    frozen encoder uses the statistics of the batch as soon as the trainer calls ``train()``; here a frozen encoder stays
+    in evaluation mode.
+
+    Args:
+        size: Published size that gives width, depth and heads: tiny (192 channels), mini (256), small (384) or base (768).
+            None needs all three of them.
+        width: Channels; overrides ``size``.
+        depth: Transformer blocks; overrides ``size``.
+        heads: Attention heads; overrides ``size``.
+        mels: Mel bins of the fbank.
+        target_length: Frames of the longest fbank (10 ms each), a multiple of ``patch`` for the use of every frame.
+        patch: Side of a patch, in frames and in bins.
+        frequency_mean: Average the tokens over frequency: ``target_length / patch`` tokens, one per ``patch`` frames, as
+            LAVCap does. False keeps every patch: token ``f * T/patch + t``, time fastest.
+        mask_padding: False counts padding frames of a clip as sound, as the published results do. True keeps patches
+            that lie in the padding out of the attention, and masks their tokens.
+        dropout: Dropout after the attention and in the MLP.
+        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
+        frozen: Keep all weights as they are, in evaluation mode; nothing is kept for a backward pass.
+        lora: Low-rank adapters. They alone are trained then: everything else counts as frozen.
+        pretrained: Safetensors file made by ``avcap weights import``.
+
+    Raises:
+        ValueError: if the sizes are incomplete or do not fit each other.
+    """
+
+    def __init__(
+        self,
+        size: Literal["tiny", "mini", "small", "base"] | None = "base",
+        *,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        mels: int = 64,
+        target_length: int = 1024,
+        patch: int = 16,
+        frequency_mean: bool = True,
+        mask_padding: bool = False,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        frozen: bool = False,
+        lora: LoRA | None = None,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__()
+        width, depth, heads = _sizes(size, width, depth, heads)
+        if mels % patch or target_length < patch:
+            raise ValueError(
+                f"mels {mels} must be a multiple of patch {patch}, and target_length {target_length} at least {patch}."
+            )
+        self.width = width
+        self.mels = mels
+        self.target_length = target_length
+        self.patch = patch
+        self.frequency_mean = frequency_mean
+        self.mask_padding = mask_padding
+        self.pretrained = pretrained
+
+        self.init_bn = nn.BatchNorm1d(mels)
+        self.patch_embed = nn.Conv2d(1, width, patch, stride=patch)
+        self.time_pos_embed = nn.Parameter(torch.empty(1, width, 1, target_length // patch))
+        self.freq_pos_embed = nn.Parameter(torch.empty(1, width, mels // patch, 1))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, dropout=dropout, drop_path=drop_path * i / max(depth - 1, 1)) for i in range(depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        init_vit(self)
+        nn.init.trunc_normal_(self.time_pos_embed, std=0.02)
+        nn.init.trunc_normal_(self.freq_pos_embed, std=0.02)
+        if lora is not None:
+            add_lora(self, lora)
+        self._no_grad = frozen and lora is None
+        if frozen or lora is not None:
+            self.freeze()
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Encode a spectrogram.
+
+        Args:
+            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and ``F = mels``.
+            mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound: all of its
+                tokens are masked.
+
+        Returns:
+            Tokens ``[B, T/patch, C]``, or ``[B, F/patch * T/patch, C]`` without the mean over frequency; their mask is None
+            where ``mask`` is.
+
+        Raises:
+            ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
+        """
+        self._check(x)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad):
+            patches = self._embed(x)  # [B, C, F/patch, T/patch]
+            rows, columns = patches.shape[2:]
+            real = None if mask is None else self._token_mask(mask, columns)  # [B, T/patch]
+            attended = self._attended(real, rows) if self.mask_padding else None
+            tokens = patches.flatten(2).transpose(1, 2)  # [B, F/patch * T/patch, C], time fastest
+            for block in self.blocks:
+                tokens = block(tokens, attended)
+            tokens = self.norm(tokens)
+            if self.frequency_mean:
+                return Tokens(tokens.unflatten(1, (rows, columns)).mean(dim=1), real)  # [B, T/patch, C]
+            return Tokens(tokens, None if real is None else real.repeat(1, rows))
+
+    def load_pretrained(self) -> None:
+        """Load the file that ``pretrained`` names; does nothing where it is None.
+
+        Raises:
+            FileNotFoundError: if the file is not there.
+            ValueError: if it does not hold exactly the weights of this encoder.
+        """
+        if self.pretrained is not None:
+            load_weights(self, self.pretrained, component="CEDEncoder")
+
+    def _check(self, x: Tensor) -> None:
+        """Refuse a spectrogram that the positions do not cover."""
+        _, frames, mels = x.shape
+        if mels != self.mels:
+            raise ValueError(
+                f"the fbank has {mels} mel bins and the encoder {self.mels}; make data.mels and audio_encoder.mels equal."
+            )
+        if not self.patch <= frames <= self.target_length:
+            raise ValueError(
+                f"the fbank has {frames} frames, outside of {self.patch} to target_length {self.target_length}; "
+                "cut or pad it, or raise audio_encoder.target_length."
+            )
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """fbank ``[B, T, F]`` -> patches with positions ``[B, C, F/patch, T/patch]``."""
+        x = self.init_bn(x.transpose(1, 2))  # [B, F, T]
+        x = self.patch_embed(x.unsqueeze(1))  # [B, C, F/patch, T/patch]
+        return x + self.time_pos_embed[..., : x.shape[-1]] + self.freq_pos_embed
+
+    def _token_mask(self, mask: Tensor, columns: int) -> Tensor:
+        """Frames ``[B, T]`` -> patch columns ``[B, T/patch]`` that hold sound; with padding counted, all or none of a clip."""
+        if not self.mask_padding:
+            return mask.any(dim=1, keepdim=True).expand(-1, columns)
+        return mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)
+
+    def _attended(self, real: Tensor | None, rows: int) -> Tensor | None:
+        """The tokens ``[B, F/patch * T/patch]`` that attention sees; all of them in a clip without sound, to keep it finite."""
+        if real is None:
+            return None
+        return (real | ~real.any(dim=1, keepdim=True)).repeat(1, rows)
+
+
+def _sizes(size: str | None, width: int | None, depth: int | None, heads: int | None) -> CEDSize:
+    """The published size, with what is given on its own instead."""
+    if size is not None and size not in CED_SIZES:
+        raise ValueError(
+            f"size {size!r} is unknown; choose one of {', '.join(CED_SIZES)}, or null with width, depth and heads."
+        )
+    given = (width, depth, heads)
+    if size is None and None in given:
+        raise ValueError("size is null, so width, depth and heads are all needed.")
+    published = CED_SIZES[size] if size is not None else given
+    return CEDSize(*(own if own is not None else default for own, default in zip(given, published, strict=True)))

@@ -1,0 +1,42 @@
+"""Frozen modules: no gradient for their weights, and evaluation mode whatever ``train()`` says."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import nn
+
+from avcap.layers.lora import lora_dropouts
+
+
+class Freezable(nn.Module):
+    """A module that keeps its frozen parts frozen.
+
+    ``nn.Module.train()`` switches every submodule, so that a frozen BatchNorm would begin to use, and to change, batch
+    statistics as soon as a trainer calls it (the official LAVCap code does exactly this). Here the parts named by
+    :meth:`freeze` stay in evaluation mode; only the dropout of their LoRA adapters follows ``train()``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frozen: tuple[nn.Module, ...] = ()
+
+    def freeze(self, *parts: nn.Module) -> None:
+        """Freeze ``parts`` (all of this module where none is given) for good; adapters inside remain trainable."""
+        frozen = parts or (self,)
+        for part in frozen:
+            for name, parameter in part.named_parameters():
+                if not {"lora_A", "lora_B"} & set(name.split(".")):
+                    parameter.requires_grad_(False)
+        self._frozen = frozen  # a tuple, so that these modules are not registered a second time
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode of everything that is not frozen."""
+        super().train(mode)
+        for part in self._frozen:
+            for module in part.modules():
+                module.training = False
+            for dropout in lora_dropouts(part):
+                dropout.training = mode
+        return self

@@ -1,0 +1,129 @@
+"""The pre-norm transformer block of a vision transformer (Dosovitskiy et al., ICLR 2021), with separate q, k and v."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; q, k and v are layers of their own, so that LoRA can adapt each of them.
+
+    Args:
+        width: Channels of the tokens.
+        heads: Attention heads.
+        dropout: Dropout after the output projection.
+
+    Raises:
+        ValueError: if ``width`` is no multiple of ``heads``.
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is no multiple of heads {heads}; change one of them.")
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, N, C]``; ``mask`` ``[B, N]`` is True where a token may be attended to -> ``[B, N, C]``."""
+        q, k, v = (self._split(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))  # [B, heads, N, C/heads]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask[:, None, None, :])
+        return self.dropout(self.proj(attended.transpose(1, 2).flatten(2)))  # [B, N, C]
+
+    def _split(self, x: Tensor) -> Tensor:
+        """``[B, N, C]`` -> ``[B, heads, N, C/heads]``."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class MLP(nn.Module):
+    """Two linear layers with a GELU (the exact one) between them.
+
+    Args:
+        width: Channels in and out.
+        hidden: Channels between.
+        dropout: Dropout after each layer.
+    """
+
+    def __init__(self, width: int, hidden: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., C]`` -> ``[..., C]``."""
+        return self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(x)))))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., ECCV 2016): in training, drops a residual branch for whole clips.
+
+    Args:
+        probability: Chance that a clip's branch is dropped; the kept ones are divided by ``1 - probability``.
+
+    Raises:
+        ValueError: if ``probability`` is not in [0, 1).
+    """
+
+    def __init__(self, probability: float = 0.0) -> None:
+        super().__init__()
+        if not 0.0 <= probability < 1.0:
+            raise ValueError(f"drop_path is {probability}; choose a value from 0 up to, but not including, 1.")
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, ...]`` -> the same shape."""
+        if not self.training or self.probability == 0.0:
+            return x
+        keep = 1.0 - self.probability
+        kept = torch.empty(x.shape[0], *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+        return x * (kept / keep)
+
+
+class Block(nn.Module):
+    """``x = x + attention(norm1(x)); x = x + mlp(norm2(x))``.
+
+    Args:
+        width: Channels of the tokens.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of the MLP, as a multiple of ``width``.
+        dropout: Dropout after the attention and in the MLP.
+        drop_path: Stochastic depth of both branches.
+        eps: Epsilon of the LayerNorms.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attn = SelfAttention(width, heads, dropout=dropout)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = MLP(width, int(width * mlp_ratio), dropout=dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, N, C]``, ``mask`` ``[B, N]`` True where a token may be attended to -> ``[B, N, C]``."""
+        x = x + self.drop_path(self.attn(self.norm1(x), mask))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def init_vit(module: nn.Module) -> None:
+    """The usual start of a vision transformer: linear weights from a normal of deviation 0.02 cut at 2, biases zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=0.02)
+            nn.init.zeros_(part.bias)

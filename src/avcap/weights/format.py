@@ -1,0 +1,57 @@
+"""The contract of a foreign checkpoint: how it is known, what its keys become, what may be left out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What an import may be asked for; a format reads what concerns it.
+
+    Args:
+        target_length: Frames of the longest spectrogram; time positions of an audio encoder are fitted to it.
+    """
+
+    target_length: int = 1024
+
+
+class Conversion(NamedTuple):
+    """A checkpoint under our names, and the account of its keys."""
+
+    state: dict[str, Tensor]  # our name -> tensor
+    required: frozenset[str]  # our names that the component needs
+    ignored: tuple[str, ...]  # source keys left out on purpose
+    unexpected: tuple[str, ...]  # source keys that nobody knows
+    about: dict[str, str]  # sizes, written into the metadata of the file
+
+
+class CheckpointFormat(ABC):
+    """One kind of foreign checkpoint: a key table and a pure function; it imports no model.
+
+    Attributes:
+        name: What ``--format`` calls it.
+        component: Class that the weights are for.
+        summary: One line for people.
+    """
+
+    name: ClassVar[str]
+    component: ClassVar[str]
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def matches(self, keys: Collection[str]) -> bool:
+        """Whether a checkpoint with these keys is of this kind, judged by its structure."""
+
+    @abstractmethod
+    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
+        """Rename, cut and fit the tensors.
+
+        Raises:
+            ValueError: if a tensor has a shape that cannot be used.
+        """

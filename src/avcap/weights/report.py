@@ -1,0 +1,56 @@
+"""The account of an import: every key is loaded, ignored by name, or an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of the keys of a checkpoint.
+
+    Attributes:
+        source: The file that was read.
+        format: Name of its format.
+        component: Class that the weights are for.
+        sha256: Fingerprint of the source file.
+        loaded: Our names that were filled.
+        missing: Our names that nothing was found for.
+        unexpected: Source keys that the format does not know.
+        ignored: Source keys on the format's allow list (heads, front ends, other components).
+    """
+
+    source: Path
+    format: str
+    component: str
+    sha256: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Counts in one line, for people."""
+        return (
+            f"{self.format} -> {self.component}: {len(self.loaded)} loaded, {len(self.missing)} missing, "
+            f"{len(self.unexpected)} unexpected, {len(self.ignored)} ignored"
+        )
+
+    def require_complete(self) -> None:
+        """Stop unless every key is accounted for.
+
+        Raises:
+            ValueError: if a key is missing or unexpected; the message names the first few.
+        """
+        if self.missing or self.unexpected:
+            raise ValueError(
+                f"{self.source} is not a complete {self.format} checkpoint: {_list('missing', self.missing)}; "
+                f"{_list('unexpected', self.unexpected)}; check the file, or name another --format."
+            )
+
+
+def _list(word: str, names: tuple[str, ...], limit: int = 5) -> str:
+    """``2 missing (a, b)``."""
+    shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+    return f"{len(names)} {word}" + (f" ({shown})" if names else "")
