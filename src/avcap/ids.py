@@ -1,0 +1,40 @@
+"""Clip ids, and the short hash that says which clips a score was computed on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+
+def clip_id(youtube_id: str, start_time: float | str) -> str:
+    """The id of a clip: YouTube id and start in seconds, without trailing zeros.
+
+    Args:
+        youtube_id: The eleven characters of the video.
+        start_time: Where the clip starts, in seconds.
+
+    Returns:
+        For instance ``7fmOlUlwoNg_20``; a start of 20.5 s gives ``7fmOlUlwoNg_20.5``.
+    """
+    seconds = round(float(start_time), 3)
+    return f"{youtube_id}_{int(seconds)}" if seconds.is_integer() else f"{youtube_id}_{seconds}"
+
+
+def id_hash(ids: Iterable[str]) -> str:
+    """Twelve hexadecimal digits that name a set of clips, in any order.
+
+    Published AudioCaps test lists differ (975, 944, 928 clips), so every score carries this hash.
+
+    Args:
+        ids: The clip ids.
+
+    Returns:
+        The first 12 digits of the SHA-256 of the sorted ids joined by line feeds.
+    """
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:12]
+
+
+def name_some(ids: Sequence[str], *, at_most: int = 5) -> str:
+    """A few ids for an error message, and how many more there are."""
+    more = len(ids) - at_most
+    return ", ".join(ids[:at_most]) + (f" and {more} more" if more > 0 else "")

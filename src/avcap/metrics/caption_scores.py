@@ -1,0 +1,103 @@
+"""Caption metrics over a whole evaluation run, in one process or many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torchmetrics import Metric
+
+from avcap.metrics.evaluate import Scores, evaluate
+from avcap.metrics.tokenise import PlainTokenizer
+from avcap.metrics.wire import on_first_process, pack, unpack
+
+QUICK = ("cider_d", "unique_ratio", "vocab", "length")
+"""Metrics that need neither Java nor models: for validation while training."""
+
+
+class CaptionScores(Metric):
+    """Collects captions and scores them at the end, every clip once.
+
+    The state is text as bytes, which torchmetrics gathers; the scores are then computed by the first process alone.
+    Clips that a distributed sampler repeats to fill its last batch are dropped by id; the first caption counts.
+
+    Args:
+        metrics: Names out of ``avcap.metrics.metric_names()``; None means all that can be computed here.
+        plain: Split words without Java: quicker, for validation. Otherwise PTB where Java is there.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    records: list[Tensor]
+
+    def __init__(self, metrics: Sequence[str] | None = QUICK, *, plain: bool = True) -> None:
+        super().__init__()
+        self.metrics = None if metrics is None else tuple(metrics)
+        self.plain = plain
+        self.scores: Scores | None = None
+        self._captions: dict[str, dict[str, Any]] = {}
+        self.add_state("records", default=[], dist_reduce_fx="cat")
+
+    def update(self, ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+        """Adds a batch.
+
+        Args:
+            ids: Clip ids.
+            predictions: One caption a clip.
+            references: The reference captions of each clip.
+
+        Raises:
+            ValueError: If the three differ in length.
+        """
+        if not len(ids) == len(predictions) == len(references):
+            raise ValueError(
+                f"got {len(ids)} ids, {len(predictions)} predictions and {len(references)} lists of references"
+            )
+        rows = [(i, p, list(r)) for i, p, r in zip(ids, predictions, references, strict=True)]
+        self.records.append(pack(rows, device=self.device))
+
+    def compute(self) -> dict[str, float]:
+        """Scores every clip once; afterwards ``scores`` and ``rows()`` hold the details.
+
+        Returns:
+            Metric name to corpus score. A metric that cannot be computed is not in it, and a warning says why.
+
+        Raises:
+            ValueError: If there was no clip.
+        """
+        self._captions = {}
+        for clip, prediction, references in unpack(self.records):
+            self._captions.setdefault(clip, {"caption": prediction, "references": references})
+        self.scores = on_first_process(self._evaluate) if self._is_synced else self._evaluate()
+        return dict(self.scores.corpus)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What a line of predictions.jsonl says of each clip, sorted by id: caption, references, scores.
+
+        Raises:
+            RuntimeError: If ``compute`` was not called.
+        """
+        if self.scores is None:
+            raise RuntimeError("call compute() before rows()")
+        return [{"id": i, **self._captions[i], "scores": self.scores.clips[i]} for i in sorted(self._captions)]
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gathers over processes; a process that saw no clip takes part with an empty text of the right type."""
+        if not self.records:
+            self.records.append(pack([], device=self.device))
+        super().sync(*args, **kwargs)
+
+    def reset(self) -> None:
+        """Forgets all captions and scores."""
+        super().reset()
+        self.scores, self._captions = None, {}
+
+    def _evaluate(self) -> Scores:
+        """Scores the collected captions."""
+        return evaluate(
+            {i: row["caption"] for i, row in self._captions.items()},
+            {i: row["references"] for i, row in self._captions.items()},
+            metrics=self.metrics,
+            tokenizer=PlainTokenizer() if self.plain else None,
+        )

@@ -1,0 +1,85 @@
+"""Gives aac-metrics the Java programs that pycocoevalcap ships, so that nothing has to be downloaded.
+
+aac-metrics wants its jars in a cache folder that its own download fills. ``pycocoevalcap`` brings the same files in its
+wheel: the PTB tokeniser, METEOR with its paraphrase table, and SPICE without the two CoreNLP 3.6.0 jars (its parser
+models), which only ``avcap metrics download`` can fetch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+CACHE_VARIABLE = "AVCAP_CACHE"
+"""Environment variable that moves avcap's cache folder (default ``~/.cache/avcap``)."""
+
+CORENLP_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
+"""What SPICE needs beside the jars in pycocoevalcap."""
+
+_PLACES = {
+    "tokenizer/stanford-corenlp-3.4.1.jar": "stanford_nlp/stanford-corenlp-3.4.1.jar",
+    "meteor/meteor-1.5.jar": "meteor/meteor-1.5.jar",
+    "meteor/data/paraphrase-en.gz": "meteor/data/paraphrase-en.gz",
+    "spice/spice-1.0.jar": "spice/spice-1.0.jar",
+}
+
+
+def cache_dir() -> Path:
+    """Where avcap keeps what it makes once and uses often: ``$AVCAP_CACHE`` or ``~/.cache/avcap``."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avcap")
+
+
+def spice_lib() -> Path:
+    """The folder of the jars that SPICE needs."""
+    return cache_dir() / "aac-metrics" / "spice" / "lib"
+
+
+def prepare_jars() -> Path:
+    """Links (or copies) the jars into the cache folder. Quick where they are there; safe for several processes at once.
+
+    Returns:
+        The folder to hand to aac-metrics as ``cache_path``.
+
+    Raises:
+        FileNotFoundError: If pycocoevalcap is not installed or lacks a jar.
+    """
+    source, target = _pycocoevalcap(), cache_dir() / "aac-metrics"
+    places = {source / theirs: target / ours for theirs, ours in _PLACES.items()}
+    places |= {jar: spice_lib() / jar.name for jar in (source / "spice" / "lib").glob("*.jar")}
+    for theirs, ours in places.items():
+        place(theirs, ours)
+    (target / "spice" / "cache").mkdir(parents=True, exist_ok=True)
+    return cache_dir()
+
+
+def place(source: Path, target: Path) -> None:
+    """Makes ``target`` a link to or a copy of ``source`` in one step, so that no process ever sees half a file.
+
+    A target of the right size is left alone; a dangling link or a half copy is replaced.
+
+    Raises:
+        FileNotFoundError: If ``source`` does not exist.
+    """
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} is missing: pip install --force-reinstall pycocoevalcap")
+    if target.is_file() and target.stat().st_size == source.stat().st_size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".placing-") as folder:
+        fresh = Path(folder) / target.name
+        try:
+            fresh.symlink_to(source)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, fresh)
+        fresh.replace(target)
+
+
+def _pycocoevalcap() -> Path:
+    """The folder of the installed package, found without importing it."""
+    spec = importlib.util.find_spec("pycocoevalcap")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the PTB tokeniser and METEOR need their jars: pip install pycocoevalcap")
+    return Path(spec.submodule_search_locations[0])
