@@ -1,0 +1,23 @@
+"""Fusions: how audio tokens and visual tokens become one set of tokens. One class, one strategy."""
+
+from avcap.fusion.base import Fusion
+from avcap.fusion.concat import ChannelConcat, TimeConcat
+from avcap.fusion.cross_attention import CrossAttention
+from avcap.fusion.optimal_transport import OTAttention, OTChannelConcat, OTCrossAttention, OTTimeConcat, TransportFusion
+from avcap.fusion.single import AudioOnly, VideoOnly
+from avcap.fusion.two_stream import TwoStreamFusion
+
+__all__ = [
+    "AudioOnly",
+    "ChannelConcat",
+    "CrossAttention",
+    "Fusion",
+    "OTAttention",
+    "OTChannelConcat",
+    "OTCrossAttention",
+    "OTTimeConcat",
+    "TimeConcat",
+    "TransportFusion",
+    "TwoStreamFusion",
+    "VideoOnly",
+]

@@ -1,0 +1,6 @@
+"""Training objectives over tokens and over captions."""
+
+from avcap.losses.divergence import SinkhornDivergence, sinkhorn_divergence
+from avcap.losses.plan_contrast import PlanContrast, PlanContrastOutput
+
+__all__ = ["PlanContrast", "PlanContrastOutput", "SinkhornDivergence", "sinkhorn_divergence"]

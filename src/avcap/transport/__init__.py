@@ -1,0 +1,23 @@
+"""Optimal transport as pure functions on tensors: costs, the Sinkhorn solver, and what can be read off a plan.
+
+Every function takes the batch axis first and treats clips independently. Nothing here knows Lightning or a model.
+"""
+
+from avcap.transport.cost import cosine_cost, cosine_similarity, squared_euclidean_cost
+from avcap.transport.plan import apply_plan, barycentric_projection, marginals, plan_entropy
+from avcap.transport.precision import as_full_precision, full_precision
+from avcap.transport.sinkhorn import GradientPolicy, sinkhorn
+
+__all__ = [
+    "GradientPolicy",
+    "apply_plan",
+    "as_full_precision",
+    "barycentric_projection",
+    "cosine_cost",
+    "cosine_similarity",
+    "full_precision",
+    "marginals",
+    "plan_entropy",
+    "sinkhorn",
+    "squared_euclidean_cost",
+]

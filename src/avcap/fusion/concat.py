@@ -1,0 +1,43 @@
+"""Concatenation of the two streams, without any alignment."""
+
+from __future__ import annotations
+
+from avcap.fusion.two_stream import TwoStreamFusion
+from avcap.layers.masking import concat_time
+from avcap.layers.placement import concat_channels
+from avcap.types import FusionOutput, Tokens
+
+
+class TimeConcat(TwoStreamFusion):
+    """Audio tokens, then visual tokens, in one sequence (LAVCap ablation ``tempcat``).
+
+    Args:
+        audio_width: Channels of the audio tokens, and of the fused ones.
+        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
+    """
+
+    def __init__(self, audio_width: int | None, visual_width: int | None) -> None:
+        super().__init__(audio_width, visual_width)
+
+    def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
+        """``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``."""
+        return FusionOutput(concat_time(audio, video), {}, {})
+
+
+class ChannelConcat(TwoStreamFusion):
+    """Each frame beside the audio token of its time, on the channel axis (LAVCap ablation ``chancat``).
+
+    Frame k stands on audio row ``k * (Na // Nv)``; the other rows have zeros there. Frames are not repeated (official code).
+
+    Args:
+        audio_width: Channels of the audio tokens.
+        visual_width: Channels of the visual tokens; the fused width is the sum.
+    """
+
+    def __init__(self, audio_width: int | None, visual_width: int | None) -> None:
+        super().__init__(audio_width, visual_width, project=False)
+        self.width = self.width + self._width("video", visual_width)
+
+    def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
+        """``[B, Na, Ca], [B, Nv, Cv] -> [B, Na, Ca + Cv]``."""
+        return FusionOutput(concat_channels(audio, video), {}, {})

@@ -1,0 +1,63 @@
+"""Token masks: ``[B, N]`` bool, True where a token is real; None where all are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avcap.types import Tokens
+
+
+def zero_padding(tokens: Tokens) -> Tokens:
+    """The same tokens with zeros where they are not real, so that garbage (or NaN) in padding reaches nothing."""
+    if tokens.mask is None:
+        return tokens
+    return tokens._replace(x=tokens.x.masked_fill(~tokens.mask.unsqueeze(-1), 0))
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` where ``mask`` is True, over all axes; 0 (with a graph) where it is True nowhere.
+
+    Args:
+        values: Any shape, finite where the mask is True.
+        mask: Bool, the same shape.
+    """
+    return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
+
+
+def concat_time(first: Tokens, second: Tokens) -> Tokens:
+    """One sequence after the other ``[B, N1 + N2, C]``; the mask stays None where neither has one."""
+    x = torch.cat([first.x, second.x], dim=1)  # [B, N1 + N2, C]
+    if first.mask is None and second.mask is None:
+        return Tokens(x)
+    return Tokens(x, torch.cat([first.full_mask(), second.full_mask()], dim=1))
+
+
+def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
+    """``tokens``, but ``other`` for the clips of which ``tokens`` has no real one.
+
+    Shapes depend on shapes only: without a mask no clip can lack tokens, and nothing changes; with a mask the
+    sequences are as long as the longer of the two.
+
+    Args:
+        tokens: ``[B, N, C]``.
+        other: ``[B, M, C]``.
+    """
+    if tokens.x.shape[1] == 0:
+        return other
+    if tokens.mask is None or other.x.shape[1] == 0:
+        return tokens
+    length = max(tokens.x.shape[1], other.x.shape[1])
+    tokens, other = _lengthen(tokens, length), _lengthen(other, length)
+    lacking = ~tokens.full_mask().any(dim=1, keepdim=True)  # [B, 1]
+    x = torch.where(lacking.unsqueeze(-1), other.x, tokens.x)  # [B, max(N, M), C]
+    return Tokens(x, torch.where(lacking, other.full_mask(), tokens.full_mask()))
+
+
+def _lengthen(tokens: Tokens, length: int) -> Tokens:
+    B, N, C = tokens.x.shape
+    if length == N:
+        return tokens
+    x = torch.cat([tokens.x, tokens.x.new_zeros(B, length - N, C)], dim=1)
+    mask = torch.cat([tokens.full_mask(), tokens.full_mask().new_zeros(B, length - N)], dim=1)
+    return Tokens(x, mask)

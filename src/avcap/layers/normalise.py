@@ -1,0 +1,21 @@
+"""L2 normalisation of tokens."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from avcap.transport import as_full_precision
+
+NORM_FLOOR = 1e-12
+
+
+def l2_normalise(x: Tensor) -> Tensor:
+    """``x / |x|`` over the channels, in float32 (float64 stays), with a zero vector staying zero.
+
+    LAVCap's code divides by the norm with no guard; the two agree wherever the norm exceeds 1e-12.
+
+    Args:
+        x: Tokens ``[B, N, C]``.
+    """
+    return F.normalize(as_full_precision(x), dim=-1, eps=NORM_FLOOR)

@@ -1,0 +1,78 @@
+"""Pairwise similarities and costs ``[B, n, C], [B, m, C] -> [B, n, m]``, in float32 also under autocast.
+
+A score divided by an entropic regularisation of 0.1 or less loses its meaning in bfloat16 (3 significant digits), so
+these functions leave autocast; float64 stays float64.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from avcap.transport.precision import as_full_precision, full_precision
+
+NORM_FLOOR = 1e-12  # a vector shorter than this counts as zero and stays (almost) zero
+
+
+def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
+    """Cosine of the angle between every row of ``x`` and every row of ``y``.
+
+    Args:
+        x: Points ``[B, n, C]``.
+        y: Points ``[B, m, C]``.
+
+    Returns:
+        Similarities ``[B, n, m]`` in [-1, 1]; 0 for a zero vector.
+
+    Raises:
+        ValueError: if the two sets differ in batch or width.
+    """
+    _check(x, y)
+    with full_precision(x.device):
+        x = F.normalize(as_full_precision(x), dim=-1, eps=NORM_FLOOR)
+        y = F.normalize(as_full_precision(y), dim=-1, eps=NORM_FLOOR)
+        return x @ y.mT  # [B, n, m]
+
+
+def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
+    """``1 - cosine``, in [0, 2]: the cost whose transport maximises the similarity.
+
+    Args:
+        x: Points ``[B, n, C]``.
+        y: Points ``[B, m, C]``.
+
+    Returns:
+        Costs ``[B, n, m]``.
+    """
+    return 1 - cosine_similarity(x, y)
+
+
+def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
+    """``|x_i - y_j|^2``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
+
+    Args:
+        x: Points ``[B, n, C]``.
+        y: Points ``[B, m, C]``.
+
+    Returns:
+        Costs ``[B, n, m]``. The gradient is exact; where rounding made the value negative it is 0.
+
+    Raises:
+        ValueError: if the two sets differ in batch or width.
+    """
+    _check(x, y)
+    with full_precision(x.device):
+        x, y = as_full_precision(x), as_full_precision(y)
+        centre = torch.cat([x, y], dim=1).detach().mean(dim=1, keepdim=True)  # [B, 1, C]
+        x, y = x - centre, y - centre  # distances do not change, cancellation shrinks
+        squares = x.square().sum(-1).unsqueeze(2) + y.square().sum(-1).unsqueeze(1)  # [B, n, m]
+        return (squares - 2 * x @ y.mT).clamp_min(0)
+
+
+def _check(x: Tensor, y: Tensor) -> None:
+    if x.dim() != 3 or y.dim() != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
+        raise ValueError(
+            f"A pairwise cost needs points [B, n, C] and [B, m, C] of one batch and one width, "
+            f"got {list(x.shape)} and {list(y.shape)}; project one set to the width of the other first."
+        )

@@ -1,0 +1,24 @@
+"""Arithmetic that must not be done in half precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which autocast is off, on any device (also on ``meta``, which has no autocast).
+
+    Args:
+        device: The device that the tensors of the block live on.
+    """
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device_type=device.type, enabled=False)
+    return nullcontext()
+
+
+def as_full_precision(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 where it is float64 already."""
+    return x if x.dtype == torch.float64 else x.float()
