@@ -5,5 +5,8 @@ Importing this package makes the short class names known to configs.
 
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
 from avcap.encoders.ced import CEDEncoder
+from avcap.encoders.clip import CLIPVisual
+from avcap.encoders.precomputed import PrecomputedVisual
+from avcap.encoders.timm_visual import TimmVisual
 
-__all__ = ["AudioEncoder", "CEDEncoder", "Encoder", "VisualEncoder"]
+__all__ = ["AudioEncoder", "CEDEncoder", "CLIPVisual", "Encoder", "PrecomputedVisual", "TimmVisual", "VisualEncoder"]

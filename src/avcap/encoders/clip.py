@@ -1,0 +1,225 @@
+"""Visual encoder: the image tower of CLIP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from avcap.encoders.base import VisualEncoder
+from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
+from avcap.layers.freeze import Freezable
+from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
+from avcap.types import Tokens
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionConfig, PreTrainedModel
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+CLIP_SIZES: dict[str, dict[str, int]] = {
+    "vit_base_patch32": {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "patch_size": 32,
+        "projection_dim": 512,
+    },
+    "vit_base_patch16": {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "patch_size": 16,
+        "projection_dim": 512,
+    },
+    "vit_large_patch14": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "projection_dim": 768,
+    },
+    "vit_large_patch14_336": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "projection_dim": 768,
+        "image_size": 336,
+    },
+}
+
+
+class CLIPVisual(Freezable, VisualEncoder):
+    """The image tower of CLIP on every frame: one projected token a frame, or the patch tokens of a layer.
+
+    Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021. LAVCap sees
+    through the projected features of ViT-L/14, 20 frames x 768; LLaVA-1.5 (DALI) through the second-to-last layer of
+    ViT-L/14 at 336 pixels without the class token, 576 x 1024 (``size: vit_large_patch14_336, output: patches, layer: -2``).
+    Frames of another size are resized on their device. Tokens are frame-major.
+
+    Args:
+        size: Published size: vit_base_patch32, vit_base_patch16, vit_large_patch14 or vit_large_patch14_336.
+        output: ``projected`` is the class token through the final norm and the projection to the space shared with text;
+            ``patches`` are a layer's patch tokens as they are, without the final norm.
+        layer: Layer that ``patches`` come from, counted from the end: -1 is the last. Later layers are not built.
+        config: Fields of ``transformers.CLIPVisionConfig`` that override ``size``.
+        time_embedding: What tells frames apart: ``none`` (LAVCap), ``learned`` (up to ``max_frames``) or ``sinusoidal``.
+        max_frames: Longest clip for a learned time embedding.
+        frozen: Keep the tower as it is, in evaluation mode and without gradients.
+        pretrained: Folder or hub name of a CLIP model (``openai/clip-vit-large-patch14``).
+
+    Raises:
+        ValueError: if the layer does not exist.
+    """
+
+    def __init__(
+        self,
+        size: Literal[
+            "vit_base_patch32", "vit_base_patch16", "vit_large_patch14", "vit_large_patch14_336"
+        ] = "vit_large_patch14",
+        *,
+        output: Literal["projected", "patches"] = "projected",
+        layer: int = -1,
+        config: dict[str, Any] | None = None,
+        time_embedding: TimeEmbeddingName = "none",
+        max_frames: int = 32,
+        frozen: bool = True,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__()
+        from transformers import CLIPVisionConfig
+
+        fields = {"image_size": 224, "hidden_act": "quick_gelu", **CLIP_SIZES[size]}
+        fields = {**fields, "intermediate_size": 4 * fields["hidden_size"], **(config or {})}
+        depth = fields["num_hidden_layers"]
+        if output == "projected" and layer != -1:
+            raise ValueError(f"layer {layer} is for output: patches; projected features come from the last layer, -1.")
+        if not -depth <= layer <= -1:
+            raise ValueError(f"layer {layer} does not exist; count from -1 (the last) to {-depth} (the first).")
+        fields["num_hidden_layers"] = depth + layer + 1
+        self.pretrained = pretrained
+        self._tower = TOWERS[output]
+        self.backbone = self._tower.build(CLIPVisionConfig(**fields))
+        self.width = self._tower.width(self.backbone.config)
+        self.normalise = FrameNormaliser(fields["image_size"], MEAN, STD)
+        self.time = TIME_EMBEDDINGS[time_embedding](self.width, max_frames)
+        self._frozen_backbone = frozen
+        if frozen:
+            self.freeze(self.backbone)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Encode the frames of a batch of clips.
+
+        Args:
+            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
+            mask: ``[B, N]`` bool, True where a frame is real.
+
+        Returns:
+            Tokens ``[B, N, C]``, or ``[B, N * P, C]`` with the P patches of every frame; masked where their frame is.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
+            tokens = self._tower.run(self.backbone, self.normalise(x))  # [B * N, P, C]
+        tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
+        return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
+
+    def load_pretrained(self) -> None:
+        """Load the tower from a CLIP model; does nothing where ``pretrained`` is None.
+
+        The text tower, and the layers after ``layer``, are left out.
+
+        Raises:
+            FileNotFoundError: if there is no such folder or hub model, or it cannot be reached.
+            ValueError: if the weights of the tower are incomplete or of another size.
+        """
+        if self.pretrained is None:
+            return
+        try:
+            source, info = self._tower.model_class().from_pretrained(
+                self.pretrained, config=self.backbone.config, output_loading_info=True
+            )
+        except OSError as error:
+            raise FileNotFoundError(
+                f"{self.pretrained} is neither a folder with a CLIP model nor a hub model that can be reached; check pretrained."
+            ) from error
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.pretrained} does not fit the sizes of this CLIPVisual ({error}); set size to what it is."
+            ) from error
+        if info["missing_keys"]:
+            missing = sorted(info["missing_keys"])
+            raise ValueError(
+                f"{self.pretrained} lacks {len(missing)} weights ({', '.join(missing[:3])}); it is no complete CLIP model."
+            )
+        state = source.state_dict()
+        self.backbone.load_state_dict({name: state[name] for name in self.backbone.state_dict()})
+
+
+class _Tower(Protocol):
+    """One way to read the image tower."""
+
+    @staticmethod
+    def model_class() -> type[PreTrainedModel]:
+        """The transformers class that holds the weights."""
+
+    @staticmethod
+    def build(config: CLIPVisionConfig) -> nn.Module:
+        """The model with random weights."""
+
+    @staticmethod
+    def width(config: CLIPVisionConfig) -> int:
+        """Channels that come out."""
+
+    @staticmethod
+    def run(model: nn.Module, images: Tensor) -> Tensor:
+        """Images ``[B, 3, S, S]`` -> tokens ``[B, P, C]``."""
+
+
+class _Projected(_Tower):
+    """Class token, final norm, projection: one token."""
+
+    @staticmethod
+    def model_class() -> type[PreTrainedModel]:
+        from transformers import CLIPVisionModelWithProjection
+
+        return CLIPVisionModelWithProjection
+
+    @staticmethod
+    def build(config: CLIPVisionConfig) -> nn.Module:
+        return _Projected.model_class()(config)
+
+    @staticmethod
+    def width(config: CLIPVisionConfig) -> int:
+        return config.projection_dim
+
+    @staticmethod
+    def run(model: nn.Module, images: Tensor) -> Tensor:
+        return model(images).image_embeds.unsqueeze(1)
+
+
+class _Patches(_Tower):
+    """The patch tokens of the last layer that was built; the final norm, which only the class token meets, is removed."""
+
+    @staticmethod
+    def model_class() -> type[PreTrainedModel]:
+        from transformers import CLIPVisionModel
+
+        return CLIPVisionModel
+
+    @staticmethod
+    def build(config: CLIPVisionConfig) -> nn.Module:
+        model = _Patches.model_class()(config)
+        model.vision_model.post_layernorm = nn.Identity()
+        return model
+
+    @staticmethod
+    def width(config: CLIPVisionConfig) -> int:
+        return config.hidden_size
+
+    @staticmethod
+    def run(model: nn.Module, images: Tensor) -> Tensor:
+        return model(images).last_hidden_state[:, 1:]
+
+
+TOWERS: dict[str, type[_Tower]] = {"projected": _Projected, "patches": _Patches}

@@ -1,0 +1,60 @@
+"""Raw video frames -> the images that a backbone expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FrameNormaliser(nn.Module):
+    """Scales 0..255 to the mean and deviation that a model was trained with, and resizes where needed.
+
+    The resize is bicubic with antialiasing, runs where the frames are, and does not keep the aspect ratio: crop frames
+    to a square when preparing the data.
+
+    Args:
+        image_size: Height and width of the images.
+        mean: Mean of R, G, B for values in 0..1.
+        std: Standard deviation of R, G, B for values in 0..1.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.image_size = image_size
+        deviation = torch.tensor(std, dtype=torch.float32)
+        self.register_buffer("scale", (1 / (255 * deviation)).view(3, 1, 1), persistent=False)
+        self.register_buffer(
+            "shift", (-torch.tensor(mean, dtype=torch.float32) / deviation).view(3, 1, 1), persistent=False
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames ``[B, N, 3, H, W]`` in 0..255 -> images ``[B * N, 3, S, S]`` float32.
+
+        Raises:
+            ValueError: if the frames are not RGB.
+        """
+        if frames.ndim != 5 or frames.shape[2] != 3:
+            raise ValueError(
+                f"frames have the shape {list(frames.shape)}; they must be [batch, frames, 3, height, width]."
+            )
+        images = frames.flatten(0, 1).to(self.scale.dtype)  # [B * N, 3, H, W]
+        if images.shape[-2:] != (self.image_size, self.image_size):
+            size = (self.image_size, self.image_size)
+            images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 255)
+        return images * self.scale + self.shift
+
+
+def frame_tokens(tokens: Tensor, batch: int) -> Tensor:
+    """Tokens of folded images ``[B * N, P, C]`` -> ``[B, N, P, C]``."""
+    return tokens.unflatten(0, (batch, -1))
+
+
+def token_mask(mask: Tensor | None, per_frame: int) -> Tensor | None:
+    """Frame mask ``[B, N]`` -> mask of the frame-major tokens ``[B, N * P]``."""
+    return None if mask is None else mask.repeat_interleave(per_frame, dim=1)

@@ -1,0 +1,38 @@
+"""Visual encoder: features made beforehand."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from avcap.encoders.base import VisualEncoder
+from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
+from avcap.types import Tokens
+
+
+class PrecomputedVisual(VisualEncoder):
+    """Visual features made beforehand by a frozen encoder, passed on as tokens (LAVCap: CLIP ViT-L/14, 20 x 768).
+
+    Args:
+        width: Channels of the features.
+        time_embedding: What tells frames apart: ``none`` (LAVCap), ``learned`` (up to ``max_frames``) or ``sinusoidal``.
+        max_frames: Longest clip for a learned time embedding.
+    """
+
+    input = "visual_features"
+
+    def __init__(self, width: int = 768, *, time_embedding: TimeEmbeddingName = "none", max_frames: int = 32) -> None:
+        super().__init__()
+        self.width = width
+        self.time = TIME_EMBEDDINGS[time_embedding](width, max_frames)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Features ``[B, N, C]``, mask ``[B, N]`` True where a frame is real -> tokens ``[B, N, C]``.
+
+        Raises:
+            ValueError: if the features have another width.
+        """
+        if x.shape[-1] != self.width:
+            raise ValueError(
+                f"the visual features have {x.shape[-1]} channels and the encoder {self.width}; set visual_encoder.width: {x.shape[-1]}."
+            )
+        return Tokens(self.time(x.unsqueeze(2)).squeeze(2), mask)

@@ -1,0 +1,150 @@
+"""Visual encoder: any image backbone of timm, applied to every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from avcap.encoders.base import VisualEncoder
+from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
+from avcap.layers.freeze import Freezable
+from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
+from avcap.types import Tokens
+
+PUBLISHED = "timm"  # `pretrained: timm` means the weights that timm publishes for the model
+
+
+class TimmVisual(Freezable, VisualEncoder):
+    """Any timm image model run on every frame: one token a frame, or its patch tokens.
+
+    A vision transformer gives its normalised tokens, a convolutional network its last feature map, one token a cell.
+    Frames of another size than the model's are resized on their device. Tokens are frame-major: those of frame 0 first.
+
+    For training from scratch on a CPU, small images and one token a frame (``pooling: mean``) are what makes it quick: see
+    docs/weights.md for measured rates.
+
+    Args:
+        model: Name in timm, as ``timm.list_models()`` gives it.
+        image_size: Side of the images; None takes the model's own.
+        pooling: ``mean`` of a frame's patch tokens, its ``cls`` token (transformers that have one), or ``none``: all patch
+            tokens of all frames.
+        model_args: More arguments of the model (``{patch_size: 8, depth: 4, embed_dim: 192, num_heads: 3}``).
+        time_embedding: What tells frames apart: ``none``, ``learned`` (up to ``max_frames``) or ``sinusoidal``.
+        max_frames: Longest clip for a learned time embedding.
+        frozen: Keep the backbone as it is, in evaluation mode and without gradients; a time embedding remains trainable.
+        pretrained: File with the model's weights (.safetensors, .pth or .bin), or ``timm`` for those that timm publishes.
+
+    Raises:
+        ValueError: if the model is unknown, or has no class token and ``pooling`` is ``cls``.
+    """
+
+    def __init__(
+        self,
+        model: str = "vit_tiny_patch16_224",
+        *,
+        image_size: int | None = None,
+        pooling: Literal["cls", "mean", "none"] = "mean",
+        model_args: dict[str, Any] | None = None,
+        time_embedding: TimeEmbeddingName = "none",
+        max_frames: int = 32,
+        frozen: bool = False,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.pretrained = pretrained
+        self.backbone = _create(model, image_size, model_args or {})
+        self.prefix = int(getattr(self.backbone, "num_prefix_tokens", 0))
+        if pooling == "cls" and not self.prefix:
+            raise ValueError(f"{model} has no class token; set pooling: mean or none.")
+        self._pool = POOLINGS[pooling]
+        self.width = int(self.backbone.num_features)
+        settings = self.backbone.pretrained_cfg
+        self.normalise = FrameNormaliser(image_size or settings["input_size"][-1], settings["mean"], settings["std"])
+        self.time = TIME_EMBEDDINGS[time_embedding](self.width, max_frames)
+        self._frozen_backbone = frozen
+        if frozen:
+            self.freeze(self.backbone)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Encode the frames of a batch of clips.
+
+        Args:
+            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
+            mask: ``[B, N]`` bool, True where a frame is real.
+
+        Returns:
+            Tokens ``[B, N * P, C]`` with P tokens a frame; masked where their frame is.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
+            tokens = self._as_tokens(self.backbone.forward_features(self.normalise(x)))  # [B * N, prefix + P, C]
+            tokens = self._pool(tokens, self.prefix)  # [B * N, P, C]
+        tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
+        return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
+
+    def load_pretrained(self) -> None:
+        """Load the backbone's weights; does nothing where ``pretrained`` is None. The classifier's are left out.
+
+        Raises:
+            FileNotFoundError: if the file is not there.
+            ValueError: if it does not hold exactly the weights of the backbone.
+        """
+        if self.pretrained is None:
+            return
+        if self.pretrained == PUBLISHED:
+            from timm.models import load_pretrained
+
+            load_pretrained(self.backbone, num_classes=0)
+            return
+        _load_file(self.backbone, Path(self.pretrained), model=self.model)
+
+    def _as_tokens(self, features: Tensor) -> Tensor:
+        """A feature map, channels first or last, or tokens -> tokens ``[B, P, C]``."""
+        if features.ndim == 3:
+            return features
+        if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
+            return features.flatten(1, 2)
+        return features.flatten(2).transpose(1, 2)
+
+
+# [B, prefix + P, C], prefix -> [B, 1 or P, C]
+POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "cls": lambda tokens, _: tokens[:, :1],
+    "mean": lambda tokens, prefix: tokens[:, prefix:].mean(dim=1, keepdim=True),
+    "none": lambda tokens, prefix: tokens[:, prefix:],
+}
+
+
+def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> nn.Module:
+    """The backbone with random weights and no classifier; only models bound to one image size are told of it."""
+    import timm
+
+    if not timm.is_model(model):
+        near = ", ".join(timm.list_models(f"*{model.split('_')[0]}*")[:5]) or "see timm.list_models()"
+        raise ValueError(f"timm has no model {model!r}; close names: {near}.")
+    settings = timm.get_pretrained_cfg(model)
+    if image_size is not None and settings is not None and settings.fixed_input_size:
+        model_args = {"img_size": image_size, **model_args}
+    return timm.create_model(model, pretrained=False, num_classes=0, **model_args)
+
+
+def _load_file(backbone: nn.Module, path: Path, *, model: str) -> None:
+    """Load a local file strictly; only the classifier's keys may be left over."""
+    from timm.models import load_state_dict
+
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no weights file {path}; download it, or set pretrained: {PUBLISHED} to let timm do so."
+        )
+    state = load_state_dict(str(path), weights_only=True)
+    head = backbone.pretrained_cfg.get("classifier") or ()
+    heads = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
+    state = {key: value for key, value in state.items() if not key.startswith(heads)}
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {model}: {error}") from error
