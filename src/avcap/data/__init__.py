@@ -1,0 +1,1 @@
+"""Data: media files -> shards -> batches. Knows no model."""

@@ -1,0 +1,245 @@
+"""One clip: made from its files, packed into the flat record that a shard holds, and unpacked again."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from avcap.data.front_end import SAMPLE_RATE, FrontEnd
+from avcap.data.manifest import Clip
+from avcap.data.media import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    MediaError,
+    NoAudio,
+    NoVideo,
+    duration,
+    even_indices,
+    read_audio,
+    read_frames,
+)
+
+BLOBS = ("fbank", "frames", "visual_features", "waveform")
+
+
+@dataclass
+class Item:
+    """A decoded clip; a stream that it lacks is None.
+
+    Attributes:
+        id: The clip's id.
+        captions: All its captions.
+        duration: Seconds; NaN where unknown.
+        fbank: Raw (not normalised) spectrogram ``[T, F]`` float32.
+        frames: Pictures ``[N, 3, H, W]`` uint8 RGB.
+        visual_features: ``[N, C]`` float32.
+        waveform: ``[samples]`` float32 at 16 kHz.
+    """
+
+    id: str
+    captions: list[str] = field(default_factory=list)
+    duration: float = math.nan
+    fbank: Tensor | None = None
+    frames: Tensor | None = None
+    visual_features: Tensor | None = None
+    waveform: Tensor | None = None
+
+
+def read_item(
+    clip: Clip,
+    front_end: FrontEnd,
+    *,
+    frames: int,
+    size: int,
+    keep_waveform: bool = False,
+    max_seconds: float | None = None,
+) -> Item:
+    """Decode a clip. A video without sound, or sound without pictures, is a whole clip; the other stream is None.
+
+    Args:
+        clip: The clip and its files.
+        front_end: Makes the spectrogram.
+        frames: Pictures to take, at even times.
+        size: Their height and width in pixels.
+        keep_waveform: Keep the samples as well.
+        max_seconds: Read no more sound than that.
+
+    Raises:
+        FileNotFoundError: if one of its files is gone.
+        MediaError: if a file cannot be decoded, or the clip has neither sound nor pictures.
+    """
+    item = Item(id=clip.id, captions=list(clip.captions))
+    absent: list[str] = []
+    if clip.audio is not None:
+        try:
+            item.waveform = read_audio(clip.audio, SAMPLE_RATE, max_seconds=max_seconds)
+        except NoAudio as error:
+            absent.append(str(error))
+    if clip.frames and frames:
+        try:
+            item.frames = read_frames(clip.frames[0] if len(clip.frames) == 1 else clip.frames, frames, size)
+        except NoVideo as error:
+            absent.append(str(error))
+    if clip.features is not None:
+        item.visual_features = _read_features(clip.features)
+    if item.waveform is None and item.frames is None and item.visual_features is None:
+        raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor pictures.")
+    item.duration = _seconds(clip, item)
+    if item.waveform is not None:
+        item.fbank = front_end(item.waveform)
+        if not keep_waveform:
+            item.waveform = None
+    return item
+
+
+def load_clip(
+    path: Path | tuple[Path, Path], front_end: FrontEnd, *, frames: int, size: int, max_seconds: float | None = None
+) -> Item:
+    """Decode a loose file: a video, a sound or a picture, or a pair of a sound and a picture (or video) in any order.
+
+    Args:
+        path: The file or the pair.
+        front_end: Makes the spectrogram.
+        frames: Pictures to take, at even times.
+        size: Their height and width in pixels.
+        max_seconds: Read no more sound than that.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        MediaError: if it cannot be decoded, or a pair has two sounds or two pictures.
+    """
+    paths = [path] if isinstance(path, Path) else list(path)
+    if len(paths) == 1:
+        suffix = paths[0].suffix.lower()
+        audio = None if suffix in IMAGE_SUFFIXES else paths[0]
+        pictures = () if suffix in AUDIO_SUFFIXES else (paths[0],)
+    else:
+        sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES]
+        others = [p for p in paths if p.suffix.lower() not in AUDIO_SUFFIXES]
+        if len(sounds) != 1 or len(others) != 1:
+            raise MediaError(f"A pair is one sound and one picture or video, got {' and '.join(map(str, paths))}.")
+        audio, pictures = sounds[0], (others[0],)
+    clip = Clip(id=paths[0].stem, captions=(), audio=audio, frames=pictures)
+    return read_item(clip, front_end, frames=frames, size=size, max_seconds=max_seconds)
+
+
+def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str | bytes]:
+    """The flat record of an item: ``id``, ``meta`` (JSON) and one blob per stream, empty where the stream is absent.
+
+    Args:
+        item: The clip.
+        half: Store the spectrogram and the features in float16, else in float32.
+        quality: JPEG quality of the pictures (no chroma subsampling).
+    """
+    dtype = np.float16 if half else np.float32
+    pictures = [] if item.frames is None else [_jpeg(p, quality) for p in item.frames.permute(0, 2, 3, 1).numpy()]
+    record: dict[str, str | bytes] = {
+        "fbank": b"" if item.fbank is None else item.fbank.numpy().astype(dtype).tobytes(),
+        "frames": b"".join(pictures),
+        "visual_features": b""
+        if item.visual_features is None
+        else item.visual_features.numpy().astype(dtype).tobytes(),
+        "waveform": b"" if item.waveform is None else _flac(item.waveform),
+    }
+    meta = {
+        "captions": item.captions,
+        "duration": None if math.isnan(item.duration) else round(item.duration, 3),
+        "has_audio": item.fbank is not None,
+        "has_video": item.frames is not None or item.visual_features is not None,
+        "dtype": np.dtype(dtype).name,
+        "fbank": None if item.fbank is None else list(item.fbank.shape),
+        "visual_features": None if item.visual_features is None else list(item.visual_features.shape),
+        "pictures": [len(p) for p in pictures],
+        "crc32": checksum(record),
+    }
+    return {"id": item.id, "meta": json.dumps(meta, ensure_ascii=False), **record}
+
+
+def unpack(record: dict[str, object], *, frames: int | None = None, streams: tuple[str, ...] = BLOBS) -> Item:
+    """The item of a record.
+
+    Args:
+        record: What :func:`pack` made.
+        frames: Take so many of the stored pictures, evenly; None takes all.
+        streams: The blobs to decode.
+    """
+    meta = json.loads(record["meta"])
+    seconds = meta["duration"]
+    item = Item(record["id"], meta["captions"], math.nan if seconds is None else seconds)
+    for name in ("fbank", "visual_features"):
+        if name in streams and meta[name] is not None:
+            array = np.frombuffer(record[name], dtype=meta["dtype"]).astype(np.float32)
+            setattr(item, name, torch.from_numpy(array).reshape(meta[name]))
+    if "frames" in streams and meta["pictures"]:
+        item.frames = _pictures(record["frames"], meta["pictures"], frames)
+    if "waveform" in streams and len(record["waveform"]):
+        item.waveform = _unflac(bytes(record["waveform"]))
+    return item
+
+
+def checksum(record: dict[str, object]) -> int:
+    """CRC-32 over the blobs of a record."""
+    value = 0
+    for name in BLOBS:
+        value = zlib.crc32(record[name], value)
+    return value
+
+
+def _pictures(blob: object, lengths: list[int], count: int | None) -> Tensor:
+    """JPEGs -> ``[N, 3, H, W]`` uint8."""
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    chosen = range(len(lengths)) if count is None else even_indices(len(lengths), count)
+    view = memoryview(blob)
+    decoded: dict[int, np.ndarray] = {}
+    for i in chosen:
+        if i not in decoded:
+            with Image.open(io.BytesIO(view[starts[i] : starts[i + 1]])) as image:
+                decoded[i] = np.asarray(image)
+    return torch.from_numpy(np.stack([decoded[i] for i in chosen])).permute(0, 3, 1, 2)
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _flac(wave: Tensor) -> bytes:
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave.clamp(-1.0, 1.0).numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def _unflac(blob: bytes) -> Tensor:
+    import soundfile
+
+    return torch.from_numpy(soundfile.read(io.BytesIO(blob), dtype="float32")[0])
+
+
+def _read_features(path: Path) -> Tensor:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise MediaError(f"{path} is not a readable .npy array ({error}).") from error
+    if array.ndim != 2:
+        raise MediaError(f"{path} must hold an array [pictures, channels], got {list(array.shape)}.")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def _seconds(clip: Clip, item: Item) -> float:
+    sound = math.nan if item.waveform is None else len(item.waveform) / SAMPLE_RATE
+    video = clip.frames[0] if len(clip.frames) == 1 and clip.frames[0].suffix.lower() not in IMAGE_SUFFIXES else None
+    if item.waveform is not None or video is None:
+        return sound
+    return duration(video)

@@ -1,0 +1,185 @@
+"""Shards of one split: a litdata folder with random access, and the facts about it in `info.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate
+from pathlib import Path
+
+from avcap.data.front_end import FrontEnd, make_front_end
+from avcap.data.item import BLOBS, Item, checksum, unpack
+
+INFO = "info.json"
+INDEX = "index.json"
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class ShardInfo:
+    """What `info.json` of a split holds.
+
+    Attributes:
+        split: Name of the split.
+        front_end: Short name of the front end that made the spectrograms.
+        mels: Mel bins.
+        frames: Pictures a clip, 0 where none were stored.
+        size: Height and width of the pictures in pixels.
+        dtype: float16 or float32, of spectrograms and features.
+        waveform: Whether the samples were kept.
+        max_seconds: Sound beyond this was cut.
+        ids: Clip ids in the order of the shards.
+        id_hash: Hash of the sorted ids.
+        clips: Clips in the caption file.
+        missing: Ids of which no file was found.
+        broken: ``{id, file, reason}`` of clips that could not be decoded.
+        captions: Number of captions of each written clip -> number of such clips.
+        plan: Hash of clips, captions and settings, by which a finished split is recognised.
+    """
+
+    split: str
+    front_end: str
+    mels: int
+    frames: int
+    size: int
+    dtype: str = "float16"
+    waveform: bool = False
+    max_seconds: float | None = None
+    ids: list[str] = field(default_factory=list)
+    id_hash: str = ""
+    clips: int = 0
+    missing: list[str] = field(default_factory=list)
+    broken: list[dict[str, str]] = field(default_factory=list)
+    captions: dict[str, int] = field(default_factory=dict)
+    plan: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Write ``info.json`` into ``folder``."""
+        (folder / INFO).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> ShardInfo:
+        """Read ``info.json`` of ``folder``.
+
+        Raises:
+            FileNotFoundError: if the folder holds no shards.
+            ValueError: if the file is damaged.
+        """
+        path = folder / INFO
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"There are no shards in {folder} (no {INFO}); make them with `avcap data prepare`."
+            )
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({error}); make the shards again with --overwrite.") from error
+
+
+class Shards:
+    """Random access to the clips of one split. Opened lazily, so that each worker process opens its own.
+
+    Args:
+        folder: The folder of a split.
+
+    Raises:
+        FileNotFoundError: if there are no shards.
+        ValueError: if the index does not match the list of ids.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.info = ShardInfo.load(self.folder)
+        self._dataset, self._owner = None, 0
+        if not self.info.ids:
+            raise ValueError(f"The split in {self.folder} holds no clip.")
+        try:
+            chunks = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))["chunks"]
+        except (OSError, json.JSONDecodeError, KeyError) as error:
+            raise ValueError(f"{self.folder / INDEX} is missing or damaged; make the shards again.") from error
+        self._files = [chunk["filename"] for chunk in chunks]
+        self._ends = list(accumulate(chunk["chunk_size"] for chunk in chunks))
+        if self._ends[-1:] != [len(self.info.ids)]:
+            raise ValueError(f"{self.folder / INDEX} counts {self._ends[-1:]} clips and {INFO} {len(self.info.ids)}.")
+
+    @property
+    def ids(self) -> list[str]:
+        """Clip ids, in order."""
+        return self.info.ids
+
+    @property
+    def files(self) -> list[Path]:
+        """The shard files."""
+        return [self.folder / name for name in self._files]
+
+    def front_end(self) -> FrontEnd:
+        """The front end that made these shards."""
+        return make_front_end(self.info.front_end, self.info.mels)
+
+    def shard_of(self, index: int) -> Path:
+        """The file that holds a clip."""
+        return self.folder / self._files[bisect_right(self._ends, index)]
+
+    def __len__(self) -> int:
+        return len(self.info.ids)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_dataset": None}
+
+    def record(self, index: int) -> dict[str, object]:
+        """The packed record of a clip.
+
+        Raises:
+            IndexError: beyond the end.
+            ValueError: if the shard cannot be read; the message names the file.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"Clip {index} of {len(self)}.")
+        file = self.shard_of(index)
+        try:
+            if not file.stat().st_size:
+                raise ValueError("it is empty")
+            record = self._open()[index]
+            if record["id"] != self.info.ids[index]:
+                raise ValueError(f"it holds {record['id']!r} where {self.info.ids[index]!r} should be")
+        except Exception as error:
+            reason = str(error).split(". ")[0]
+            raise ValueError(
+                f"The shard {file} cannot be read ({reason}); make the split again with `avcap data prepare --overwrite`."
+            ) from error
+        return record
+
+    def item(self, index: int, *, frames: int | None = None, streams: tuple[str, ...] = BLOBS) -> Item:
+        """A clip, decoded; see :func:`avcap.data.item.unpack`.
+
+        Raises:
+            ValueError: if the shard cannot be read; the message names the file.
+        """
+        record = self.record(index)
+        try:
+            return unpack(record, frames=frames, streams=streams)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(f"The clip {self.ids[index]} in the shard {self.shard_of(index)} is damaged.") from error
+
+    def check(self, index: int) -> None:
+        """Read a clip and compare its checksum.
+
+        Raises:
+            ValueError: if the shard cannot be read or its content has changed; the message names the file.
+        """
+        record = self.record(index)
+        try:
+            expected = json.loads(record["meta"])["crc32"]
+        except (ValueError, KeyError):
+            expected = None
+        if checksum(record) != expected:
+            raise ValueError(f"The shard {self.shard_of(index)} is damaged at the clip {self.ids[index]}.")
+
+    def _open(self) -> object:
+        if self._dataset is None or self._owner != os.getpid():  # a forked worker must not share file positions
+            from litdata import StreamingDataset
+
+            self._dataset, self._owner = StreamingDataset(str(self.folder), shuffle=False), os.getpid()
+        return self._dataset
