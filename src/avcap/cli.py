@@ -56,8 +56,11 @@ def run(argv: list[str]) -> Any:
     if argv and argv[0] in LIGHTNING:
         from avcap.lightning_cli import build_cli
 
-        build_cli(argv)
-        return None
+        return build_cli(argv)
+    if argv[:1] == ["check"]:  # takes the options of fit
+        from avcap.commands.check import check
+
+        return check(argv[1:])
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)

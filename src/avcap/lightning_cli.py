@@ -12,8 +12,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from avcap.callbacks import LogSamples, SaveOnStop, WritePredictions, WriteResults
+
 # importing a component is what registers its short name
-import avcap.callbacks
 import avcap.data
 import avcap.decoders
 import avcap.encoders
@@ -38,8 +39,22 @@ class AvcapCLI(LightningCLI):
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Defaults that every run shares."""
-        parser.set_defaults({"trainer.use_distributed_sampler": False})
+        """The callbacks that every run has, each with its own options, and shared defaults."""
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(SaveOnStop, "save_on_stop")
+        parser.add_lightning_class_args(LogSamples, "samples")
+        parser.add_lightning_class_args(WriteResults, "results")
+        parser.add_lightning_class_args(WritePredictions, "predictions")
+        parser.set_defaults(
+            {
+                "trainer.use_distributed_sampler": False,  # the data module's own sampler resumes exactly
+                "checkpoint.monitor": "val/cider_d",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": "best",
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+            }
+        )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Point the logger and the checkpoints, where they name no folder, to the folder of the run."""
@@ -56,6 +71,12 @@ class AvcapCLI(LightningCLI):
         """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
 
 
+def quieten() -> None:
+    """Hide warnings about what is meant to be so."""
+    for pattern in QUIET:
+        warnings.filterwarnings("ignore", message=pattern)
+
+
 def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCLI:
     """Parse, build and (with ``run``) execute; without ``run`` the first word of ``args`` must be left out.
 
@@ -63,8 +84,7 @@ def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCL
         SystemExit: with status 2, for a wrong option or config.
         ValueError: for bad input found while building or running.
     """
-    for pattern in QUIET:
-        warnings.filterwarnings("ignore", message=pattern)
+    quieten()
     return AvcapCLI(
         LightningModule,
         LightningDataModule,

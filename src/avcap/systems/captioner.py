@@ -81,8 +81,8 @@ class Captioner(LightningModule):
         if unknown := set(self.lr_scales) - set(self.parts):
             raise ValueError(f"lr_scales names {sorted(unknown)}, but the parts are {', '.join(self.parts)}.")
         self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
-        self.validation_scores = CaptionScores(metrics=["cider_d", "unique_ratio", "vocab"], tokenizer="plain")
-        self.test_scores = CaptionScores(metrics=metrics)
+        self.validation_scores = CaptionScores()
+        self.test_scores = CaptionScores(metrics, plain=False)
         self._pretrained_loaded = False
 
     # -- forward ------------------------------------------------------------------------------------------------

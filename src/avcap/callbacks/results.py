@@ -1,0 +1,141 @@
+"""Write what a test found: scores, captions, maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from avcap.callbacks.samples import seconds_of
+from avcap.metrics import constant_caption, human_bound
+from avcap.report import draw_map, make_results, write_predictions, write_results
+from avcap.types import Batch
+
+
+class WriteResults(Callback):
+    """After ``avcap test``: ``results.json``, ``predictions.jsonl`` and ``maps/<id>.png`` in the folder of the run.
+
+    The results hold, beside the system's own scores, the human bound of the same clips (each first reference scored
+    against the others) and the best constant caption, so that the numbers can be read.
+
+    Args:
+        folder: Where to write; None for ``trainer.default_root_dir``.
+        maps: How many assignment maps to draw.
+        events: An ``events.jsonl`` with the true times of what sounds and is seen, drawn into the maps; None for the
+            one beside the shards, where there is one.
+        baselines: Whether to score the human bound and the constant caption too.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, maps: int = 3, events: Path | None = None, baselines: bool = True
+    ) -> None:
+        self.folder, self.maps, self.events, self.baselines = folder, maps, events, baselines
+        self._drawn: list[dict[str, Any]] = []
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier test."""
+        self._drawn = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: dict[str, Any],
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep what the first maps need."""
+        if not trainer.is_global_zero or not outputs.get("maps"):
+            return
+        plans = next(iter(outputs["maps"].values()))
+        for clip in range(min(self.maps - len(self._drawn), len(plans))):
+            self._drawn.append(
+                {
+                    "id": batch["id"][clip],
+                    "fbank": batch["fbank"][clip].float().cpu().numpy() if "fbank" in batch else None,
+                    "frames": batch["frames"][clip].cpu().numpy() if "frames" in batch else None,
+                    "plan": plans[clip].float().cpu().numpy(),
+                    "seconds": seconds_of(batch, clip),
+                    "caption": outputs["captions"][clip],
+                    "references": batch["references"][clip],
+                }
+            )
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write everything, on the first process."""
+        collected = getattr(pl_module, "test_scores", None)
+        if not trainer.is_global_zero or collected is None:
+            return
+        folder = self.folder or Path(trainer.default_root_dir)
+        rows, scores = collected.rows(), collected.scores
+        references = {row["id"]: row["references"] for row in rows}
+        names = [name for name in scores.corpus if name not in ("unique_ratio", "vocab", "length")]
+        bound = constant = None
+        if self.baselines:
+            if min(map(len, references.values())) > 1:
+                bound = human_bound(references, metrics=names)
+            constant = constant_caption(_training_captions(trainer, references), references, metrics=names)
+        results = make_results(
+            type(pl_module).__name__ + ":" + type(pl_module.fusion).__name__,
+            scores,
+            human_bound=bound,
+            constant=constant,
+            settings=_settings(trainer, pl_module),
+        )
+        write_predictions(folder / "predictions.jsonl", rows)
+        self._draw(folder / "maps", trainer)
+        write_results(folder / "results.json", results)  # last: where it stands, the rest stands too
+        self._log(trainer, pl_module, scores.corpus)
+
+    def _draw(self, folder: Path, trainer: Trainer) -> None:
+        events = read_events(self.events or _beside_the_shards(trainer))
+        for clip in self._drawn:
+            name = clip.pop("id")
+            draw_map(folder / f"{name}.png", events=events.get(name), **clip)
+        self._drawn = []
+
+    @staticmethod
+    def _log(trainer: Trainer, pl_module: LightningModule, scores: dict[str, float]) -> None:
+        """The settings of the run with its final scores, for the comparison of runs in TensorBoard."""
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(
+                    dict(pl_module.hparams), {f"test/{name}": value for name, value in scores.items()}
+                )
+
+
+def read_events(path: Path | None) -> dict[str, list[dict[str, Any]]]:
+    """Clip id -> its true events, from an ``events.jsonl``; empty without one."""
+    if path is None:
+        return {}
+    with Path(path).open(encoding="utf-8") as lines:
+        return {clip["id"]: clip["events"] for clip in map(json.loads, lines)}
+
+
+def _beside_the_shards(trainer: Trainer) -> Path | None:
+    shards = getattr(trainer.datamodule, "shards", None)
+    path = None if shards is None else Path(shards).parent / "events.jsonl"
+    return path if path is not None and path.is_file() else None
+
+
+def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:
+    """The captions of the training split; the references themselves where that split is not there."""
+    captions = getattr(trainer.datamodule, "training_captions", list)()
+    return captions or [caption for clip in references.values() for caption in clip]
+
+
+def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+    parameters = list(pl_module.parameters())
+    return {
+        "checkpoint": str(trainer.ckpt_path or ""),
+        "generation": dict(pl_module.decoder.generation),
+        "parameters": {
+            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+            "all": sum(p.numel() for p in parameters),
+        },
+        "precision": str(trainer.precision),
+    }

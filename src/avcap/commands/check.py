@@ -1,0 +1,72 @@
+"""`avcap check`: a config proved consistent in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
+
+from avcap.check import Report, check_captioner
+from avcap.lightning_cli import AvcapCLI, quieten
+from avcap.systems import Captioner
+
+
+class MetaCLI(AvcapCLI):
+    """Builds what a config says on the meta device: every class and argument is tried, no memory is used."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The options of the check itself."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--clips", type=int, default=None, help="batch size of the memory estimate (default: the config's)")
+        parser.add_argument("--text_tokens", type=int, default=40, help="text tokens a clip, prompt and caption together")
+
+    def instantiate_classes(self) -> None:
+        """Build model and data, no trainer."""
+        with torch.device("meta"):
+            self.config_init = self.parser.instantiate_classes(self.config)
+        self.datamodule = self._get(self.config_init, "data")
+        self.model = self._get(self.config_init, "model")
+
+
+def build_report(args: Sequence[str]) -> Report:
+    """The report on the config that the command line ``args`` (those of ``avcap fit``) describes.
+
+    Raises:
+        SystemExit: with status 2, for a wrong option or config.
+        ValueError: if the parts do not fit together, or data and model do not.
+    """
+    quieten()
+    cli = MetaCLI(
+        LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True, args=list(args), run=False
+    )
+    if not isinstance(cli.model, Captioner):
+        raise ValueError(f"avcap check knows captioners, not {type(cli.model).__name__}.")
+    data = cli.datamodule
+    compare(cli.model, data)
+    return check_captioner(
+        cli.model,
+        frames=getattr(data, "frames", None) or 20,
+        clips=cli.config.clips or getattr(data, "batch_size", 4),
+        text_tokens=cli.config.text_tokens,
+    )
+
+
+def compare(model: Captioner, data: object) -> None:
+    """Whether what the data module gives is what the encoders take.
+
+    Raises:
+        ValueError: naming both settings.
+    """
+    for name in ("mels", "target_length"):
+        given, wanted = getattr(data, name, None), getattr(model.audio_encoder, name, None)
+        if given is not None and wanted is not None and given != wanted:
+            raise ValueError(
+                f"data.{name} is {given} and the audio encoder's {name} is {wanted}; set both to the same number."
+            )
+
+
+def check(args: Sequence[str]) -> None:
+    """Print what a config amounts to: parameters by part, token counts, memory."""
+    print(build_report(args))
