@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.weights import FORMATS, ImportOptions, import_checkpoint
+from avcap.weights import FORMATS, ImportOptions, export_checkpoint, import_checkpoint
 
 
 def import_(source: Path, out: Path, *, format: str = "auto", target_length: int = 1024) -> None:  # noqa: A002
@@ -20,6 +20,18 @@ def import_(source: Path, out: Path, *, format: str = "auto", target_length: int
     print(report.summary())
     print(f"sha256 of the source: {report.sha256}")
     print(f"wrote {out}")
+
+
+def export(source: Path, out: Path, *, format: str) -> None:  # noqa: A002
+    """Write weights under the names of an official checkpoint, so that the official code can load them.
+
+    Args:
+        source: A file made by `avcap weights import`, or a checkpoint of a captioner.
+        out: The file to write: .safetensors, or a torch file with any other ending.
+        format: What to write, as `avcap weights formats` lists it.
+    """
+    names = export_checkpoint(source, out, format_name=format)
+    print(f"wrote {len(names)} tensors to {out}")
 
 
 def formats() -> None:

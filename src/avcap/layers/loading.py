@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
+
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
 def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict[str, str]:
@@ -31,6 +35,69 @@ def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict
     state, metadata = _read(path)
     if metadata.get("component", component) != component:
         raise ValueError(f"{path} holds weights of {metadata['component']}, not of {component}; choose another file.")
+    _copy(module, state, path, component=component)
+    logger.info(
+        "loaded %d tensors into %s from %s (%s)", len(state), component, path, metadata.get("format", "no format")
+    )
+    return metadata
+
+
+def load_part(
+    module: nn.Module,
+    path: str | Path,
+    *,
+    part: str,
+    component: str,
+    adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> dict[str, str]:
+    """Load what a file of several components holds for one of them: the names that begin with ``<part>.``.
+
+    Args:
+        module: What is loaded; as strict as :func:`load_weights`.
+        path: A safetensors file whose names begin with their part (``audio.``, ``visual.``, ``joint.``, ``decoder.``).
+        part: The part.
+        component: Class name of ``module``, for messages.
+        adapt: Fits the tensors (their names without the part) to ``module`` before they are checked.
+
+    Returns:
+        The file's metadata.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no safetensors file, has no such part, or a key, a shape or the number of blocks does not fit.
+    """
+    path = Path(path)
+    state, metadata = _read(path)
+    mine = {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
+    if not mine:
+        parts = sorted({name.partition(".")[0] for name in state})
+        raise ValueError(f"{path} has no {part} weights for {component}, only {_some(parts)}; name another file.")
+    _require_blocks(module, mine, path, component=component)
+    if adapt is not None:
+        mine = adapt(mine)
+    _copy(module, mine, path, component=component)
+    logger.info(
+        "loaded %d tensors into %s from %s (%s)", len(mine), component, path, metadata.get("format", "no format")
+    )
+    return metadata
+
+
+def block_count(names: Iterable[str]) -> int:
+    """The number of blocks that the names ``blocks.<i>.*`` speak of."""
+    return 1 + max((int(found[1]) for name in names if (found := _BLOCK.match(name))), default=-1)
+
+
+def _require_blocks(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str) -> None:
+    """Refuse another number of transformer blocks, which would otherwise be a long list of keys."""
+    present, needed = block_count(state), block_count(module.state_dict())
+    if present != needed:
+        raise ValueError(
+            f"{path} holds {present} blocks for {component}, which has {needed}; set its depth to {present}."
+        )
+
+
+def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str) -> None:
+    """Copy all of ``state`` into ``module``, or raise."""
     own = module.state_dict()
     state = {_with_adapter(name, own): tensor for name, tensor in state.items()}
     missing = [name for name in own if name not in state and not _is_adapter(name)]
@@ -50,10 +117,6 @@ def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict
             f"{path} does not fit {component}: {_some(wrong)}; check its sizes, or import again with other options."
         )
     module.load_state_dict(state, strict=False)
-    logger.info(
-        "loaded %d tensors into %s from %s (%s)", len(state), component, path, metadata.get("format", "no format")
-    )
-    return metadata
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

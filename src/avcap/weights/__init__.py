@@ -1,5 +1,6 @@
 """Published checkpoints under our names: one file per format, pure functions from state dict to state dict."""
 
+from avcap.weights.exporting import export_checkpoint
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.importing import import_checkpoint
 from avcap.weights.registry import FORMATS, find_format
@@ -11,6 +12,7 @@ __all__ = [
     "Conversion",
     "ImportOptions",
     "ImportReport",
+    "export_checkpoint",
     "find_format",
     "import_checkpoint",
 ]

@@ -55,3 +55,15 @@ class CheckpointFormat(ABC):
         Raises:
             ValueError: if a tensor has a shape that cannot be used.
         """
+
+    def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The way back: weights under our names -> the names (and shapes) of this format.
+
+        Args:
+            state: Our names, each beginning with its part (``audio.``, ``visual.``, ``joint.``, ``decoder.``); parts that
+                the format does not hold are not read.
+
+        Raises:
+            ValueError: if the format has no way back, or a weight is missing or has no place in it.
+        """
+        raise ValueError(f"{self.name} checkpoints can be imported only; export to another --format.")

@@ -1,0 +1,103 @@
+"""Weights of ours -> checkpoint under the names of the official code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from avcap.weights.reading import find_file, read_state
+from avcap.weights.registry import find_format
+
+SAFETENSORS = ".safetensors"
+PARTS = {  # prefix in the checkpoint of a captioner -> prefix in a weights file
+    "audio_encoder.": "audio.",
+    "visual_encoder.": "visual.",
+    "fusion.joint.": "joint.",
+    "fusion.": "fusion.",
+    "decoder.": "decoder.",
+}
+
+
+def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str, ...]:
+    """Write the weights of ``source`` under the names of a foreign format.
+
+    Args:
+        source: A file made by ``avcap weights import``, or a checkpoint of a captioner.
+        out: File to write, ``.safetensors`` or anything else for a torch file; it appears only when it is complete.
+        format_name: Name of the format.
+
+    Returns:
+        The names that were written.
+
+    Raises:
+        FileNotFoundError: if the source is not there.
+        ValueError: if it cannot be read, or the format cannot hold it.
+    """
+    source, out = find_file(Path(source)), Path(out)
+    if format_name == "auto":
+        raise ValueError(
+            "--format auto says nothing about what to write; name a format that `avcap weights formats` lists."
+        )
+    if out.exists() and out.samefile(source):
+        raise ValueError(f"the output {out} is the source itself; name another file.")
+    kind = find_format((), format_name)
+    state = kind.export(by_part(read_state(source)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        _write(state, partial, safe=out.suffix == SAFETENSORS)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return tuple(state)
+
+
+def by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names of a captioner's checkpoint -> names of a weights file; the latter stay as they are."""
+    return {_part_name(name): tensor for name, tensor in state.items()}
+
+
+def require_all(state: Mapping[str, Tensor], needed: frozenset[str], *, format_name: str) -> None:
+    """Refuse an export that would lack a weight or drop one.
+
+    Args:
+        state: What is there, of the parts that the format holds.
+        needed: What the format needs.
+        format_name: Name of the format.
+
+    Raises:
+        ValueError: if the two differ; the message names the first few.
+    """
+    missing, unknown = sorted(needed - set(state)), sorted(set(state) - needed)
+    if missing:
+        raise ValueError(
+            f"{len(missing)} weights that {format_name} needs are not in the source ({', '.join(missing[:3])}); a checkpoint "
+            "leaves out frozen weights that were pretrained: export from their own file."
+        )
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} weights have no place in {format_name} ({', '.join(unknown[:3])}); merge adapters, and leave "
+            "out layers that the official model lacks."
+        )
+
+
+def _part_name(name: str) -> str:
+    for own, part in PARTS.items():
+        if name.startswith(own):
+            return part + name.removeprefix(own)
+    return name
+
+
+def _write(state: dict[str, Tensor], path: Path, *, safe: bool) -> None:
+    """A safetensors file, or a torch file of a plain dictionary."""
+    state = {name: tensor.detach().contiguous() for name, tensor in state.items()}
+    if not safe:
+        torch.save(state, path)
+        return
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.clone() for name, tensor in state.items()}, path, metadata={"format": "pt"})
