@@ -1,0 +1,73 @@
+"""A loader that can be stopped after any batch and taken up there again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from avcap.data.collate import collate
+from avcap.data.sampler import ClipBatchSampler
+from avcap.types import Batch
+
+
+class ClipLoader:
+    """Batches in worker processes, resumable in mid-epoch.
+
+    Lightning puts :meth:`state_dict` into its checkpoints and calls :meth:`load_state_dict` when it resumes. The state is
+    the epoch and the number of batches that were handed out: nothing else decides what comes next, because order,
+    caption and augmentation are functions of (seed, epoch, id). It is the same on all ranks and free of the number of
+    workers, which torchdata's ``StatefulDataLoader`` demands to be unchanged. The loader holds a ``DataLoader`` and is none,
+    so that Lightning does not build it anew around samplers of its own.
+
+    Args:
+        dataset: Gives a sample for ``(epoch, index)``.
+        batch_sampler: The order.
+        num_workers: Worker processes; 0 loads in this one.
+        persistent: Keep the workers between epochs.
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_sampler: ClipBatchSampler, *, num_workers: int = 0, persistent: bool = False
+    ) -> None:
+        self.dataset = dataset
+        self.batch_sampler = batch_sampler
+        self._epoch = batch_sampler.epoch  # the epoch that ``_step`` counts in
+        self._step = 0
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=batch_sampler,
+            num_workers=num_workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=persistent and num_workers > 0,
+        )
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, on every rank."""
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._epoch, self._step = self.batch_sampler.epoch, self.batch_sampler.start
+        for batch in self._loader:
+            self._step += 1
+            yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.batch_sampler.set_epoch(epoch)
+
+    def state_dict(self) -> dict[str, int | bool]:
+        """The epoch and the batches handed out so far."""
+        begun = self._epoch == self.batch_sampler.epoch
+        return self.batch_sampler.state_dict(self._step if begun else self.batch_sampler.start)
+
+    def load_state_dict(self, state: dict[str, int | bool]) -> None:
+        """Begin the next iteration after the batches that ``state`` counts.
+
+        Raises:
+            ValueError: if the data or the batch size have changed since.
+        """
+        self.batch_sampler.load_state_dict(state)
+        self._epoch, self._step = self.batch_sampler.epoch, self.batch_sampler.start

@@ -1,0 +1,94 @@
+"""Checking shards: readable, unchanged, and no clip in two splits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avcap.data.shards import SPLITS, ShardInfo, Shards
+
+
+@dataclass
+class VerifyReport:
+    """What was found.
+
+    Attributes:
+        splits: The facts of each split.
+        errors: One sentence for each fault; shards are fit for use if there is none.
+    """
+
+    splits: list[ShardInfo] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no fault was found."""
+        return not self.errors
+
+
+def verify(shards: Path, *, quick: bool = False, progress: bool = False) -> VerifyReport:
+    """Check all splits below a folder.
+
+    Every clip is read and compared with its checksum; a fault is reported once for each shard file.
+
+    Args:
+        shards: The folder that holds the splits.
+        quick: Read only the first and the last clip of each shard file.
+        progress: Show a progress bar.
+
+    Raises:
+        FileNotFoundError: if there is no split in the folder.
+    """
+    from tqdm import tqdm
+
+    shards = Path(shards)
+    names = [name for name in SPLITS if (shards / name).is_dir()]
+    names += sorted(p.parent.name for p in shards.glob("*/info.json") if p.parent.name not in names)
+    names = [name for name in names if not name.endswith(".partial")]
+    if not names:
+        raise FileNotFoundError(f"There are no shards in {shards}; make them with `avcap data prepare`.")
+    report = VerifyReport()
+    places: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        try:
+            split = Shards(shards / name)
+        except (FileNotFoundError, ValueError) as error:
+            report.errors.append(str(error))
+            continue
+        report.splits.append(split.info)
+        for clip in split.ids:
+            places[clip].append(name)
+        faulty: set[Path] = set()
+        for index in tqdm(_places(split, quick), desc=name, unit="clip", disable=not progress):
+            if split.shard_of(index) in faulty:
+                continue
+            try:
+                split.check(index)
+            except ValueError as error:
+                faulty.add(split.shard_of(index))
+                report.errors.append(str(error))
+    report.errors.extend(_double(places))
+    return report
+
+
+def _places(split: Shards, quick: bool) -> list[int]:
+    everything = range(len(split))
+    if not quick:
+        return list(everything)
+    files = [split.shard_of(index) for index in everything]
+    return [i for i in everything if i in (0, len(split) - 1) or files[i] != files[i - 1] or files[i] != files[i + 1]]
+
+
+def _double(places: dict[str, list[str]]) -> list[str]:
+    pairs: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for clip, names in places.items():
+        if len(names) > 1:
+            pairs[tuple(names)].append(clip)
+    return [
+        f"{len(clips)} clips are in more than one of {' and '.join(dict.fromkeys(names))} (the first: {clips[0]});"
+        " a clip in two splits spoils the scores, remove it from one caption file."
+        if len(set(names)) > 1
+        else f"{len(clips)} clips are in {names[0]} twice (the first: {clips[0]}); make the split again."
+        for names, clips in pairs.items()
+    ]
