@@ -10,7 +10,8 @@ import numpy as np
 
 from avcap.data.scenes.drawings.backdrop import BACKDROPS
 from avcap.data.scenes.drawings.looks import LOOKS
-from avcap.data.scenes.kinds import KINDS, LOOK_ALIKE, PLAIN, SOUND_ALIKE, Kind
+from avcap.data.scenes.kind import Kind
+from avcap.data.scenes.kinds import KINDS, LOOK_ALIKE, PLAIN, SOUND_ALIKE
 from avcap.data.scenes.layout import arrange
 from avcap.data.scenes.scene import Event, Interval, Scene, generator
 from avcap.data.scenes.slots import RELATIONS, Slot
@@ -88,7 +89,7 @@ def _event(rng: np.random.Generator, kind: Kind, slot: Slot) -> Event:
     """Let a kind sound within a slot; the box is set later."""
     manners = list(kind.manners)
     count, audio = _times(rng, kind, slot)
-    offscreen = not kind.sounds_alike and rng.random() < _OFFSCREEN
+    offscreen = kind.name not in SOUND_ALIKE and rng.random() < _OFFSCREEN
     return Event(
         kind=kind.name,
         audio=audio,

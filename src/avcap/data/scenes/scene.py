@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from avcap.data.scenes.kinds import KINDS, Kind
+from avcap.data.scenes.kind import Kind
+from avcap.data.scenes.kinds import KINDS, LOOK_ALIKE, SOUND_ALIKE
 
 Interval = tuple[float, float]
 """Start and end in seconds."""
@@ -93,8 +94,8 @@ class Scene:
     @property
     def tag(self) -> str:
         """Which stream decides: ``plain``, ``sound_alike`` (video), ``look_alike`` (audio) or ``both``."""
-        sound = any(event.of.sounds_alike for event in self.heard)
-        look = any(event.of.looks_alike for event in self.heard)
+        sound = any(event.kind in SOUND_ALIKE for event in self.heard)
+        look = any(event.kind in LOOK_ALIKE for event in self.heard)
         return {(False, False): "plain", (True, False): "sound_alike", (False, True): "look_alike"}.get(
             (sound, look), "both"
         )

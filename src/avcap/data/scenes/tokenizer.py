@@ -46,6 +46,7 @@ def train_tokenizer(folder: Path, texts: Iterable[str], *, vocab_size: int = 100
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": 2048,
+        "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "padding_side": "right",
         **SPECIAL,

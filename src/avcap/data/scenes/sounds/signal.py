@@ -140,6 +140,6 @@ def place(samples: int, starts: np.ndarray, sounds: list[np.ndarray]) -> np.ndar
 
 def spread(rng: np.random.Generator, samples: int, rate: float, *, jitter: float = 0.05) -> np.ndarray:
     """Starts of regular pulses at ``rate`` a second, each moved by up to ``jitter`` of a period [pulses]."""
-    number = max(1, int(round(samples / SAMPLE_RATE * rate)))
+    number = max(1, round(samples / SAMPLE_RATE * rate))
     period = samples / number
     return np.maximum(0, (np.arange(number) + rng.uniform(0, jitter, number)) * period)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from avcap.data.scenes.sounds import ambience, animals, machines, voices
+from avcap.data.scenes.sounds.call import Call
 from avcap.data.scenes.sounds.signal import SAMPLE_RATE
 
-Synthesiser = Callable[[np.random.Generator, int, str, int | None], np.ndarray]
-"""(generator, samples, manner, count) -> signal [samples] of any level."""
+Synthesiser = Callable[[np.random.Generator, Call], np.ndarray]
+"""(generator, call) -> signal [samples] of any level."""
 
 SYNTHESISERS: dict[str, Synthesiser] = {
     function.__name__: function
@@ -41,6 +42,6 @@ def synthesise(
         Signal [samples], float32 at 16 kHz; 99.5 % of its samples lie within +-0.5.
     """
     samples = max(1, round(seconds * SAMPLE_RATE))
-    x = SYNTHESISERS[sound_group](rng, samples, manner, count).astype(np.float32, copy=False)
+    x = SYNTHESISERS[sound_group](rng, Call(samples, manner, count)).astype(np.float32, copy=False)
     peak = float(np.percentile(np.abs(x[::3]), 99.5))
     return np.clip(x * (0.5 / max(peak, 1e-6)), -1.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from avcap.data.scenes.sounds.call import Call
 from avcap.data.scenes.sounds.signal import (
     SAMPLE_RATE,
     fade,
@@ -48,32 +49,32 @@ def _babble(rng: np.random.Generator, samples: int, manner: str, *, pitch: float
     return place(samples, spread(rng, samples, rate, jitter=0.12), syllables)
 
 
-def speak_man(rng: np.random.Generator, samples: int, manner: str, count: int | None) -> np.ndarray:
+def speak_man(rng: np.random.Generator, call: Call) -> np.ndarray:
     """Babble at 95 to 125 Hz."""
-    return _babble(rng, samples, manner, pitch=rng.uniform(95, 125), stretch=0.95)
+    return _babble(rng, call.samples, call.manner, pitch=rng.uniform(95, 125), stretch=0.95)
 
 
-def speak_woman(rng: np.random.Generator, samples: int, manner: str, count: int | None) -> np.ndarray:
+def speak_woman(rng: np.random.Generator, call: Call) -> np.ndarray:
     """Babble at 200 to 240 Hz."""
-    return _babble(rng, samples, manner, pitch=rng.uniform(200, 240), stretch=1.12)
+    return _babble(rng, call.samples, call.manner, pitch=rng.uniform(200, 240), stretch=1.12)
 
 
-def speak_child(rng: np.random.Generator, samples: int, manner: str, count: int | None) -> np.ndarray:
+def speak_child(rng: np.random.Generator, call: Call) -> np.ndarray:
     """Babble at 350 to 420 Hz."""
-    return _babble(rng, samples, manner, pitch=rng.uniform(350, 420), stretch=1.4)
+    return _babble(rng, call.samples, call.manner, pitch=rng.uniform(350, 420), stretch=1.4)
 
 
-def sing(rng: np.random.Generator, samples: int, manner: str, count: int | None) -> np.ndarray:
+def sing(rng: np.random.Generator, call: Call) -> np.ndarray:
     """Long notes of a scale with vibrato."""
-    notes = 260 * 2 ** (rng.choice([0, 2, 4, 5, 7, 9, 12], size=max(2, round(samples / SAMPLE_RATE / 0.55))) / 12)
-    at = np.minimum((np.arange(samples) / samples * len(notes)).astype(int), len(notes) - 1)
-    vibrato = 1 + 0.025 * np.sin(2 * np.pi * rng.uniform(5, 6) * np.arange(samples) / SAMPLE_RATE)
+    notes = 260 * 2 ** (rng.choice([0, 2, 4, 5, 7, 9, 12], size=max(2, round(call.samples / SAMPLE_RATE / 0.55))) / 12)
+    at = np.minimum((np.arange(call.samples) / call.samples * len(notes)).astype(int), len(notes) - 1)
+    vibrato = 1 + 0.025 * np.sin(2 * np.pi * rng.uniform(5, 6) * np.arange(call.samples) / SAMPLE_RATE)
     voice = tone((notes[at] * rng.uniform(1.3, 1.5) * vibrato).astype(np.float32), 0.8 ** np.arange(20))
     first, second = VOWELS[rng.integers(2)]
-    return _formants(voice, first, second, stretch=1.12) * fade(samples, attack=0.08, release=0.2)
+    return _formants(voice, first, second, stretch=1.12) * fade(call.samples, attack=0.08, release=0.2)
 
 
-def laugh(rng: np.random.Generator, samples: int, manner: str, count: int | None) -> np.ndarray:
+def laugh(rng: np.random.Generator, call: Call) -> np.ndarray:
     """Ha-ha-ha: breathy bursts, five a second, each run falling in pitch."""
     length = int(0.13 * SAMPLE_RATE)
     pitch = rng.uniform(330, 400)
@@ -85,14 +86,14 @@ def laugh(rng: np.random.Generator, samples: int, manner: str, count: int | None
         breath = noise(rng, length, ((800.0, -20.0), (1800.0, 0.0), (5000.0, -6.0)))
         bursts.append((voice / (np.abs(voice).max() + 1e-9) + 0.22 * breath) * fade(length, attack=0.02, release=0.07))
     bursts.append(np.zeros(length, np.float32))
-    return place(samples, spread(rng, samples, 5.2, jitter=0.1), bursts)
+    return place(call.samples, spread(rng, call.samples, 5.2, jitter=0.1), bursts)
 
 
-def cry(rng: np.random.Generator, samples: int, manner: str, count: int | None) -> np.ndarray:
+def cry(rng: np.random.Generator, call: Call) -> np.ndarray:
     """A baby: long wails near 480 Hz that rise, waver and break off, one a second."""
     length = int(0.8 * SAMPLE_RATE)
     pitch = rng.uniform(440, 540)
     line = glide(length, 0.85, 1.15, 1.2, 1.1, 0.8) * (1 + 0.03 * smooth(rng, length, rate=20))
     wail = tone(pitch * line, 0.88 ** np.arange(14)) * fade(length, attack=0.08, release=0.15)
     wail = shape(wail, resonances((1100.0, 0.0), (3200.0, -3.0), width=0.35))
-    return place(samples, spread(rng, samples, 1.05), [wail, wail * 0.9])
+    return place(call.samples, spread(rng, call.samples, 1.05), [wail, wail * 0.9])
