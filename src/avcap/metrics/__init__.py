@@ -1,14 +1,38 @@
-"""Caption metrics. Importing this package is light: aac-metrics, Java and models are touched only when a score is asked for."""
+"""Caption metrics. Importing this package is light: torchmetrics, aac-metrics, Java and models wait until they are used."""
 
-from avcap.metrics.bounds import constant_caption, human_bound
-from avcap.metrics.caption_scores import CaptionScores
-from avcap.metrics.cider import cider_d
-from avcap.metrics.diversity import UniqueRatio, Vocabulary
-from avcap.metrics.evaluate import Scores, available, evaluate, metric_names
-from avcap.metrics.map_quality import MapQuality, map_quality
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avcap.metrics.bounds import ConstantCaption, constant_caption, human_bound
+    from avcap.metrics.caption_scores import CaptionScores
+    from avcap.metrics.cider import cider_d
+    from avcap.metrics.diversity import UniqueRatio, Vocabulary
+    from avcap.metrics.evaluate import Scores, available, evaluate, metric_names
+    from avcap.metrics.map_quality import MapQuality, map_quality, pair_truth
+
+_HOMES = {
+    "CaptionScores": "caption_scores",
+    "ConstantCaption": "bounds",
+    "MapQuality": "map_quality",
+    "Scores": "evaluate",
+    "UniqueRatio": "diversity",
+    "Vocabulary": "diversity",
+    "available": "evaluate",
+    "cider_d": "cider",
+    "constant_caption": "bounds",
+    "evaluate": "evaluate",
+    "human_bound": "bounds",
+    "map_quality": "map_quality",
+    "metric_names": "evaluate",
+    "pair_truth": "map_quality",
+}
 
 __all__ = [
     "CaptionScores",
+    "ConstantCaption",
     "MapQuality",
     "Scores",
     "UniqueRatio",
@@ -20,4 +44,14 @@ __all__ = [
     "human_bound",
     "map_quality",
     "metric_names",
+    "pair_truth",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

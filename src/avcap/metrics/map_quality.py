@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -26,6 +28,45 @@ def map_quality(plan: Tensor, truth: Tensor) -> Tensor:
         raise ValueError("a map with negative entries is no plan; if it is a log plan, pass its exp()")
     plan = plan.double()
     return (plan * truth).sum((1, 2)) / plan.sum((1, 2))
+
+
+def pair_truth(
+    audio: Sequence[tuple[float, float]],
+    visual: Sequence[tuple[float, float]],
+    *,
+    seconds: float,
+    audio_tokens: int,
+    visual_tokens: int,
+) -> Tensor:
+    """Which token pairs belong together, from the times of events that are both heard and seen.
+
+    Tokens of a stream divide the clip evenly; a token belongs to an event if its middle lies in the event's span.
+
+    Args:
+        audio: Start and end of each event's sound, in seconds.
+        visual: Start and end of each event's picture, in the same order.
+        seconds: Length of the clip.
+        audio_tokens: Na.
+        visual_tokens: Nv.
+
+    Returns:
+        ``[Nv, Na]`` bool.
+
+    Raises:
+        ValueError: If there are not as many spans of sound as of picture.
+    """
+    if len(audio) != len(visual):
+        raise ValueError(f"every event needs a span of sound and one of picture; got {len(audio)} and {len(visual)}")
+    heard = _inside(audio, seconds=seconds, tokens=audio_tokens)  # [E, Na]
+    seen = _inside(visual, seconds=seconds, tokens=visual_tokens)  # [E, Nv]
+    return torch.einsum("ev,ea->va", seen.float(), heard.float()) > 0
+
+
+def _inside(spans: Sequence[tuple[float, float]], *, seconds: float, tokens: int) -> Tensor:
+    """Whether each token's middle lies in each span: ``[spans, tokens]`` bool."""
+    middles = (torch.arange(tokens, dtype=torch.float64) + 0.5) * seconds / tokens
+    bounds = torch.tensor(list(spans), dtype=torch.float64).reshape(-1, 2, 1)
+    return (bounds[:, 0] <= middles) & (middles < bounds[:, 1])
 
 
 class MapQuality(Metric):

@@ -1,0 +1,98 @@
+"""The file ``results.json``: what a run scored, on which clips, and with which software.
+
+Fields: ``name`` (of the system), ``scores`` (metric to number, not multiplied by 100), ``clips`` (their number),
+``id_hash`` (which clips, see ``avcap.ids.id_hash``), ``tokenizer`` (``ptb`` or ``plain``), ``left_out`` (metric to
+reason), ``human_bound`` (metric to number, or null), ``constant`` (``caption`` and ``scores``, or null), ``settings``
+(whatever the run wants to remember: decoding, checkpoint, seed), ``versions`` (package to version).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from avcap import __version__
+from avcap.metrics.bounds import ConstantCaption
+from avcap.metrics.evaluate import Scores
+
+_PACKAGES = ("torch", "lightning", "transformers", "aac-metrics", "pycocoevalcap")
+
+
+def make_results(
+    name: str,
+    scores: Scores,
+    *,
+    human_bound: Scores | None = None,
+    constant: ConstantCaption | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Puts everything about one evaluation into one JSON-ready dictionary (fields: see the module).
+
+    Raises:
+        ValueError: If the human bound or the constant caption was scored on other clips.
+    """
+    for other in (human_bound, constant.scores if constant else None):
+        if other is not None and other.id_hash != scores.id_hash:
+            raise ValueError(
+                f"{name} was scored on clips {scores.id_hash} and its bound on {other.id_hash}: use the same clips"
+            )
+    return {
+        "name": name,
+        "scores": dict(scores.corpus),
+        "clips": scores.count,
+        "id_hash": scores.id_hash,
+        "tokenizer": scores.tokenizer,
+        "left_out": dict(scores.left_out),
+        "human_bound": dict(human_bound.corpus) if human_bound else None,
+        "constant": {"caption": constant.caption, "scores": dict(constant.scores.corpus)} if constant else None,
+        "settings": dict(settings or {}),
+        "versions": {"avcap": __version__, **package_versions(_PACKAGES)},
+    }
+
+
+def write_results(path: Path, results: Mapping[str, Any]) -> None:
+    """Writes ``results.json``, whole or not at all.
+
+    Args:
+        path: The file; folders are made.
+        results: What ``make_results`` returns.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.partial")
+    fresh.write_text(json.dumps(results, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    fresh.replace(path)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Reads ``results.json``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON or lacks ``name``, ``scores``, ``clips`` or ``id_hash``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no results there; run `avcap test` first")
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not valid JSON ({error.msg})") from error
+    missing = [field for field in ("name", "scores", "clips", "id_hash") if field not in results]
+    if missing:
+        raise ValueError(f"{path}: no results file, {', '.join(missing)} is missing")
+    return results
+
+
+def package_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions; packages that are not installed are left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
