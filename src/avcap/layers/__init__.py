@@ -1,0 +1,1 @@
+"""Building blocks without sizes of their own: attention, adapters, masks, placement."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from avcap.types import Tokens
 
@@ -48,9 +49,9 @@ class CrossAttention(nn.Module):
             The queries with what they attended to added ``[B, N, C]``; and in evaluation the weights averaged over heads
             ``[B, N, M]`` (0 for padded queries and for clips without context), None in training.
         """
-        if context.x.shape[1] == 0 or query.x.shape[1] == 0:
-            weights = query.x.new_zeros(*query.x.shape[:2], context.x.shape[1])
-            return query, None if self.training else weights
+        M = context.x.shape[1]
+        if M == 0:  # one key that no clip has: parameters stay in the graph, the result is dropped
+            context = Tokens(F.pad(context.x, (0, 0, 0, 1)), context.full_mask().new_zeros(context.x.shape[0], 1))
         padding, alive = None, None
         if context.mask is not None:
             alive = context.mask.any(dim=1).view(-1, 1, 1)  # [B, 1, 1]
@@ -64,5 +65,5 @@ class CrossAttention(nn.Module):
             out = torch.where(alive, out, 0)
         if weights is not None:
             keep = query.full_mask().unsqueeze(-1) if alive is None else query.full_mask().unsqueeze(-1) & alive
-            weights = weights.masked_fill(~keep, 0)
+            weights = weights.masked_fill(~keep, 0)[..., :M]
         return Tokens(query.x + out, query.mask), weights

@@ -43,9 +43,9 @@ def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
         tokens: ``[B, N, C]``.
         other: ``[B, M, C]``.
     """
-    if tokens.x.shape[1] == 0:
-        return other
-    if tokens.mask is None or other.x.shape[1] == 0:
+    if 0 in (tokens.x.shape[1], other.x.shape[1]):
+        return concat_time(tokens, other)  # the one that is there, with the other in its graph
+    if tokens.mask is None:
         return tokens
     length = max(tokens.x.shape[1], other.x.shape[1])
     tokens, other = _lengthen(tokens, length), _lengthen(other, length)
