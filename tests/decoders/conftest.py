@@ -31,7 +31,7 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def make(tokenizer_folder: Path):
     def build(**changes: object) -> CausalLMDecoder:
         config = {
@@ -55,7 +55,7 @@ def make(tokenizer_folder: Path):
     return build
 
 
-@pytest.fixture()
+@pytest.fixture
 def tokens() -> Tokens:
     """Three clips of 7 tokens, with holes."""
     generator = torch.Generator().manual_seed(1)

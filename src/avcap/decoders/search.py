@@ -1,0 +1,87 @@
+"""Caption search of a causal language model that starts from embeddings instead of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avcap.decoders.text import SpecialIds
+from avcap.types import Generation
+
+
+def check_settings(settings: Mapping[str, object]) -> None:
+    """Refuse decoding settings that :class:`avcap.types.Generation` does not have.
+
+    Raises:
+        ValueError: if there are any.
+    """
+    known = sorted(Generation.__optional_keys__ | Generation.__required_keys__)
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(f"Unknown decoding settings {', '.join(unknown)}; the known ones are {', '.join(known)}.")
+
+
+def positions(mask: Tensor) -> Tensor:
+    """Positions ``[B, S]`` that count the real entries of ``mask [B, S]`` alone."""
+    return (mask.cumsum(1) - 1).clamp_min(0)
+
+
+def search(
+    model: nn.Module, context: Tensor, mask: Tensor | None, special: SpecialIds, settings: Mapping[str, object]
+) -> Any:
+    """Beam search, greedy search or sampling, by Hugging Face ``generate``.
+
+    Every clip goes on to its own end: a row that is done is filled up with ``special.pad``. (The official LAVCap code ends
+    the whole batch with its first row.)
+
+    Args:
+        model: The language model.
+        context: Embeddings ``[B, S, C]`` to go on from; the last position is real in every row.
+        mask: ``[B, S]``, True where the context is real; None: everywhere.
+        special: Ids that end and fill a row.
+        settings: Arguments of ``GenerationConfig``.
+
+    Returns:
+        Hugging Face's output object; ``sequences`` holds the new ids alone.
+    """
+    from transformers import GenerationConfig
+
+    if mask is None:
+        mask = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)
+    config = GenerationConfig(
+        **settings,
+        bos_token_id=special.bos,
+        eos_token_id=list(special.eos),
+        pad_token_id=special.pad,
+        return_dict_in_generate=True,
+    )
+    start = {"past_key_values": read_once(model, context, mask, config.num_beams)} if config.num_beams > 1 else {}
+    return model.generate(inputs_embeds=context, attention_mask=mask.long(), generation_config=config, **start)
+
+
+def read_once(model: nn.Module, context: Tensor, mask: Tensor, beams: int) -> Any:
+    """Keys and values of all of the context but its last position, computed once a clip and then copied for its beams.
+
+    Args:
+        model: The language model.
+        context: Embeddings ``[B, S, C]``.
+        mask: ``[B, S]``.
+        beams: Copies of each clip.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    mask = mask[:, :-1]
+    model(
+        inputs_embeds=context[:, :-1],
+        attention_mask=mask,
+        position_ids=positions(mask),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    cache.batch_repeat_interleave(beams)
+    return cache

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from avcap.decoders.prompts import (
+    CAPTION_PROMPTS,
+    PLAIN_TEMPLATE,
+    PromptTable,
+    check_template,
+    fill_template,
+    read_prompts,
+)
+from avcap.decoders.text import TextCodec, special_ids
+
+CHAT = "{% for m in messages %}<s>[{{ m['role'] }}] {{ m['content'] }} {% endfor %}[reply]"
+
+
+@pytest.fixture
+def codec(tokenizer_folder: Path) -> TextCodec:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    return TextCodec(tokenizer, special_ids(tokenizer, None))
+
+
+def test_built_in_prompts_are_fifteen_different_ones():
+    assert len(set(CAPTION_PROMPTS)) == 15
+    assert read_prompts(None) == CAPTION_PROMPTS
+
+
+def test_prompts_come_from_a_list_or_a_file(tmp_path: Path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("Say it.\n\n  Sing it. \n", encoding="utf-8")
+    assert read_prompts(file) == read_prompts(["Say it.", "Sing it."]) == ("Say it.", "Sing it.")
+
+
+def test_absent_or_empty_prompts_are_refused(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"decoder\.prompts: there is no file"):
+        read_prompts(tmp_path / "none.txt")
+    with pytest.raises(ValueError, match="holds no prompt"):
+        read_prompts([" "])
+
+
+@pytest.mark.parametrize("template", ["no place", "{tokens} {tokens}", "{tokens} {prompt} {prompt}"])
+def test_template_needs_one_place_for_the_tokens(template: str):
+    with pytest.raises(ValueError, match="exactly once"):
+        check_template(template)
+
+
+def test_template_is_cut_at_the_tokens():
+    halves = fill_template(PLAIN_TEMPLATE, "Say it.")
+    assert halves == ("USER: <Speech>", "</Speech> Say it.\nASSISTANT:")
+
+
+def test_chat_template_writes_the_roles(codec: TextCodec):
+    codec.tokenizer.chat_template = CHAT
+    assert fill_template("{tokens} {prompt}", "Say it.", codec.tokenizer) == ("<s>[user] ", " Say it. [reply]")
+    table = PromptTable(codec, template="{tokens} {prompt}", prompts=["a"], evaluation="a", chat=True)
+    first = table.before.ids[0].tolist()
+    assert first.count(codec.special.bos) == 1  # the template's own, none added
+    assert first[0] == codec.special.bos
+
+
+def test_chat_template_must_exist_and_keep_the_text(codec: TextCodec):
+    codec.tokenizer.chat_template = None
+    with pytest.raises(ValueError, match="no chat template"):
+        fill_template("{tokens}", "x", codec.tokenizer)
+    codec.tokenizer.chat_template = "nothing"
+    with pytest.raises(ValueError, match="does not keep"):
+        fill_template("{tokens}", "x", codec.tokenizer)
+
+
+def test_rows_are_padded_to_the_chosen_prompts_only(codec: TextCodec):
+    prompts = ["bell", "a dog barks while rain falls and an engine idles in the distance"]
+    table = PromptTable(codec, template=PLAIN_TEMPLATE, prompts=prompts, evaluation="bell", chat=False)
+    before, after = table.rows(torch.tensor([0, 1]))
+    assert before.mask.all()
+    assert after.mask.all()
+    before, after = table.rows(torch.tensor([1, 2]))
+    expected = codec.encode([f"</Speech> {prompt}\nASSISTANT:" for prompt in prompts], padding_side="left")
+    assert torch.equal(after.ids, expected.ids)
+    assert torch.equal(after.mask, expected.mask)
+    assert before.ids[:, 0].tolist() == [codec.special.bos] * 2
+
+
+def test_prompts_are_drawn_by_the_seed_and_never_the_evaluation_row(codec: TextCodec):
+    table = PromptTable(codec, template=PLAIN_TEMPLATE, prompts=CAPTION_PROMPTS, evaluation="x", chat=False)
+    torch.manual_seed(3)
+    one, two = table.draw(400), table.draw(400)
+    torch.manual_seed(3)
+    assert torch.equal(table.draw(400), one)
+    assert not torch.equal(one, two)
+    assert set(one.tolist()) == set(range(1, 16))
+
+
+def test_template_must_not_end_with_the_tokens(codec: TextCodec):
+    with pytest.raises(ValueError, match="put some text behind it"):
+        PromptTable(codec, template="{prompt} {tokens}", prompts=["a"], evaluation="a", chat=False)
