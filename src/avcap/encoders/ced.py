@@ -11,6 +11,7 @@ from avcap.encoders.base import AudioEncoder
 from avcap.layers.freeze import Freezable
 from avcap.layers.loading import load_weights
 from avcap.layers.lora import LoRA, add_lora
+from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.vit import Block, init_vit
 from avcap.types import Tokens
 
@@ -101,7 +102,7 @@ class CEDEncoder(Freezable, AudioEncoder):
         self.pretrained = pretrained
 
         self.init_bn = nn.BatchNorm1d(mels)
-        self.patch_embed = nn.Conv2d(1, width, patch, stride=patch)
+        self.patch_embed = SpectrogramPatches(width, patch)
         self.time_pos_embed = nn.Parameter(torch.empty(1, width, 1, target_length // patch))
         self.freq_pos_embed = nn.Parameter(torch.empty(1, width, mels // patch, 1))
         self.blocks = nn.ModuleList(
@@ -134,11 +135,11 @@ class CEDEncoder(Freezable, AudioEncoder):
         """
         self._check(x)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad):
-            patches = self._embed(x)  # [B, C, F/patch, T/patch]
-            rows, columns = patches.shape[2:]
+            patches = self._embed(x)  # [B, F/patch, T/patch, C]
+            rows, columns = patches.shape[1:3]
             real = None if mask is None else self._token_mask(mask, columns)  # [B, T/patch]
             attended = self._attended(real, rows) if self.mask_padding else None
-            tokens = patches.flatten(2).transpose(1, 2)  # [B, F/patch * T/patch, C], time fastest
+            tokens = patches.flatten(1, 2)  # [B, F/patch * T/patch, C], time fastest
             for block in self.blocks:
                 tokens = block(tokens, attended)
             tokens = self.norm(tokens)
@@ -170,10 +171,10 @@ class CEDEncoder(Freezable, AudioEncoder):
             )
 
     def _embed(self, x: Tensor) -> Tensor:
-        """fbank ``[B, T, F]`` -> patches with positions ``[B, C, F/patch, T/patch]``."""
-        x = self.init_bn(x.transpose(1, 2))  # [B, F, T]
-        x = self.patch_embed(x.unsqueeze(1))  # [B, C, F/patch, T/patch]
-        return x + self.time_pos_embed[..., : x.shape[-1]] + self.freq_pos_embed
+        """fbank ``[B, T, F]`` -> patches with positions ``[B, F/patch, T/patch, C]``."""
+        x = self.patch_embed(self.init_bn(x.transpose(1, 2)))  # [B, F/patch, T/patch, C]
+        positions = self.time_pos_embed[..., : x.shape[2]] + self.freq_pos_embed  # [1, C, F/patch, T/patch]
+        return x + positions.permute(0, 2, 3, 1)
 
     def _token_mask(self, mask: Tensor, columns: int) -> Tensor:
         """Frames ``[B, T]`` -> patch columns ``[B, T/patch]`` that hold sound; with padding counted, all or none of a clip."""

@@ -135,11 +135,13 @@ class CLIPVisual(Freezable, VisualEncoder):
         """
         if self.pretrained is None:
             return
+        from huggingface_hub.errors import HFValidationError
+
         try:
             source, info = self._tower.model_class().from_pretrained(
                 self.pretrained, config=self.backbone.config, output_loading_info=True
             )
-        except OSError as error:
+        except (OSError, HFValidationError) as error:
             raise FileNotFoundError(
                 f"{self.pretrained} is neither a folder with a CLIP model nor a hub model that can be reached; check pretrained."
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -10,6 +11,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
+
+METADATA = "avcap"  # key of a safetensors file's metadata that holds ours, as JSON
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
@@ -105,7 +108,7 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
     if missing or unexpected:
         raise ValueError(
             f"{path} does not fit {component}: {len(missing)} keys are missing ({_some(missing)}) and {len(unexpected)} "
-            f"unexpected ({_some(unexpected)}); check the sizes of the component."
+            f"unexpected ({_some(unexpected)}); check its sizes and its lora setting."
         )
     wrong = [
         f"{name} {list(state[name].shape)} (needed {list(own[name].shape)})"
@@ -127,7 +130,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileNotFoundError(f"there is no weights file {path}; make it with `avcap weights import SOURCE {path}`.")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(
+                (file.metadata() or {}).get(METADATA, "{}")
+            )  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
             f"{path} is no safetensors file; convert it with `avcap weights import {path} OUT.safetensors`."

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avcap.layers.attention import attention
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention; q, k and v are layers of their own, so that LoRA can adapt each of them.
@@ -33,7 +35,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Tokens ``[B, N, C]``; ``mask`` ``[B, N]`` is True where a token may be attended to -> ``[B, N, C]``."""
         q, k, v = (self._split(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))  # [B, heads, N, C/heads]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask[:, None, None, :])
+        attended = attention(q, k, v, None if mask is None else mask[:, None, None, :])
         return self.dropout(self.proj(attended.transpose(1, 2).flatten(2)))  # [B, N, C]
 
     def _split(self, x: Tensor) -> Tensor:

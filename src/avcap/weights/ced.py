@@ -106,9 +106,13 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
 def _about(state: Mapping[str, Tensor], depth: int, options: ImportOptions) -> dict[str, str]:
     """The sizes, as text."""
     width = state["norm.weight"].shape[0] if "norm.weight" in state else 0
+    rank = min(
+        (min(tensor.shape) for key, tensor in state.items() if _LORA_KEY.fullmatch(key)), default=0
+    )  # A [rank, C], B [C, rank]
     return {
         "size": SIZES.get(width, "other") if depth == 12 else "other",
         "width": str(width),
         "depth": str(depth),
         "target_length": str(options.target_length),
+        "lora_rank": str(rank),
     }

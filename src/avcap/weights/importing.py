@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+from avcap.layers.loading import METADATA
 from avcap.weights.format import ImportOptions
 from avcap.weights.reading import find_file, read_state, sha256
 from avcap.weights.registry import find_format
@@ -16,7 +18,8 @@ def import_checkpoint(
 ) -> ImportReport:
     """Convert ``source`` and write ``out``; the same source gives the same bytes.
 
-    The metadata of the file hold the format, the component, the sizes, and the sha256 of the source.
+    The metadata of the file hold the format, the component, the sizes, and the sha256 of the source, as JSON under one key
+    (the order of several keys would differ from run to run).
 
     Args:
         source: Checkpoint file, or Hugging Face folder.
@@ -57,7 +60,11 @@ def import_checkpoint(
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in loaded.items()}, partial, metadata=metadata)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in loaded.items()},
+            partial,
+            metadata={METADATA: json.dumps(metadata)},
+        )
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)

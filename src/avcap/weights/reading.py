@@ -86,7 +86,7 @@ def _read_torch(file: Path) -> object:
         raise ValueError(
             f"{file} is neither a safetensors file nor a torch file; check what was downloaded."
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{file} is a damaged torch file; fetch it again.") from error
 
 

@@ -1,0 +1,134 @@
+"""The audio half of CAV-MAE: a vision transformer over spectrogram patches."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from avcap.encoders.base import AudioEncoder
+from avcap.encoders.cav_mae_stream import CAVMAEStream, Positions
+from avcap.layers.attention_mask import whole_clips
+from avcap.layers.loading import load_part
+from avcap.layers.lora import LoRA
+from avcap.layers.patches import SpectrogramPatches
+from avcap.layers.positions import sincos_grid
+from avcap.types import Tokens
+
+
+class CAVMAEAudio(CAVMAEStream, AudioEncoder):
+    """The audio blocks of CAV-MAE, over a 128-mel fbank: 512 tokens for 10 s; AVCap hears with them.
+
+    Gong et al., "Contrastive audio-visual masked autoencoder", ICLR 2023; Kim et al., "AVCap", Interspeech 2024. The
+    fbank is cut into patches, which get positions and the audio vector, and pass ``depth`` blocks; there is no class
+    token and no norm after them. The joint layers, and the norm, are those of :class:`avcap.fusion.TokenConcat`. AVCap
+    normalises the fbank by ``(x + 4.346) / 4.332``; padding frames (1.00323 after that) count as sound there.
+
+    Args:
+        width: Channels.
+        depth: Audio blocks (L in the paper: 11; 0, 6 and 12 in its ablation); the joint layers have the other 12 - L.
+        heads: Attention heads.
+        mels: Mel bins of the fbank.
+        target_length: Frames of the longest fbank (10 ms each), a multiple of ``patch``.
+        patch: Side of a patch, in frames and in bins.
+        positions: ``learned``, from a start of sines and cosines on the grid, or ``fixed`` there.
+        mask_padding: False counts padding frames of a clip as sound, as the published results do. True keeps patches
+            that lie in the padding out of the attention, and masks their tokens.
+        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
+        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
+        frozen: Keep all weights as they are; nothing is kept for a backward pass.
+        lora: Low-rank adapters. They alone are trained then: everything else counts as frozen.
+        pretrained: File made by ``avcap weights import`` from a CAV-MAE or AVCap checkpoint; its part ``audio.`` is read.
+
+    Raises:
+        ValueError: if the sizes do not fit each other.
+    """
+
+    def __init__(
+        self,
+        width: int = 768,
+        *,
+        depth: int = 11,
+        heads: int = 12,
+        mels: int = 128,
+        target_length: int = 1024,
+        patch: int = 16,
+        positions: Positions = "learned",
+        mask_padding: bool = False,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+        frozen: bool = False,
+        lora: LoRA | None = None,
+        pretrained: str | None = None,
+    ) -> None:
+        if mels % patch or target_length % patch or target_length < patch:
+            raise ValueError(f"mels {mels} and target_length {target_length} must be multiples of patch {patch}.")
+        rows, columns = mels // patch, target_length // patch
+        super().__init__(
+            width,
+            depth=depth,
+            heads=heads,
+            mlp_ratio=mlp_ratio,
+            drop_path=drop_path,
+            positions=sincos_grid(rows, columns, width).unsqueeze(0),
+            learned=positions == "learned",
+        )
+        self.mels = mels
+        self.target_length = target_length
+        self.patch = patch
+        self.mask_padding = mask_padding
+        self.pretrained = pretrained
+        self.patch_embed = SpectrogramPatches(width, patch)
+        self.restrict(frozen=frozen, lora=lora)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Encode a spectrogram.
+
+        Args:
+            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and ``F = mels``; frames beyond the last whole patch
+                are dropped, and a shorter one uses the first positions in time.
+            mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound.
+
+        Returns:
+            Tokens ``[B, F/patch * T/patch, C]``, time fastest: token ``f * T/patch + t``; their mask is None where
+            ``mask`` is.
+
+        Raises:
+            ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
+        """
+        self._check(x)
+        with self.grad_mode():
+            patches = self.patch_embed(x.transpose(1, 2))  # [B, F/patch, T/patch, C]
+            rows, columns = patches.shape[1:3]
+            places = self.pos_embed.unflatten(1, (rows, -1))[:, :, :columns].flatten(1, 2)  # [1, F/patch * T/patch, C]
+            real = None if mask is None else self._token_mask(mask, rows, columns)
+            tokens = self.transform(patches.flatten(1, 2), places, real if self.mask_padding else None)
+            return Tokens(tokens, real)
+
+    def load_pretrained(self) -> None:
+        """Load the audio part of the file that ``pretrained`` names; does nothing where it is None.
+
+        Raises:
+            FileNotFoundError: if the file is not there.
+            ValueError: if it does not hold exactly the weights of this encoder.
+        """
+        if self.pretrained is not None:
+            load_part(self, self.pretrained, part="audio", component=type(self).__name__)
+
+    def _check(self, x: Tensor) -> None:
+        """Refuse a spectrogram that the positions do not cover."""
+        _, frames, mels = x.shape
+        if mels != self.mels:
+            raise ValueError(
+                f"the fbank has {mels} mel bins and the encoder {self.mels}; make data.mels and audio_encoder.mels equal."
+            )
+        if not self.patch <= frames <= self.target_length:
+            raise ValueError(
+                f"the fbank has {frames} frames, outside of {self.patch} to target_length {self.target_length}; "
+                "cut or pad it, or raise audio_encoder.target_length."
+            )
+
+    def _token_mask(self, mask: Tensor, rows: int, columns: int) -> Tensor:
+        """Frames ``[B, T]`` -> tokens ``[B, rows * columns]`` that hold sound; with padding counted, all or none of a clip."""
+        if not self.mask_padding:
+            return whole_clips(mask, rows * columns)
+        real = mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)  # [B, T/patch]
+        return real.repeat(1, rows)
