@@ -1,0 +1,167 @@
+"""Media -> shards: what is written, what is counted, what survives an interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from avcap.commands.prepare import format_splits
+from avcap.data import prepare as prepare_module
+from avcap.data.front_end import KaldiFbank
+from avcap.data.media import read_audio, read_frames
+from avcap.data.prepare import prepare
+from avcap.data.shards import Shards
+from avcap.ids import id_hash
+from tests.data.media_files import grey_ramp, small_set, tone, write_csv, write_media
+
+COLUMNS = ("youtube_id", "start_time", "caption")
+
+
+def _run(root: Path, **settings) -> prepare_module.PrepareReport:
+    return prepare(root, **{"mels": 8, "frames": 2, "size": 16, "num_workers": 1, "progress": False, **settings})
+
+
+def test_items_hold_what_the_files_hold(small_root: Path, small_shards: Path) -> None:
+    shards = Shards(small_shards / "train")
+    assert len(shards) == 26
+    assert len(shards.files) == 4
+    item = shards.item(7)
+    path = small_root / "videos" / f"{item.id}.mp4"
+    expected = KaldiFbank(8)(read_audio(path))
+    torch.testing.assert_close(item.fbank, expected, atol=8e-3, rtol=1e-3)  # stored in float16
+    assert item.frames.shape == (2, 3, 16, 16)
+    difference = (item.frames.float() - read_frames(path, 2, 16).float()).abs()
+    assert difference.mean() < 6  # JPEG at quality 95, on noise
+    assert item.captions == ["caption 0 of train clip 7"]
+    assert item.duration == pytest.approx(0.5, abs=0.07)
+
+
+def test_streams_that_a_clip_lacks_are_absent(small_shards: Path) -> None:
+    shards = Shards(small_shards / "train")
+    silent, blind = shards.item(3), shards.item(4)
+    assert silent.fbank is None
+    assert silent.frames is not None
+    assert silent.duration == pytest.approx(0.6, abs=0.01)
+    assert blind.frames is None
+    assert blind.fbank is not None
+
+
+def test_info_tells_ids_hash_captions_and_settings(small_shards: Path) -> None:
+    info = Shards(small_shards / "train").info
+    assert info.ids == [f"clip{k:07d}_{k}" for k in range(26)]
+    assert info.id_hash == id_hash(info.ids)
+    assert info.captions == {"1": 17, "3": 9}
+    assert (info.front_end, info.mels, info.frames, info.size) == ("kaldi", 8, 2, 16)
+    assert Shards(small_shards / "val").info.captions == {"5": 5}
+
+
+def test_missing_and_broken_clips_are_counted_and_never_fatal(tmp_path: Path) -> None:
+    for name in ("good0000000_1", "late0000000_2"):
+        write_media(tmp_path / "videos" / f"{name}.mp4", wave=tone(0.5), pictures=grey_ramp(3, 16, 16))
+    broken = tmp_path / "videos" / "late0000000_2.mp4"
+    broken.write_bytes(broken.read_bytes()[:900])
+    soundfile.write(tmp_path / "none0000000_3.wav", np.zeros(0, np.float32), 16_000)
+    rows = [("good0000000", 1, "a"), ("late0000000", 2, "b"), ("none0000000", 3, "c"), ("gone0000000", 4, "d")]
+    write_csv(tmp_path / "train.csv", COLUMNS, rows)
+    report = _run(tmp_path)
+    info = report.splits[0]
+    assert info.ids == ["good0000000_1"]
+    assert info.missing == ["gone0000000_4"]
+    assert [b["id"] for b in info.broken] == ["late0000000_2", "none0000000_3"]
+    lines = [json.loads(line) for line in (tmp_path / "shards" / "quarantine.jsonl").read_text().splitlines()]
+    assert lines[0]["file"] == str(broken)
+    assert "not a readable media file" in lines[0]["reason"]
+    assert "without a single sample" in lines[1]["reason"]
+    assert format_splits(report.splits).splitlines()[1].split()[:6] == ["train", "4", "3", "1", "2", "1"]
+
+
+def test_a_finished_split_is_kept_and_other_settings_are_refused(tmp_path: Path) -> None:
+    root = small_set(tmp_path, train=3, val=1)
+    _run(root)
+    stamp = (root / "shards/train/info.json").stat().st_mtime_ns
+    assert _run(root).kept == ["train", "val"]
+    assert (root / "shards/train/info.json").stat().st_mtime_ns == stamp
+    with pytest.raises(ValueError, match=r"shards/train was made from other .* add --overwrite"):
+        _run(root, mels=16)
+    assert _run(root, mels=16, overwrite=True).splits[0].mels == 16
+
+
+def test_an_interrupted_split_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = small_set(tmp_path, train=10, val=1)
+    whole = _run(root, out=tmp_path / "whole", clips_per_shard=3).splits[0]
+    read_item = prepare_module.read_item
+    reads: list[str] = []
+
+    def interrupted(clip, *args, **settings):
+        if len(reads) == 7:
+            raise KeyboardInterrupt
+        reads.append(clip.id)
+        return read_item(clip, *args, **settings)
+
+    monkeypatch.setattr(prepare_module, "read_item", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run(root, clips_per_shard=3)
+    assert not (root / "shards/train").exists()
+    monkeypatch.setattr(
+        prepare_module, "read_item", lambda clip, *a, **k: reads.append(clip.id) or read_item(clip, *a, **k)
+    )
+    done = _run(root, clips_per_shard=3).splits[0]
+    assert done.ids == whole.ids
+    assert reads[7:11] == whole.ids[6:]  # the two finished shards were not read again
+    assert sorted(p.name for p in (root / "shards/train").iterdir()) == sorted(
+        p.name for p in (tmp_path / "whole/train").iterdir()
+    )
+    shards = Shards(root / "shards/train")
+    assert [shards.item(k).id for k in range(10)] == whole.ids
+
+
+def test_two_processes_write_the_same_as_one(small_root: Path, small_shards: Path, tmp_path: Path) -> None:
+    _run(small_root, out=tmp_path, clips_per_shard=8, num_workers=2)
+    for split in ("train", "val"):
+        one, two = Shards(small_shards / split), Shards(tmp_path / split)
+        assert one.ids == two.ids
+        for index in range(len(one)):
+            assert {k: bytes(v) if k not in ("id", "meta") else v for k, v in one.record(index).items()} == {
+                k: bytes(v) if k not in ("id", "meta") else v for k, v in two.record(index).items()
+            }
+
+
+def test_waveform_features_float32_and_other_sizes(tmp_path: Path) -> None:
+    wave = tone(0.5)
+    soundfile.write(tmp_path / "a.wav", wave, 16_000, subtype="PCM_16")
+    features = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features" / "a.npy", features)
+    write_csv(tmp_path / "train.csv", ("file_name", "caption"), [("a.wav", "a tone")])
+    _run(tmp_path, features=tmp_path / "features", keep_waveform=True, half=False, front_end="ced", max_seconds=0.25)
+    item = Shards(tmp_path / "shards/train").item(0)
+    torch.testing.assert_close(item.waveform, torch.from_numpy(wave[:4_000]), atol=2 / 32_768, rtol=0)
+    torch.testing.assert_close(item.visual_features, torch.from_numpy(features))
+    assert item.fbank.shape == (26, 8)
+    assert item.fbank.min() > -100.1
+
+
+def test_nothing_to_do_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds no caption file; expected train\.csv"):
+        _run(tmp_path)
+    write_csv(tmp_path / "train.csv", COLUMNS, [("gone0000000", 4, "d")])
+    with pytest.raises(
+        ValueError, match=r"Of the 1 clips of .*train\.csv no media file was found .* gone0000000_4\.mp4"
+    ):
+        _run(tmp_path)
+    with pytest.raises(ValueError, match="no front end 'mfcc'"):
+        _run(tmp_path, front_end="mfcc")
+
+
+def test_real_recordings(shared_data: Path, tmp_path: Path) -> None:
+    root = shared_data / "esc10"
+    names = sorted(p.relative_to(root) for p in root.glob("*/1-*A.ogg"))[:8]
+    write_csv(tmp_path / "train.csv", ("file_name", "caption"), [(n, f"the sound of {n.parent}") for n in names])
+    info = _run(tmp_path, media=root, mels=64).splits[0]
+    assert info.ids == [n.with_suffix("").as_posix() for n in names]
+    assert Shards(tmp_path / "shards/train").item(0).fbank.shape[1] == 64
