@@ -1,0 +1,118 @@
+"""Shards -> batches, and loose files -> batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from avcap.data import AudioCapsDataModule, KaldiFbank, SpecAugment
+from avcap.data.collate import Framing, collate, to_sample
+from avcap.data.item import load_clip
+from avcap.data.media import MediaError
+from tests.data.media_files import grey_ramp, tone, write_media
+
+
+def _module(shards: Path, **settings) -> AudioCapsDataModule:
+    return AudioCapsDataModule(shards, **{"batch_size": 4, "num_workers": 0, "target_length": 64, **settings})
+
+
+def test_a_training_batch(small_shards: Path) -> None:
+    batch = next(iter(_module(small_shards).train_dataloader()))
+    assert batch["fbank"].shape == (4, 64, 8)
+    assert batch["fbank"].dtype == torch.float32
+    assert batch["frames"].shape == (4, 2, 3, 16, 16)
+    assert batch["frames"].dtype == torch.uint8
+    assert len(batch["caption"]) == 4
+    assert "references" not in batch
+
+
+def test_evaluation_gives_every_clip_once_with_all_references(small_shards: Path) -> None:
+    batches = list(_module(small_shards).val_dataloader())
+    assert [i for b in batches for i in b["id"]] == [f"clip{1000 + k:07d}_{k}" for k in range(5)]
+    first = batches[0]
+    assert first["references"][1] == [f"caption {c} of val clip 1" for c in range(5)]
+    assert first["caption"][1] == "caption 0 of val clip 1"
+    assert first["fbank_mask"][1].sum() == pytest.approx(48, abs=6)
+    assert not first["fbank_mask"][3].any()  # the fourth clip is silent
+    assert first["frames_mask"][3].all()
+    assert "frames" not in batches[1]  # the fifth has no pictures: a stream that no clip has is left out
+
+
+def test_normalisation_is_the_front_ends_own_or_as_told(small_shards: Path) -> None:
+    usual = next(iter(_module(small_shards).val_dataloader()))["fbank"]
+    plain = next(iter(_module(small_shards, mean=0.0, std=1.0).val_dataloader()))["fbank"]
+    torch.testing.assert_close(usual[0], (plain[0] + 4.346) / 4.332)
+    assert _module(small_shards).framing == Framing(64, -4.346, 4.332)
+    assert (_module(small_shards).mels, _module(small_shards).front_end) == (8, "kaldi")
+
+
+def test_one_stream_fewer_frames_fewer_clips(small_shards: Path) -> None:
+    batch = next(iter(_module(small_shards, streams=["video"], frames=1, limit=3).val_dataloader()))
+    assert "fbank" not in batch
+    assert batch["frames"].shape == (3, 1, 3, 16, 16)
+    with pytest.raises(ValueError, match="streams must be audio, video or both"):
+        _module(small_shards, streams=["text"])
+
+
+def test_captions_and_augmentation_change_with_the_epoch_and_only_in_training(small_shards: Path) -> None:
+    module = _module(small_shards, transforms=[SpecAugment(4, 20)])
+    training, plain = module.dataset("train", training=True), module.dataset("train")
+    same = [training[2, 0]["fbank"], training[2, 0]["fbank"], training[3, 0]["fbank"], plain[2, 0]["fbank"]]
+    assert torch.equal(same[0], same[1])
+    assert not torch.equal(same[0], same[2])
+    assert not torch.equal(same[0], same[3])
+    assert {training[epoch, 0]["caption"] for epoch in range(30)} == {f"caption {c} of train clip 0" for c in range(3)}
+    assert {plain[epoch, 0]["caption"] for epoch in range(5)} == {"caption 0 of train clip 0"}
+
+
+def test_workers_give_the_same_batches(small_shards: Path) -> None:
+    def read(workers: int) -> list:
+        loader = _module(small_shards, num_workers=workers, transforms=[SpecAugment(4, 20)]).train_dataloader()
+        return list(loader)
+
+    for one, two in zip(read(0), read(2), strict=True):
+        assert one["id"] == two["id"]
+        assert one["caption"] == two["caption"]
+        assert torch.equal(one["fbank"], two["fbank"])
+
+
+def test_features_of_unequal_length_are_padded() -> None:
+    samples = [{"id": "a", "visual_features": torch.ones(2, 3)}, {"id": "b", "visual_features": torch.ones(4, 3)}]
+    batch = collate([*samples, {"id": "c"}])
+    assert batch["visual_features"].shape == (3, 4, 3)
+    assert batch["visual_features_mask"].sum(1).tolist() == [2, 4, 0]
+    with pytest.raises(ValueError, match="visual_features of one batch differ in size"):
+        collate([*samples, {"id": "c", "visual_features": torch.ones(2, 5)}])
+
+
+def test_loose_files_make_a_batch(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "sound.wav", tone(0.5, 44_100), 44_100)
+    Image.fromarray(np.full((40, 60, 3), 99, np.uint8)).save(tmp_path / "picture.jpg")
+    write_media(tmp_path / "both.mp4", wave=tone(0.3), pictures=grey_ramp(4))
+    write_media(tmp_path / "silent.mp4", pictures=grey_ramp(4))
+    paths = [
+        tmp_path / "sound.wav",
+        tmp_path / "picture.jpg",
+        tmp_path / "both.mp4",
+        tmp_path / "silent.mp4",
+        (tmp_path / "picture.jpg", tmp_path / "sound.wav"),
+    ]
+    front_end = KaldiFbank(16)
+    items = [load_clip(path, front_end, frames=3, size=24) for path in paths]
+    batch = collate([to_sample(item, Framing.of(front_end, 100)) for item in items])
+    assert batch["fbank_mask"].any(1).tolist() == [True, False, True, False, True]
+    assert batch["frames_mask"].any(1).tolist() == [False, True, True, True, True]
+    assert batch["frames"].shape == (5, 3, 3, 24, 24)
+    assert set(collate([to_sample(items[0], Framing.of(front_end))])) == {"id", "fbank", "fbank_mask"}
+    with pytest.raises(MediaError, match="A pair is one sound and one picture"):
+        load_clip((tmp_path / "picture.jpg", tmp_path / "both.mp4"), front_end, frames=1, size=8)
+
+
+def test_no_shards_says_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="avcap data prepare"):
+        _module(tmp_path).setup("fit")

@@ -1,0 +1,79 @@
+"""Faults in shards are found, and named by file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from avcap.commands.verify import verify as verify_command
+from avcap.data import AudioCapsDataModule
+from avcap.data.shards import ShardInfo, Shards
+from avcap.data.verify import verify
+
+
+@pytest.fixture
+def shards(small_shards: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(small_shards, tmp_path / "shards")
+
+
+def _shard(shards: Path) -> Path:
+    return Shards(shards / "train").files[2]
+
+
+def test_whole_shards(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = verify(shards)
+    assert report.ok
+    assert [info.split for info in report.splits] == ["train", "val"]
+    verify_command(shards, quick=True)
+    printed = capsys.readouterr().out
+    assert "1, 3" in printed
+    assert "No fault found." in printed
+
+
+@pytest.mark.parametrize("fault", ["truncated", "empty", "missing", "zeroed", "flipped"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_shard_is_named_and_exits_non_zero(shards: Path, fault: str) -> None:
+    path = _shard(shards)
+    content = bytearray(path.read_bytes())
+    if fault == "missing":
+        path.unlink()
+    elif fault == "flipped":
+        content[len(content) * 2 // 3] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        path.write_bytes(
+            {"truncated": content[: len(content) // 2], "empty": b"", "zeroed": bytes(len(content))}[fault]
+        )
+    errors = verify(shards).errors
+    assert len(errors) == 1
+    assert path.name in errors[0]
+    with pytest.raises(SystemExit) as stop:
+        verify_command(shards)
+    assert stop.value.code == 1
+
+
+def test_training_on_a_damaged_shard_names_it(shards: Path) -> None:
+    path = _shard(shards)
+    path.write_bytes(path.read_bytes()[:1000])
+    loader = AudioCapsDataModule(shards, batch_size=8, num_workers=0).train_dataloader()
+    with pytest.raises(ValueError, match=rf"The shard .*{path.name} cannot be read .*prepare --overwrite"):
+        list(loader)
+
+
+def test_a_clip_in_two_splits_is_an_error(shards: Path) -> None:
+    shutil.rmtree(shards / "val")
+    shutil.copytree(shards / "train", shards / "val")
+    report = verify(shards)
+    assert not report.ok
+    assert "26 clips are in more than one of train and val (the first: clip0000000_0)" in report.errors[0]
+
+
+def test_a_damaged_info_file_is_named(shards: Path) -> None:
+    (shards / "train" / "info.json").write_text("{")
+    with pytest.raises(ValueError, match=r"train/info\.json is damaged"):
+        ShardInfo.load(shards / "train")
+    assert "info.json is damaged" in verify(shards).errors[0]
+    with pytest.raises(FileNotFoundError, match="There are no shards"):
+        verify(shards / "train")
