@@ -1,0 +1,53 @@
+"""Every fusion can be named in a config by its short name, with its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from jsonargparse import ArgumentError, ArgumentParser
+
+import avcap.fusion  # noqa: F401  importing it is the registration
+from avcap.fusion import Fusion
+
+SETTINGS = {
+    "AudioOnly": {},
+    "VideoOnly": {},
+    "TimeConcat": {},
+    "ChannelConcat": {},
+    "CrossAttention": {"heads": 2, "dropout": 0.1},
+    "OTTimeConcat": {"epsilon": 0.05, "iterations": 20},
+    "OTChannelConcat": {"loss_weight": 0.0, "grad": "autodiff"},
+    "OTCrossAttention": {"heads": 4, "plan": "exp"},
+    "OTAttention": {"epsilon": 0.2, "iterations": 5, "plan": "exp", "loss_weight": 0.5, "rescale": True},
+}
+
+
+@pytest.fixture
+def parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--fusion", type=Callable[[int | None, int | None], Fusion])
+    return parser
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_builds_from_its_short_name(parser: ArgumentParser, name: str) -> None:
+    config = parser.parse_object({"fusion": {"class_path": name, "init_args": SETTINGS[name]}})
+    fusion = parser.instantiate(config).fusion(16, 8)
+    assert type(fusion).__name__ == name
+    if "epsilon" in SETTINGS[name]:
+        assert fusion.contrast.epsilon == SETTINGS[name]["epsilon"]
+        assert fusion.contrast.iterations == SETTINGS[name]["iterations"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"class_path": "OTAttention", "init_args": {"epsilom": 0.1}},
+        {"class_path": "OTAttention", "init_args": {"plan": "raw"}},
+        {"class_path": "ot_attention"},
+    ],
+)
+def test_refuses_what_it_does_not_know(parser: ArgumentParser, config: dict) -> None:
+    with pytest.raises((ArgumentError, ValueError)):
+        parser.instantiate(parser.parse_object({"fusion": config})).fusion(16, 8)
