@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TUBELET = 2  # frames merged into one, where there are several
-NORMAL_START_FRAMES = 4  # the official code starts the positions of this many frames from a normal distribution
+NORMAL_START_STEPS = 2  # 4 frames, whose positions the official code starts from a normal distribution
 
 VideoStart = Literal["inflate", "official"]
 
@@ -87,7 +87,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             heads=heads,
             mlp_ratio=mlp_ratio,
             drop_path=drop_path,
-            positions=STARTS[video_start](side, steps, frames, width).unsqueeze(0),
+            positions=STARTS[video_start](side, steps, width).unsqueeze(0),
             learned=positions == "learned",
         )
         self.frames = frames
@@ -187,7 +187,7 @@ def _fit_kernel(kernel: Tensor, tubelet: int) -> Tensor:
     return kernel if kernel.ndim == 5 else (still / tubelet).unsqueeze(2).repeat(1, 1, tubelet, 1, 1)
 
 
-def _own_start(side: int, steps: int, frames: int, width: int) -> Tensor:
+def _own_start(side: int, steps: int, width: int) -> Tensor:
     """The grid of one frame at each step ``[steps * side * side, C]``, and where there are several the time added."""
     grid = sincos_grid(side, side, width)  # [P, C]
     if steps == 1:
@@ -195,14 +195,14 @@ def _own_start(side: int, steps: int, frames: int, width: int) -> Tensor:
     return (grid + sincos_line(steps, width)[:, None]).flatten(0, 1)
 
 
-def _official_start(side: int, steps: int, frames: int, width: int) -> Tensor:
+def _official_start(side: int, steps: int, width: int) -> Tensor:
     """As the official code starts: a normal distribution for 4 frames, else one square grid over all tokens."""
-    if frames == NORMAL_START_FRAMES:
+    if steps == NORMAL_START_STEPS:
         return nn.init.normal_(torch.empty(steps * side * side, width), std=0.02)
     root = math.isqrt(steps * side * side)
     if root * root != steps * side * side:
         raise ValueError(
-            f"video_start: official cannot lay {steps * side * side} tokens of {frames} frames out as a square; take "
+            f"video_start: official cannot lay {steps * side * side} tokens of {TUBELET * steps} frames out as a square; take "
             "2, 4 or 8 frames, or video_start: inflate."
         )
     return sincos_grid(root, root, width)

@@ -5,6 +5,7 @@ from avcap.fusion.concat import ChannelConcat, TimeConcat
 from avcap.fusion.cross_attention import CrossAttention
 from avcap.fusion.optimal_transport import OTAttention, OTChannelConcat, OTCrossAttention, OTTimeConcat, TransportFusion
 from avcap.fusion.single import AudioOnly, VideoOnly
+from avcap.fusion.token_concat import TokenConcat
 from avcap.fusion.two_stream import TwoStreamFusion
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "OTCrossAttention",
     "OTTimeConcat",
     "TimeConcat",
+    "TokenConcat",
     "TransportFusion",
     "TwoStreamFusion",
     "VideoOnly",

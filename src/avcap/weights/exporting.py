@@ -61,30 +61,6 @@ def by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {_part_name(name): tensor for name, tensor in state.items()}
 
 
-def require_all(state: Mapping[str, Tensor], needed: frozenset[str], *, format_name: str) -> None:
-    """Refuse an export that would lack a weight or drop one.
-
-    Args:
-        state: What is there, of the parts that the format holds.
-        needed: What the format needs.
-        format_name: Name of the format.
-
-    Raises:
-        ValueError: if the two differ; the message names the first few.
-    """
-    missing, unknown = sorted(needed - set(state)), sorted(set(state) - needed)
-    if missing:
-        raise ValueError(
-            f"{len(missing)} weights that {format_name} needs are not in the source ({', '.join(missing[:3])}); a checkpoint "
-            "leaves out frozen weights that were pretrained: export from their own file."
-        )
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} weights have no place in {format_name} ({', '.join(unknown[:3])}); merge adapters, and leave "
-            "out layers that the official model lacks."
-        )
-
-
 def _part_name(name: str) -> str:
     for own, part in PARTS.items():
         if name.startswith(own):

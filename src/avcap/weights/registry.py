@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from avcap.weights.cav_mae import CAVMAE
 from avcap.weights.ced_hf import CEDHuggingFace
 from avcap.weights.ced_lavcap import CEDLavcap
 from avcap.weights.ced_official import CEDOfficial
 from avcap.weights.format import CheckpointFormat
 
-FORMATS: dict[str, CheckpointFormat] = {f.name: f for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap())}
+FORMATS: dict[str, CheckpointFormat] = {f.name: f for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap(), CAVMAE())}
 
 
 def find_format(keys: Collection[str], name: str = "auto") -> CheckpointFormat:

@@ -1,9 +1,12 @@
-"""The account of an import: every key is loaded, ignored by name, or an error."""
+"""The account of an import, and of an export: every key is used, ignored by name, or an error."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,30 @@ class ImportReport:
                 f"{self.source} is not a complete {self.format} checkpoint: {_list('missing', self.missing)}; "
                 f"{_list('unexpected', self.unexpected)}; check the file, or name another --format."
             )
+
+
+def require_all(state: Mapping[str, Tensor], needed: frozenset[str], *, format_name: str) -> None:
+    """Refuse an export that would lack a weight or drop one.
+
+    Args:
+        state: What is there, of the parts that the format holds.
+        needed: What the format needs.
+        format_name: Name of the format.
+
+    Raises:
+        ValueError: if the two differ; the message names the first few.
+    """
+    missing, unknown = sorted(needed - set(state)), sorted(set(state) - needed)
+    if missing:
+        raise ValueError(
+            f"{len(missing)} weights that {format_name} needs are not in the source ({', '.join(missing[:3])}); a checkpoint "
+            "leaves out frozen weights that were pretrained: export from their own file."
+        )
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} weights have no place in {format_name} ({', '.join(unknown[:3])}); merge adapters, and leave "
+            "out layers that the official model lacks."
+        )
 
 
 def _list(word: str, names: tuple[str, ...], limit: int = 5) -> str:

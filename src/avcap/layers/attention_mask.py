@@ -1,0 +1,29 @@
+"""From masks of what is real to masks of what attention may see."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def attention_mask(real: Tensor | None) -> Tensor | None:
+    """What attention may see, or None where that is everything, which the fused kernels compute fastest.
+
+    A clip without any real token attends to all of its tokens: they are masked in the output, and must only stay finite.
+
+    Args:
+        real: ``[B, N]`` bool, True where a token is real; None: all are.
+
+    Returns:
+        ``[B, N]`` bool with a True in every row, or None. Without data to look at (meta device) never None.
+    """
+    if real is None:
+        return None
+    seen = real | ~real.any(dim=1, keepdim=True)
+    if not seen.is_meta and bool(seen.all()):
+        return None
+    return seen
+
+
+def whole_clips(real: Tensor, tokens: int) -> Tensor:
+    """``[B, T]`` -> ``[B, tokens]``: all True for a clip with anything real, all False for one without."""
+    return real.any(dim=1, keepdim=True).expand(-1, tokens)

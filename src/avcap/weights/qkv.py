@@ -1,0 +1,38 @@
+"""The attention layers of timm keep q, k and v in one; ours are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+ATTENTION = ("q_proj", "k_proj", "v_proj")
+_FUSED = ".attn.qkv"
+_FIRST = f".attn.{ATTENTION[0]}"
+
+
+def split_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cut fused ``attn.qkv`` weights ``[3 C, C]`` and biases ``[3 C]`` in equal parts, in the order q, k, v."""
+    out: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        layer, _, leaf = key.rpartition(".")
+        if layer.endswith(_FUSED):
+            names = (f"{layer.removesuffix('qkv')}{part}.{leaf}" for part in ATTENTION)
+            out.update(zip(names, tensor.chunk(3), strict=True))
+        else:
+            out[key] = tensor
+    return out
+
+
+def join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The way back of :func:`split_qkv`; all three must be there."""
+    out: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        layer, _, leaf = key.rpartition(".")
+        if layer.endswith(_FIRST):
+            stem = layer.removesuffix(ATTENTION[0])
+            out[f"{stem}qkv.{leaf}"] = torch.cat([state[f"{stem}{part}.{leaf}"] for part in ATTENTION])
+        elif layer.rpartition(".")[2] not in ATTENTION:
+            out[key] = tensor
+    return out
