@@ -32,6 +32,8 @@ VERSION = 1
 REFERENCES = {"train": 1, "val": 5, "test": 5}
 """Captions a clip in each split."""
 
+_TOKENIZER = tuple(f"tokenizer/{name}.json" for name in ("tokenizer", "tokenizer_config", "special_tokens_map"))
+_TABLES = (*(f"{split}.csv" for split in REFERENCES), "events.jsonl", "image_captions.jsonl", *_TOKENIZER)
 _CHUNK = 16
 _FIRST_AUDIOCAP_ID = 1
 
@@ -98,7 +100,7 @@ def build(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bo
     scenes = list(settings.scenes())
     present = {path.name for path in videos.glob("*.mp4")} if videos.is_dir() else set()
     todo = [scene for scene in scenes if f"{scene.id}.mp4" not in present]
-    if made.get("complete") and not todo:
+    if made.get("complete") and not todo and all((root / name).is_file() for name in _TABLES):
         log.info("%s is complete: %d clips, captions %s.", root, len(scenes), made["captions_sha256"][:12])
         return
     videos.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ def _check(root: Path, wanted: dict[str, Any], *, overwrite: bool) -> dict[str, 
         )
     for name in ("videos", "tokenizer"):
         shutil.rmtree(root / name, ignore_errors=True)
-    for name in (*(f"{split}.csv" for split in REFERENCES), "events.jsonl", "image_captions.jsonl", "manifest.json"):
+    for name in (*_TABLES, "manifest.json"):
         (root / name).unlink(missing_ok=True)
     return {}
 

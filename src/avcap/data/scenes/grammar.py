@@ -9,8 +9,14 @@ import numpy as np
 
 from avcap.data.scenes.scene import Event, Scene
 
-_USUAL = 0.6
+_USUAL = 0.36
 """Probability of the first of several phrases; the others share the rest."""
+
+_DETAIL = 0.5
+"""Probability that a caption says how often, or how far away; annotators do not say everything."""
+
+_OMIT = 0.2
+"""Probability that a caption leaves out the sound in the background."""
 
 _TIMES = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times", "three times")}
 _MANY = ("several times", "repeatedly")
@@ -52,37 +58,47 @@ class Clause:
 
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
-    "single": ("{a.f}", "{a.p}", "{a.g}"),
+    "single": ("{a.f}", "{a.p}", "{a.g}", "the sound of {a.g}"),
     "then": (
         "{a.f} and then {b.f}",
         "{a.f} followed by {b.g}",
         "{a.f}, then {b.f}",
         "{a.g} followed by {b.g}",
+        "{b.f} after {a.f}",
     ),
     "while": (
         "{a.f} while {b.f}",
         "{a.f} as {b.f}",
         "{b.f} while {a.f}",
         "{a.f} with {b.g}",
+        "{b.p} as {a.f}",
+        "{a.g} and {b.g}",
     ),
     "background": (
         "{a.f} with {b.g} in the background",
         "{a.f} while {b.f} in the background",
         "{a.f} as {b.f} in the background",
         "{b.f} in the background while {a.f}",
+        "{a.g} over {b.g}",
     ),
     "then_then": (
         "{a.f} and then {b.f} followed by {c.g}",
         "{a.f}, then {b.f}, and then {c.f}",
         "{a.f} followed by {b.g} and then {c.g}",
+        "{a.f} before {b.f}, and then {c.f}",
     ),
     "then_background": (
         "{a.f} and then {b.f} with {c.g} in the background",
         "{a.f} followed by {b.g} while {c.f} in the background",
         "{a.f}, then {b.f} as {c.f} in the background",
+        "{c.f} while {a.f} and then {b.f}",
     ),
 }
 """Relation -> sentence frames, the usual one first; a, b, c are the clauses in order of telling."""
+
+
+_WITHOUT_BACKGROUND = {"background": "single", "then_background": "then"}
+"""The relation that is left when the sound in the background goes unsaid."""
 
 
 def captions(scene: Scene, count: int = 1) -> list[str]:
@@ -105,8 +121,11 @@ def captions(scene: Scene, count: int = 1) -> list[str]:
 
 
 def _sentence(rng: np.random.Generator, scene: Scene) -> str:
-    clauses = dict(zip("abc", [_clause(rng, event) for event in scene.heard], strict=False))
-    return _pick(rng, TEMPLATES[scene.relation]).format(**clauses)
+    told, relation = scene.heard, scene.relation
+    if relation in _WITHOUT_BACKGROUND and rng.random() < _OMIT:
+        told, relation = told[:-1], _WITHOUT_BACKGROUND[relation]
+    clauses = dict(zip("abc", [_clause(rng, event) for event in told], strict=False))
+    return _pick(rng, TEMPLATES[relation]).format(**clauses)
 
 
 def _pick(rng: np.random.Generator, phrases: Sequence[str]) -> str:
@@ -123,8 +142,8 @@ def _clause(rng: np.random.Generator, event: Event) -> Clause:
     subjects = [subject for subject in kind.subjects if not (soft and "loud" in subject)]
     finite, gerund = _pick(rng, verbs).split("/")
     tail = ""
-    if event.count is not None and rng.random() < 0.8:
+    if event.count is not None and rng.random() < _DETAIL:
         tail += " " + _pick(rng, _TIMES.get(event.count, _MANY))
-    if event.distant and rng.random() < 0.8:
+    if event.distant and rng.random() < _DETAIL:
         tail += " " + _pick(rng, _FAR)
     return Clause(_pick(rng, subjects), finite, gerund, tail, "are" if kind.plural else "is")

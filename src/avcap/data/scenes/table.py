@@ -13,12 +13,12 @@ from __future__ import annotations
 from avcap.data.scenes.kind import Kind
 
 _ENGINE = {
-    "idle": ("idles/idling", "runs steadily/running steadily"),
-    "rev": ("revs loudly/revving loudly", "accelerates/accelerating"),
+    "idle": ("idles/idling", "runs steadily/running steadily", "runs/running"),
+    "rev": ("revs loudly/revving loudly", "accelerates/accelerating", "revs/revving"),
 }
 _TALK = {
-    "slow": ("speaks slowly/speaking slowly", "talks slowly/talking slowly", "speaks calmly/speaking calmly"),
-    "fast": ("speaks quickly/speaking quickly", "talks fast/talking fast", "speaks rapidly/speaking rapidly"),
+    "slow": ("speaks slowly/speaking slowly", "talks slowly/talking slowly", "speaks/speaking", "talks/talking"),
+    "fast": ("speaks quickly/speaking quickly", "talks fast/talking fast", "speaks/speaking", "talks/talking"),
 }
 
 TABLE: tuple[Kind, ...] = (
@@ -53,8 +53,8 @@ TABLE: tuple[Kind, ...] = (
         "umbrella",
         ("rain", "rain", "the rain"),
         {
-            "light": ("falls lightly/falling lightly", "patters softly/pattering softly"),
-            "heavy": ("pours down heavily/pouring down heavily", "falls heavily/falling heavily"),
+            "light": ("falls lightly/falling lightly", "patters softly/pattering softly", "falls/falling"),
+            "heavy": ("pours down heavily/pouring down heavily", "falls heavily/falling heavily", "falls/falling"),
         },
         ambient=True,
     ),
@@ -64,8 +64,8 @@ TABLE: tuple[Kind, ...] = (
         "hands",
         ("people", "people", "a crowd of people"),
         {
-            "light": ("clap politely/clapping politely", "applaud softly/applauding softly"),
-            "heavy": ("applaud loudly/applauding loudly", "clap eagerly/clapping eagerly"),
+            "light": ("clap politely/clapping politely", "applaud softly/applauding softly", "clap/clapping"),
+            "heavy": ("applaud loudly/applauding loudly", "clap eagerly/clapping eagerly", "clap/clapping"),
         },
         plural=True,
         ambient=True,
@@ -74,10 +74,18 @@ TABLE: tuple[Kind, ...] = (
         "frying",
         "hiss",
         "pan",
-        ("food", "food", "oil"),
+        ("food", "food", "meat"),
         {
-            "light": ("sizzles gently in a pan/sizzling gently in a pan", "fries softly/frying softly"),
-            "heavy": ("sizzles loudly in a pan/sizzling loudly in a pan", "fries rapidly/frying rapidly"),
+            "light": (
+                "sizzles gently in a pan/sizzling gently in a pan",
+                "fries softly/frying softly",
+                "sizzles/sizzling",
+            ),
+            "heavy": (
+                "sizzles loudly in a pan/sizzling loudly in a pan",
+                "fries rapidly/frying rapidly",
+                "sizzles/sizzling",
+            ),
         },
         ambient=True,
     ),
@@ -87,8 +95,12 @@ TABLE: tuple[Kind, ...] = (
         "hammer",
         ("a hammer", "a hammer", "someone with a hammer"),
         {
-            "slow": ("pounds slowly/pounding slowly", "strikes wood slowly/striking wood slowly"),
-            "fast": ("pounds rapidly/pounding rapidly", "strikes wood quickly/striking wood quickly"),
+            "slow": ("pounds slowly/pounding slowly", "strikes wood slowly/striking wood slowly", "pounds/pounding"),
+            "fast": (
+                "pounds rapidly/pounding rapidly",
+                "strikes wood quickly/striking wood quickly",
+                "pounds/pounding",
+            ),
         },
     ),
     Kind(
@@ -100,10 +112,12 @@ TABLE: tuple[Kind, ...] = (
             "slow": (
                 "walks slowly with heavy footsteps/walking slowly with heavy footsteps",
                 "takes slow footsteps/taking slow footsteps",
+                "walks/walking",
             ),
             "fast": (
                 "runs with quick footsteps/running with quick footsteps",
                 "takes rapid footsteps/taking rapid footsteps",
+                "runs/running",
             ),
         },
     ),
@@ -116,10 +130,12 @@ TABLE: tuple[Kind, ...] = (
             "slow": (
                 "knocks slowly on a door/knocking slowly on a door",
                 "taps slowly on a door/tapping slowly on a door",
+                "knocks/knocking",
             ),
             "fast": (
                 "knocks rapidly on a door/knocking rapidly on a door",
                 "bangs quickly on a door/banging quickly on a door",
+                "knocks/knocking",
             ),
         },
     ),
@@ -157,8 +173,8 @@ TABLE: tuple[Kind, ...] = (
         "device",
         ("an alarm", "an alarm", "an alarm clock"),
         {
-            "slow": ("beeps slowly/beeping slowly", "beeps steadily/beeping steadily"),
-            "fast": ("beeps rapidly/beeping rapidly", "beeps quickly/beeping quickly"),
+            "slow": ("beeps slowly/beeping slowly", "beeps steadily/beeping steadily", "beeps/beeping"),
+            "fast": ("beeps rapidly/beeping rapidly", "beeps quickly/beeping quickly", "beeps/beeping"),
         },
     ),
     Kind(
@@ -175,8 +191,8 @@ TABLE: tuple[Kind, ...] = (
         "cloud",
         ("wind", "wind", "the wind"),
         {
-            "gust": ("blows in strong gusts/blowing in strong gusts", "gusts/gusting"),
-            "steady": ("blows steadily/blowing steadily", "howls/howling"),
+            "gust": ("blows in strong gusts/blowing in strong gusts", "gusts/gusting", "blows/blowing"),
+            "steady": ("blows steadily/blowing steadily", "howls/howling", "blows/blowing"),
         },
         ambient=True,
     ),
@@ -187,7 +203,7 @@ TABLE: tuple[Kind, ...] = (
         ("a siren", "an emergency siren", "a police car siren"),
         {
             "wail": ("wails/wailing", "sounds/sounding"),
-            "yelp": ("yelps rapidly/yelping rapidly", "whoops quickly/whooping quickly"),
+            "yelp": ("yelps rapidly/yelping rapidly", "whoops quickly/whooping quickly", "sounds/sounding"),
         },
     ),
     Kind(
@@ -238,8 +254,8 @@ TABLE: tuple[Kind, ...] = (
         "clock",
         ("a clock", "a clock"),
         {
-            "slow": ("ticks slowly/ticking slowly", "ticks steadily/ticking steadily"),
-            "fast": ("ticks rapidly/ticking rapidly", "ticks quickly/ticking quickly"),
+            "slow": ("ticks slowly/ticking slowly", "ticks steadily/ticking steadily", "ticks/ticking"),
+            "fast": ("ticks rapidly/ticking rapidly", "ticks quickly/ticking quickly", "ticks/ticking"),
         },
         ambient=True,
     ),
@@ -248,10 +264,10 @@ TABLE: tuple[Kind, ...] = (
         "helicopter",
         "rotor",
         "helicopter",
-        ("a helicopter", "a helicopter", "helicopter blades"),
+        ("a helicopter", "a helicopter", "an aircraft"),
         {
-            "hover": ("hovers/hovering", "flies overhead/flying overhead"),
-            "pass": ("flies past/flying past", "passes by/passing by"),
+            "hover": ("hovers/hovering", "flies overhead/flying overhead", "flies/flying"),
+            "pass": ("flies past/flying past", "passes by/passing by", "flies/flying"),
         },
         ambient=True,
     ),

@@ -82,7 +82,7 @@ def helicopter(canvas: Canvas, colour: RGB, phase: int) -> None:
     canvas.disc(0.25, 0.5, 0.15, GLASS, tall=0.13)
     canvas.shape([(0.88, 0.22), (0.98, 0.22), (0.96, 0.46), (0.9, 0.46)], shade(colour, 0.7))
     canvas.line([(0.4, 0.34), (0.4, 0.22)], DARK, 0.05)
-    half = {0: 0.38, 1: 0.4, 2: 0.12}[phase]
+    half = {0: 0.26, 1: 0.4, 2: 0.1}[phase]
     canvas.line([(0.4 - half, 0.2), (0.4 + half, 0.2)], DARK, 0.05)
     canvas.line([(0.14, 0.86), (0.62, 0.86)], DARK, 0.04)
     canvas.line([(0.26, 0.74), (0.26, 0.86)], DARK, 0.03)
