@@ -1,9 +1,24 @@
 """Decoders: fused tokens -> captions.
 
 ``CausalLMDecoder``: a Hugging Face causal language model that reads the fused tokens inside a prompt (LAVCap).
+``GITDecoder``: a BERT-style text decoder after a prefix of fused tokens (AVCap), with its searches:
+``GeneratorBeamSearch`` (the official one), ``AutoRegressiveBeamSearch``, ``SingleSequence`` (greedy, sampling).
 """
 
 from avcap.decoders.base import Decoder
 from avcap.decoders.causal_lm import CausalLMDecoder
+from avcap.decoders.git import GITDecoder
+from avcap.decoders.search_autoregressive import AutoRegressiveBeamSearch
+from avcap.decoders.search_beam import GeneratorBeamSearch
+from avcap.decoders.search_single import SingleSequence
+from avcap.decoders.search_step import Search
 
-__all__ = ["CausalLMDecoder", "Decoder"]
+__all__ = [
+    "AutoRegressiveBeamSearch",
+    "CausalLMDecoder",
+    "Decoder",
+    "GITDecoder",
+    "GeneratorBeamSearch",
+    "Search",
+    "SingleSequence",
+]

@@ -74,12 +74,12 @@ class PrefixAttention(nn.Module):
             ``[B, L, C]``.
         """
         own = self.keys_values(x)
-        both = KeyValue(torch.cat([prefix.k, own.k], dim=2), torch.cat([prefix.v, own.v], dim=2))  # [B, heads, P + L, D]
+        both = KeyValue(
+            torch.cat([prefix.k, own.k], dim=2), torch.cat([prefix.v, own.v], dim=2)
+        )  # [B, heads, P + L, D]
         return self._attend(x, both, mask)
 
-    def step(
-        self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None
-    ) -> tuple[Tensor, KeyValue]:
+    def step(self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
         """The newest word of each beam looks at the clip's prefix, at the words before it, and at itself.
 
         The beams of a clip are queries on one set of prefix keys, so these are neither copied nor computed again.
@@ -150,9 +150,7 @@ class GITBlock(nn.Module):
         """Text ``[B, L, C]`` -> ``[B, L, C]``; see :meth:`PrefixAttention.text`."""
         return self._finish(x, self.attn.text(x, prefix, mask))
 
-    def step(
-        self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None
-    ) -> tuple[Tensor, KeyValue]:
+    def step(self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
         """Newest words ``[B, K, C]`` -> ``[B, K, C]`` and the longer past; see :meth:`PrefixAttention.step`."""
         mixed, past = self.attn.step(x, prefix, mask, past)
         return self._finish(x, mixed), past

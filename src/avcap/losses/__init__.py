@@ -1,6 +1,7 @@
 """Training objectives over tokens and over captions."""
 
+from avcap.losses.captioning import smoothed_divergence
 from avcap.losses.divergence import SinkhornDivergence, sinkhorn_divergence
 from avcap.losses.plan_contrast import PlanContrast, PlanContrastOutput
 
-__all__ = ["PlanContrast", "PlanContrastOutput", "SinkhornDivergence", "sinkhorn_divergence"]
+__all__ = ["PlanContrast", "PlanContrastOutput", "SinkhornDivergence", "sinkhorn_divergence", "smoothed_divergence"]

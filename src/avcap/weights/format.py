@@ -16,9 +16,11 @@ class ImportOptions:
 
     Args:
         target_length: Frames of the longest spectrogram; time positions of an audio encoder are fitted to it.
+        projection: Take GIT's visual projection as the decoder's; the official AVCap code starts that at random.
     """
 
     target_length: int = 1024
+    projection: bool = False
 
 
 class Conversion(NamedTuple):

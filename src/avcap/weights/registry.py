@@ -9,8 +9,11 @@ from avcap.weights.ced_hf import CEDHuggingFace
 from avcap.weights.ced_lavcap import CEDLavcap
 from avcap.weights.ced_official import CEDOfficial
 from avcap.weights.format import CheckpointFormat
+from avcap.weights.git import GITHuggingFace, GITOfficial
 
-FORMATS: dict[str, CheckpointFormat] = {f.name: f for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap(), CAVMAE())}
+FORMATS: dict[str, CheckpointFormat] = {
+    f.name: f for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap(), CAVMAE(), GITOfficial(), GITHuggingFace())
+}
 
 
 def find_format(keys: Collection[str], name: str = "auto") -> CheckpointFormat:

