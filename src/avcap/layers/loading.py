@@ -51,6 +51,7 @@ def load_part(
     *,
     part: str,
     component: str,
+    depth: str = "depth",
     adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
 ) -> dict[str, str]:
     """Load what a file of several components holds for one of them: the names that begin with ``<part>.``.
@@ -60,6 +61,7 @@ def load_part(
         path: A safetensors file whose names begin with their part (``audio.``, ``visual.``, ``joint.``, ``decoder.``).
         part: The part.
         component: Class name of ``module``, for messages.
+        depth: The argument of that class that says how many blocks it has, for messages.
         adapt: Fits the tensors (their names without the part) to ``module`` before they are checked.
 
     Returns:
@@ -75,7 +77,7 @@ def load_part(
     if not mine:
         parts = sorted({name.partition(".")[0] for name in state})
         raise ValueError(f"{path} has no {part} weights for {component}, only {_some(parts)}; name another file.")
-    _require_blocks(module, mine, path, component=component)
+    _require_blocks(module, mine, path, component=component, depth=depth)
     if adapt is not None:
         mine = adapt(mine)
     _copy(module, mine, path, component=component)
@@ -90,13 +92,11 @@ def block_count(names: Iterable[str]) -> int:
     return 1 + max((int(found[1]) for name in names if (found := _BLOCK.match(name))), default=-1)
 
 
-def _require_blocks(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str) -> None:
+def _require_blocks(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str, depth: str) -> None:
     """Refuse another number of transformer blocks, which would otherwise be a long list of keys."""
     present, needed = block_count(state), block_count(module.state_dict())
     if present != needed:
-        raise ValueError(
-            f"{path} holds {present} blocks for {component}, which has {needed}; set its depth to {present}."
-        )
+        raise ValueError(f"{path} holds {present} blocks for {component}, which has {needed}; set {depth}: {present}.")
 
 
 def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str) -> None:
@@ -130,9 +130,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise FileNotFoundError(f"there is no weights file {path}; make it with `avcap weights import SOURCE {path}`.")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(
-                (file.metadata() or {}).get(METADATA, "{}")
-            )  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
             f"{path} is no safetensors file; convert it with `avcap weights import {path} OUT.safetensors`."
