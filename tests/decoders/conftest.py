@@ -44,13 +44,14 @@ def make(tokenizer_folder: Path):
             "initializer_range": 0.3,  # far from uniform, so that every mistake shows
         }
         config |= changes.pop("llama", {})
+        width = changes.pop("input_width", WIDTH)
         torch.manual_seed(0)
         arguments = {
             "config": config,
             "tokenizer": str(tokenizer_folder),
             "generation": {"max_new_tokens": 12},
         } | changes
-        return CausalLMDecoder(WIDTH, **arguments).eval()
+        return CausalLMDecoder(width, **arguments).eval()
 
     return build
 

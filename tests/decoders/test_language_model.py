@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from avcap.decoders.language_model import adapt, evaluating, is_empty, random_language_model, train_adapters_only
 from avcap.decoders.source import make_config
 from avcap.layers.lora import LoRA
+
+pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")  # peft sees to GPT-2's transposed layers by itself
 
 SETTINGS = {
     "model_type": "gpt2",

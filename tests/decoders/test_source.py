@@ -7,6 +7,7 @@ import pytest
 
 from avcap.decoders.source import (
     Source,
+    fetch,
     find_source,
     load_tokenizer,
     make_config,
@@ -25,7 +26,6 @@ def test_a_folder_with_one_gguf_file(tmp_path: Path):
     (tmp_path / "small.gguf").touch()
     expected = Source(str(tmp_path), "small.gguf")
     assert find_source(str(tmp_path)) == find_source(str(tmp_path / "small.gguf")) == expected
-    assert expected.arguments() == {"gguf_file": "small.gguf"}
 
 
 def test_a_folder_with_several_gguf_files(tmp_path: Path):
@@ -75,6 +75,38 @@ def test_config_mistakes_are_named(tmp_path: Path):
 def test_absent_tokenizer_names_field_and_remedy(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"decoder\.tokenizer: .*avcap data demo"):
         load_tokenizer(Source(str(tmp_path / "tokenizer")))
+
+
+@pytest.mark.parametrize("name", ["./tokenizer", "data/demo/tokenizer", "here/tokenizer", "../tokenizer"])
+def test_the_network_is_not_asked_for_paths(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    asked = []
+
+    class Factory:
+        @staticmethod
+        def from_pretrained(name: str, *, local_files_only: bool = False) -> None:
+            asked.append(local_files_only)
+            raise OSError(name)
+
+    with pytest.raises(OSError):
+        fetch(Factory, find_source(name))
+    assert asked == []
+
+
+def test_the_local_cache_comes_before_the_network():
+    asked = []
+
+    class Factory:
+        @staticmethod
+        def from_pretrained(name: str, *, local_files_only: bool = False, gguf_file: str | None = None) -> str:
+            asked.append((name, local_files_only, gguf_file))
+            if local_files_only:
+                raise OSError("not in the cache")
+            return "from the hub"
+
+    assert fetch(Factory, Source("someone/model", "m.gguf")) == "from the hub"
+    assert asked == [("someone/model", True, "m.gguf"), ("someone/model", False, "m.gguf")]
 
 
 def test_absent_model_names_field_and_remedy(tmp_path: Path):

@@ -92,9 +92,7 @@ class CausalLMDecoder(Decoder):
     ) -> None:
         super().__init__(input_width)
         if model is None and config is None:
-            raise ValueError(
-                "The decoder has no language model; set decoder.model (pretrained) or decoder.config (random weights)."
-            )
+            raise ValueError("No language model: set decoder.model (pretrained) or decoder.config (random weights).")
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"decoder.label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
         if max_text_tokens < 2:
@@ -166,6 +164,8 @@ class CausalLMDecoder(Decoder):
         if mask is not None:
             mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality
             places = {"attention_mask": mask, "position_ids": positions(mask)}
+        if embeds.is_meta:  # shapes only: transformers' rotary positions cannot be computed there
+            return self.lm.get_output_embeddings()(embeds[:, -ids.shape[1] :]), labels
         # the last context position predicts the first caption token, so the last L positions are all that is needed
         output = self.lm(inputs_embeds=embeds, use_cache=False, logits_to_keep=ids.shape[1], **places)
         return output.logits, labels
@@ -279,7 +279,7 @@ class CausalLMDecoder(Decoder):
         if is_empty(self.lm) and device.type != "meta":
             raise ValueError(f"The weights of {self.pretrained} are not loaded; call load_pretrained() first.")
         table = self._prompt_table()
-        choice = table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long)
+        choice = table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long, device="cpu")
         before, after = table.rows(choice)  # [B, Lb], [B, La]
         text = self._embed(torch.cat([before.ids, after.ids], dim=1).to(device))  # [B, Lb + La, C]
         fused = self.norm(self.projection(tokens.x)).to(text.dtype)  # [B, N, C]

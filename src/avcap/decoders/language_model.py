@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from avcap.decoders.source import Source, make_config, no_model, pretrained_config, read_config
+from avcap.decoders.source import Source, fetch, make_config, no_model, pretrained_config, read_config
 from avcap.layers.lora import LoRA, add_lora, lora_dropouts
 
 logger = logging.getLogger(__name__)
@@ -26,9 +26,7 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.name, config=config, dtype=dtype, attn_implementation=attention, **source.arguments()
-        )
+        model = fetch(AutoModelForCausalLM, source, config=config, dtype=dtype, attn_implementation=attention)
     except OSError as error:
         raise FileNotFoundError(no_model(source)) from error
     logger.info("Loaded %s (%s)", source.name, source.gguf_file or "pretrained weights")

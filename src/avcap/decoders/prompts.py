@@ -138,7 +138,7 @@ class PromptTable:
 
     def draw(self, clips: int) -> Tensor:
         """A training prompt for each clip, ``[B]``, by torch's global generator on the CPU."""
-        return torch.randint(1, len(self.after.ids), (clips,))
+        return torch.randint(1, len(self.after.ids), (clips,), device="cpu")
 
     def rows(self, choice: Tensor) -> tuple[Ids, Ids]:
         """Ids before the fused tokens (padded right) and after them (padded left) of the chosen rows ``[B]``."""

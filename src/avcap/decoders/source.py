@@ -15,10 +15,6 @@ class Source(NamedTuple):
     name: str  # folder or hub name
     gguf_file: str | None = None  # file inside it, if the weights are in the GGUF format
 
-    def arguments(self) -> dict[str, str]:
-        """Keyword arguments for ``from_pretrained``."""
-        return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}
-
 
 def find_source(name: str, gguf_file: str | None = None) -> Source:
     """Find what a name means.
@@ -93,6 +89,33 @@ def make_config(settings: Mapping[str, Any]) -> Any:
         raise ValueError(f"decoder.config: transformers knows no model_type {settings['model_type']!r}.") from error
 
 
+def fetch(factory: Any, source: Source, **settings: Any) -> Any:
+    """``factory.from_pretrained`` that asks the network only for what is not on this machine.
+
+    Args:
+        factory: One of transformers' ``Auto`` classes.
+        source: Where to read.
+        **settings: Further arguments of ``from_pretrained``.
+
+    Raises:
+        FileNotFoundError: if there is nothing at ``source``.
+    """
+    from huggingface_hub.errors import HFValidationError
+
+    settings |= {} if source.gguf_file is None else {"gguf_file": source.gguf_file}
+    is_folder = Path(source.name).is_dir()
+    if not is_folder and _looks_like_a_path(source.name):
+        raise FileNotFoundError(f"there is no folder {source.name}")
+    try:
+        return factory.from_pretrained(source.name, local_files_only=True, **settings)
+    except HFValidationError as error:
+        raise FileNotFoundError(f"{source.name!r} is neither a folder nor a hub name") from error
+    except OSError:
+        if is_folder:
+            raise
+    return factory.from_pretrained(source.name, **settings)
+
+
 def pretrained_config(source: Source) -> Any:
     """The configuration of a pretrained model; reads no weights.
 
@@ -102,7 +125,7 @@ def pretrained_config(source: Source) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source.name, **source.arguments())
+        return fetch(AutoConfig, source)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(no_model(source)) from error
 
@@ -116,7 +139,7 @@ def load_tokenizer(source: Source) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source.name, **source.arguments())
+        return fetch(AutoTokenizer, source)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileNotFoundError(
             f"decoder.tokenizer: no tokenizer was found at {source.name!r}; make the demo's with `avcap data demo`, "
@@ -128,5 +151,13 @@ def no_model(source: Source) -> str:
     """The error text for a model that is not there."""
     return (
         f"decoder.model: no language model was found at {source.name!r}; name a folder with weights, an installed package "
-        "that ships a .gguf file, or a hub model that is in the local cache."
+        "that ships a .gguf file, or a hub model."
     )
+
+
+def _looks_like_a_path(name: str) -> bool:
+    """Whether a name that is no folder was meant as one: more than two parts, or a start that only paths have."""
+    parts = Path(name).parts
+    if name.startswith(("./", "../", "/", "~")) or len(parts) > 2:
+        return True
+    return len(parts) == 2 and Path(parts[0]).is_dir()

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 
 class Ids(NamedTuple):
-    """Padded token ids."""
+    """Padded token ids, on the CPU whatever the default device is."""
 
     ids: Tensor  # [n, L] int64
     mask: Tensor  # [n, L] bool, True where the id is real
@@ -83,8 +83,8 @@ class TextCodec:
         return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
 
     def _pad(self, rows: list[list[int]], side: str) -> Ids:
-        ids = [torch.tensor(row, dtype=torch.long) for row in rows]
-        mask = [torch.ones(len(row), dtype=torch.bool) for row in rows]
+        ids = [torch.tensor(row, dtype=torch.long, device="cpu") for row in rows]
+        mask = [torch.ones(len(row), dtype=torch.bool, device="cpu") for row in rows]
         return Ids(
             pad_sequence(ids, batch_first=True, padding_value=self.special.pad, padding_side=side),
             pad_sequence(mask, batch_first=True, padding_value=False, padding_side=side),
