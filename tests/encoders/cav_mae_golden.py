@@ -43,6 +43,13 @@ def sizes(manifest: dict) -> dict[str, int]:
     return {"width": config["embed_dim"], "heads": config["num_heads"], "depth": config["modality_specific_depth"]}
 
 
+def raw_frames(images: Tensor) -> Tensor:
+    """Normalised images ``[B, 3, H, W]`` or clips ``[B, 3, N, H, W]`` -> frames ``[B, N, 3, H, W]`` in 0..255."""
+    clips = (images.unsqueeze(2) if images.ndim == 4 else images).double().transpose(1, 2)
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((clips * std + mean) * 255).float()
+
+
 @lru_cache(maxsize=2)
 def case(name: str) -> Case:
     manifest, arrays = golden.load(name)
@@ -55,8 +62,5 @@ def case(name: str) -> Case:
     visual.load_state_dict(part(state, "visual"))
     fusion.joint.load_state_dict(part(state, "joint"))
     inputs = golden.inputs(manifest)
-    images = torch.from_numpy(inputs["visual"]).double()  # [B, 3, H, W], or [B, 3, N, H, W]
-    images = images.unsqueeze(2) if images.ndim == 4 else images
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    frames = (images.transpose(1, 2) * std + mean) * 255  # the encoder normalises them itself
-    return Case(manifest, arrays, audio, visual, fusion, torch.from_numpy(inputs["audio"]), frames.float())
+    frames = raw_frames(torch.from_numpy(inputs["visual"]))
+    return Case(manifest, arrays, audio, visual, fusion, torch.from_numpy(inputs["audio"]), frames)

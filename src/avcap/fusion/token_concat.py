@@ -99,7 +99,7 @@ class TokenConcat(Fusion, Freezable):
             ValueError: if it does not hold exactly the weights of the joint layers.
         """
         if self.pretrained is not None:
-            load_part(self.joint, self.pretrained, part="joint", component=type(self).__name__)
+            load_part(self.joint, self.pretrained, part="joint", component=type(self).__name__, depth="joint_depth")
 
     def _choose_width(self, width: int | None) -> int:
         present = [w for w in (self.audio_width, self.visual_width) if w is not None]

@@ -91,31 +91,23 @@ def block_depths(names: Iterable[str]) -> dict[str, int]:
     return depths
 
 
-def convert_cav_mae(
-    state: Mapping[str, Tensor], options: ImportOptions, *, ignored: tuple[str, ...] = ()
-) -> Conversion:
+def convert_cav_mae(state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
     """A state dict under official names -> ours, with the audio positions fitted to the target length.
 
     Args:
         state: Official name (without ``module.``) -> tensor.
         options: Holds the target length in frames.
-        ignored: Keys that the caller has left out already.
     """
-    out: dict[str, Tensor] = {}
-    left_out, unexpected = list(ignored), []
-    for key, tensor in split_qkv(state).items():
-        name = our_name(key)
-        if name is not None:
-            out[name] = tensor.detach().clone()
-        elif key.startswith(IGNORED) or _unused_norm(key):
-            left_out.append(key)
-        else:
-            unexpected.append(key)
+    left_out = {key: None for key in state if key.startswith(IGNORED) or _unused_norm(key)}  # in order
+    wanted = split_qkv({key: tensor for key, tensor in state.items() if key not in left_out})
+    names = {key: our_name(key) for key in wanted}
+    out = {name: wanted[key].detach().clone() for key, name in names.items() if name is not None}
+    unexpected = tuple(key for key, name in names.items() if name is None)
     depths = block_depths(out)
     if "audio.pos_embed" in out:
         out["audio.pos_embed"] = fit_audio_positions(out["audio.pos_embed"], options.target_length)
     required = frozenset(official_names(depths))
-    return Conversion(out, required, tuple(left_out), tuple(unexpected), _about(out, depths, options))
+    return Conversion(out, required, tuple(left_out), unexpected, _about(out, depths, options))
 
 
 def export_cav_mae(state: Mapping[str, Tensor], *, format_name: str) -> dict[str, Tensor]:

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avcap.weights.format import Conversion, ImportOptions
+from avcap.weights.qkv import split_qkv
 
 COMPONENT = "CEDEncoder"
 PATCH = 16
 HEAD_WIDTH = 64  # channels of one attention head, at every published size
 SIZES = {192: "tiny", 256: "mini", 384: "small", 768: "base"}
-ATTENTION = ("q_proj", "k_proj", "v_proj")
 TABLE = {  # official name -> ours
     "time_pos_embed": "time_pos_embed",
     "freq_pos_embed": "freq_pos_embed",
@@ -51,19 +51,6 @@ def our_names(depth: int) -> frozenset[str]:
         f"blocks.{i}.{layer}.{leaf}" for i in range(depth) for layer in BLOCK_LAYERS for leaf in ("weight", "bias")
     }
     return frozenset(blocks | set(TABLE.values()))
-
-
-def split_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Cut fused ``attn.qkv`` weights ``[3 C, C]`` and biases ``[3 C]`` in equal parts, in the order q, k, v."""
-    out: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        layer, _, leaf = key.rpartition(".")
-        if layer.endswith(".attn.qkv"):
-            names = (f"{layer.removesuffix('qkv')}{part}.{leaf}" for part in ATTENTION)
-            out.update(zip(names, tensor.chunk(3), strict=True))
-        else:
-            out[key] = tensor
-    return out
 
 
 def fit_time_positions(positions: Tensor, places: int) -> Tensor:

@@ -13,13 +13,21 @@ _FIRST = f".attn.{ATTENTION[0]}"
 
 
 def split_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Cut fused ``attn.qkv`` weights ``[3 C, C]`` and biases ``[3 C]`` in equal parts, in the order q, k, v."""
+    """Cut fused ``attn.qkv`` weights ``[3 C, C]`` and biases ``[3 C]`` in equal parts, in the order q, k, v.
+
+    Raises:
+        ValueError: if one cannot be cut in three.
+    """
     out: dict[str, Tensor] = {}
     for key, tensor in state.items():
         layer, _, leaf = key.rpartition(".")
         if layer.endswith(_FUSED):
+            if tensor.ndim == 0 or tensor.shape[0] % len(ATTENTION):
+                raise ValueError(
+                    f"{key} has the shape {list(tensor.shape)}, which is not q, k and v together; check the file."
+                )
             names = (f"{layer.removesuffix('qkv')}{part}.{leaf}" for part in ATTENTION)
-            out.update(zip(names, tensor.chunk(3), strict=True))
+            out.update(zip(names, tensor.chunk(len(ATTENTION)), strict=True))
         else:
             out[key] = tensor
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from avcap.weights.avcap_official import AVCapOfficial
 from avcap.weights.cav_mae import CAVMAE
 from avcap.weights.ced_hf import CEDHuggingFace
 from avcap.weights.ced_lavcap import CEDLavcap
@@ -12,7 +13,8 @@ from avcap.weights.format import CheckpointFormat
 from avcap.weights.git import GITHuggingFace, GITOfficial
 
 FORMATS: dict[str, CheckpointFormat] = {
-    f.name: f for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap(), CAVMAE(), GITOfficial(), GITHuggingFace())
+    f.name: f
+    for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap(), CAVMAE(), GITOfficial(), GITHuggingFace(), AVCapOfficial())
 }
 
 
