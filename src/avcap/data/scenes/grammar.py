@@ -9,13 +9,13 @@ import numpy as np
 
 from avcap.data.scenes.scene import Event, Scene
 
-_USUAL = 0.36
+_USUAL = 0.42
 """Probability of the first of several phrases; the others share the rest."""
 
-_DETAIL = 0.5
+_DETAIL = 0.55
 """Probability that a caption says how often, or how far away; annotators do not say everything."""
 
-_OMIT = 0.2
+_OMIT = 0.15
 """Probability that a caption leaves out the sound in the background."""
 
 _TIMES = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times", "three times")}

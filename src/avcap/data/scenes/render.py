@@ -11,8 +11,8 @@ from avcap.data.scenes.scene import Event, Scene
 from avcap.data.scenes.sounds import synthesise
 from avcap.data.scenes.sounds.signal import SAMPLE_RATE, Points, noise, shape
 
-_NEAR_DB, _FAR_DB, _BEHIND_DB, _ROOM_DB = -5.0, -18.0, -15.0, -52.0
-_AIR: Points = ((50.0, 0.0), (1200.0, 0.0), (4000.0, -10.0), (8000.0, -18.0))
+_NEAR_DB, _FAR_DB, _BEHIND_DB, _ROOM_DB = -5.0, -17.0, -15.0, -52.0
+_AIR: Points = ((50.0, 0.0), (1200.0, 0.0), (4000.0, -6.0), (8000.0, -12.0))
 _ROOM: Points = ((30.0, 0.0), (200.0, -6.0), (8000.0, -24.0))
 _AUDIBLE = 0.12
 """Share of its own peak level above which a sound moves its object."""
