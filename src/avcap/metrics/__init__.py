@@ -5,28 +5,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from avcap.metrics.evaluate import Scores, available, evaluate, metric_names
+
 if TYPE_CHECKING:
     from avcap.metrics.bounds import ConstantCaption, constant_caption, human_bound
     from avcap.metrics.caption_scores import CaptionScores
     from avcap.metrics.cider import cider_d
     from avcap.metrics.diversity import UniqueRatio, Vocabulary
-    from avcap.metrics.evaluate import Scores, available, evaluate, metric_names
-    from avcap.metrics.map_quality import MapQuality, map_quality, pair_truth
+    from avcap.metrics.map_quality import MapQuality, mass_on_pairs, pair_truth
 
 _HOMES = {
     "CaptionScores": "caption_scores",
     "ConstantCaption": "bounds",
     "MapQuality": "map_quality",
-    "Scores": "evaluate",
     "UniqueRatio": "diversity",
     "Vocabulary": "diversity",
-    "available": "evaluate",
     "cider_d": "cider",
     "constant_caption": "bounds",
-    "evaluate": "evaluate",
     "human_bound": "bounds",
-    "map_quality": "map_quality",
-    "metric_names": "evaluate",
+    "mass_on_pairs": "map_quality",
     "pair_truth": "map_quality",
 }
 
@@ -42,7 +39,7 @@ __all__ = [
     "constant_caption",
     "evaluate",
     "human_bound",
-    "map_quality",
+    "mass_on_pairs",
     "metric_names",
     "pair_truth",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-def map_quality(plan: Tensor, truth: Tensor) -> Tensor:
+def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
     """The share of a map's mass on true pairs.
 
     Args:
@@ -97,7 +97,7 @@ class MapQuality(Metric):
             ValueError: If the shapes differ or the plan is negative somewhere.
         """
         share = truth.double().mean((1, 2)) if truth.dim() == 3 else truth.double()
-        quality = map_quality(plan, truth)
+        quality = mass_on_pairs(plan, truth)
         counts = (share > 0) & (share < 1) & quality.isfinite()
         self.mass += quality[counts].sum()
         self.uniform += share[counts].sum()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from avcap.commands.score import read_references, score
+from avcap.ids import id_hash
+from avcap.metrics.predictions import write_predictions
+
+CAPTIONS = {
+    ("abcdefghijk", 20): ["A dog barks", "A dog is barking"],
+    ("_bcdefghij_", 0): ["Rain falls", "It is raining"],
+}
+METRICS = ["bleu_1", "cider_d", "spice"]
+HASH = id_hash(["abcdefghijk_20", "_bcdefghij__0"])
+
+
+def write_csv(folder: Path) -> Path:
+    path = folder / "test.csv"
+    rows = [f"{n},{y},{s},{c}" for n, ((y, s), captions) in enumerate(CAPTIONS.items()) for c in captions]
+    path.write_text("\n".join(["audiocap_id,youtube_id,start_time,caption", *rows]) + "\n")
+    return path
+
+
+def write_coco(folder: Path) -> Path:
+    path = folder / "coco.json"
+    images = [{"id": y, "audio_path": f"{y}_{s * 1000}_{s * 1000 + 10000}.wav"} for y, s in CAPTIONS]
+    annotations = [{"id": "1", "image_id": y, "caption": c} for (y, _), captions in CAPTIONS.items() for c in captions]
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return path
+
+
+def write_jsonl(folder: Path) -> Path:
+    path = folder / "references.jsonl"
+    write_predictions(path, [{"id": f"{y}_{s}", "references": captions} for (y, s), captions in CAPTIONS.items()])
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AVCAP_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.jsonl"
+    write_predictions(
+        path, [{"id": "abcdefghijk_20", "caption": "a dog barks"}, {"id": "_bcdefghij_", "caption": "rain"}]
+    )
+    return path
+
+
+@pytest.mark.parametrize("write", [write_csv, write_coco, write_jsonl])
+def test_json_from_every_kind_of_references(write, predictions, tmp_path, capsys):
+    score(predictions, write(tmp_path), json=True, metrics=METRICS, human=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["clips"], found["id_hash"], found["tokenizer"]) == (2, HASH, "ptb")
+    assert found["cider_d"] > 0
+    assert found["human_cider_d"] > 0
+    assert found["left_out"] == "spice"
+    assert not any(isinstance(value, dict | list) for value in found.values())
+
+
+def test_table(predictions, tmp_path, capsys):
+    score(predictions, write_csv(tmp_path), metrics=METRICS, human=True)
+    text = capsys.readouterr().out
+    assert "Scores × 100" in text
+    assert "| mine" in text
+    assert "| human bound" in text
+    assert HASH in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("abcdefghijk", "x")], "1 of 2 clips have no prediction: _bcdefghij__0"),
+        (
+            [("abcdefghijk", "x"), ("abcdefghijk_20", "y"), ("_bcdefghij_", "z")],
+            "more than one prediction: abcdefghijk_20",
+        ),
+        ([("abcdefghijk", "x"), ("_bcdefghij_", "z"), ("zzz", "y")], "without references: zzz"),
+    ],
+    ids=["missing", "double", "unknown"],
+)
+def test_wrong_ids_are_named(rows, message, tmp_path):
+    path = tmp_path / "mine.jsonl"
+    write_predictions(path, [{"id": i, "caption": c} for i, c in rows])
+    with pytest.raises(ValueError, match=message):
+        score(path, write_csv(tmp_path), metrics=METRICS)
+
+
+def test_faulty_references_are_named(tmp_path):
+    path = tmp_path / "references.jsonl"
+    path.write_text('{"id": "x_0"}\n')
+    with pytest.raises(ValueError, match=r"references\.jsonl, line 1: needs `id` and `references`"):
+        read_references(path)
+    path.write_text("")
+    with pytest.raises(ValueError, match="holds no caption"):
+        read_references(path)
+
+
+def test_real_files_agree_on_the_clips(shared_data):
+    coco = read_references(shared_data / "audiocaps_official_layout" / "test_coco.json").captions
+    official = read_references(shared_data / "audiocaps" / "test.csv").captions
+    assert len(coco) == 944
+    assert len(official) == 975
+    assert set(coco) <= set(official)
+    assert all(sorted(captions) == sorted(official[i]) for i, captions in coco.items())
