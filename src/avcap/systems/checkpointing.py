@@ -16,7 +16,8 @@ def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
 
     Args:
         module: The system.
-        parts: Names of its parts; a part with ``pretrained`` set can load its weights again.
+        parts: Names of its parts; a part with ``pretrained`` set can load its weights again, but for what it lists as
+            ``always_saved`` (names of submodules that its file may lack).
     """
     names: set[str] = set()
     for part_name in parts:
@@ -28,6 +29,8 @@ def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
             names.update(f"{prefix}.{name}" for name, parameter in own.items() if not parameter.requires_grad)
             if not any(parameter.requires_grad for parameter in own.values()):
                 names.update(f"{prefix}.{name}" for name, _ in owner.named_buffers(recurse=False))
+        kept = tuple(f"{part_name}.{submodule}." for submodule in getattr(part, "always_saved", ()))
+        names = {name for name in names if not name.startswith(kept)}
     return names
 
 
