@@ -63,6 +63,20 @@ def test_masking_is_removing_and_the_mean_is_over_real_tokens(
         assert masked[name].item() == pytest.approx(total, rel=1e-4, abs=1e-5)
 
 
+def test_nan_in_padding_reaches_nothing() -> None:
+    audio, video = pair()
+    mask = (torch.arange(7) < 5).expand(2, -1)
+    dirty = audio.x.clone()
+    dirty[:, 5:] = torch.nan
+    gradients = []
+    for x in (audio.x, dirty):
+        visual = video.x.clone().requires_grad_()
+        losses, _ = PlanContrast()(Tokens(x, mask), Tokens(visual))
+        sum(losses.values()).backward()
+        gradients.append(visual.grad)
+    assert torch.equal(*gradients)
+
+
 def test_clips_that_lack_a_stream_take_no_part() -> None:
     audio, video = pair(B=3)
     mask = torch.ones(3, 7, dtype=torch.bool)

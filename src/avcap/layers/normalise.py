@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from avcap.transport import as_full_precision
 
 NORM_FLOOR = 1e-12
 
@@ -18,4 +17,4 @@ def l2_normalise(x: Tensor) -> Tensor:
     Args:
         x: Tokens ``[B, N, C]``.
     """
-    return F.normalize(as_full_precision(x), dim=-1, eps=NORM_FLOOR)
+    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1, eps=NORM_FLOOR)

@@ -33,7 +33,9 @@ def sinkhorn_divergence(x: Tokens, y: Tokens, *, blur: float = 0.05, scaling: fl
             return as_full_precision(x.x).sum(dim=(1, 2)) * 0 + as_full_precision(y.x).sum(dim=(1, 2)) * 0
         solver = SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling, debias=True, backend="tensorized")
         (weights_x, points_x, some_x), (weights_y, points_y, some_y) = _measure(x), _measure(y)
-        values = solver(weights_x, points_x, weights_y, points_y)  # [B]
+        centre = (_mean(weights_x, points_x) + _mean(weights_y, points_y)).detach() / 2  # [B, 1, C]
+        # distances do not change; geomloss expands them into squares, and large ones would cancel
+        values = solver(weights_x, points_x - centre, weights_y, points_y - centre)  # [B]
         return torch.where(some_x & some_y, values, 0)
 
 
@@ -51,6 +53,10 @@ def _measure(tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
     x = torch.where(mask.unsqueeze(-1), x, anchor)
     weights = (mask | ~some.unsqueeze(1)).to(x.dtype)  # uniform where there is nothing: a finite value, to be dropped
     return weights / weights.sum(dim=1, keepdim=True), x, some
+
+
+def _mean(weights: Tensor, points: Tensor) -> Tensor:
+    return (weights.unsqueeze(-1) * points).sum(dim=1, keepdim=True)  # [B, 1, C]
 
 
 class SinkhornDivergence(nn.Module):

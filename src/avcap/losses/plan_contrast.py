@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from avcap.layers.masking import masked_mean
+from avcap.layers.masking import masked_mean, zero_padding
 from avcap.transport import GradientPolicy, as_full_precision, cosine_similarity, full_precision, sinkhorn
 from avcap.types import Tokens, TransportPlan
 
@@ -72,6 +72,7 @@ class PlanContrast(nn.Module):
         Returns:
             The losses (means over the real tokens of the clips that have both streams) and the plan ``[B, Nv, Na]``.
         """
+        audio, video = zero_padding(audio), zero_padding(video)
         with full_precision(audio.x.device):
             similarity = cosine_similarity(video.x, audio.x)  # [B, Nv, Na]
             plan = sinkhorn(
@@ -86,7 +87,6 @@ class PlanContrast(nn.Module):
                 return PlanContrastOutput({}, plan)
             real = video.full_mask().unsqueeze(2) & audio.full_mask().unsqueeze(1)  # [B, Nv, Na]
             factor = plan.log_plan.masked_fill(~real, 0) if self.log_factor else plan.plan
-            similarity = similarity.masked_fill(~real, 0)
             losses = {
                 "ot_visual": self.weight * self._contrast(factor, similarity, real.any(dim=2)),
                 "ot_audio": self.weight * self._contrast(factor.mT, similarity.mT, real.any(dim=1)),

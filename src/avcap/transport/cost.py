@@ -51,6 +51,8 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     """``|x_i - y_j|^2``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
 
+    Padding takes part in that mean, so it has to be finite (its own distances are for the caller to ignore).
+
     Args:
         x: Points ``[B, n, C]``.
         y: Points ``[B, m, C]``.

@@ -21,4 +21,4 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 
 def as_full_precision(x: Tensor) -> Tensor:
     """``x`` in float32, or in float64 where it is float64 already."""
-    return x if x.dtype == torch.float64 else x.float()
+    return x.to(torch.promote_types(x.dtype, torch.float32))
