@@ -79,6 +79,10 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
         self.patch_embed = SpectrogramPatches(width, patch)
         self.restrict(frozen=frozen, lora=lora)
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
+        return self.target_length, self.mels
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
 

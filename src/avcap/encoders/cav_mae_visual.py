@@ -99,6 +99,10 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         self.patch_embed = FramePatches(width, patch, tubelet=1 if frames == 1 else TUBELET)
         self.restrict(frozen=frozen, lora=lora)
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        return frames, 3, self.normalise.image_size, self.normalise.image_size
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         """Encode the frames of a batch of clips.
 
