@@ -29,6 +29,7 @@ from avcap.data.media import (
 )
 
 BLOBS = ("fbank", "frames", "visual_features", "waveform")
+RAW_BELOW = 96  # pictures smaller than this are stored as they are: decoding JPEGs would take longer than reading them
 
 
 @dataclass
@@ -138,13 +139,14 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
     Args:
         item: The clip.
         half: Store the spectrogram and the features in float16, else in float32.
-        quality: JPEG quality of the pictures (no chroma subsampling).
+        quality: JPEG quality (no chroma subsampling) of pictures of 96 pixels and more; smaller ones are not compressed.
     """
     dtype = np.float16 if half else np.float32
-    pictures = [] if item.frames is None else [_jpeg(p, quality) for p in item.frames.permute(0, 2, 3, 1).numpy()]
+    raw = item.frames is not None and min(item.frames.shape[-2:]) < RAW_BELOW
+    pictures = [] if item.frames is None or raw else _jpegs(item.frames, quality)
     record: dict[str, str | bytes] = {
         "fbank": b"" if item.fbank is None else item.fbank.numpy().astype(dtype).tobytes(),
-        "frames": b"".join(pictures),
+        "frames": item.frames.numpy().tobytes() if raw else b"".join(pictures),
         "visual_features": b""
         if item.visual_features is None
         else item.visual_features.numpy().astype(dtype).tobytes(),
@@ -158,6 +160,7 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
         "dtype": np.dtype(dtype).name,
         "fbank": None if item.fbank is None else list(item.fbank.shape),
         "visual_features": None if item.visual_features is None else list(item.visual_features.shape),
+        "raw": list(item.frames.shape) if raw else None,
         "pictures": [len(p) for p in pictures],
         "crc32": checksum(record),
     }
@@ -179,8 +182,12 @@ def unpack(record: dict[str, object], *, frames: int | None = None, streams: tup
         if name in streams and meta[name] is not None:
             array = np.frombuffer(record[name], dtype=meta["dtype"]).astype(np.float32)
             setattr(item, name, torch.from_numpy(array).reshape(meta[name]))
-    if "frames" in streams and meta["pictures"]:
-        item.frames = _pictures(record["frames"], meta["pictures"], frames)
+    if "frames" in streams and meta.get("raw"):
+        array = np.frombuffer(record["frames"], dtype=np.uint8).reshape(meta["raw"])
+        chosen = slice(None) if frames is None else even_indices(len(array), frames)
+        item.frames = torch.from_numpy(array[chosen].copy())
+    elif "frames" in streams and meta["pictures"]:
+        item.frames = _from_jpegs(record["frames"], meta["pictures"], frames)
     if "waveform" in streams and len(record["waveform"]):
         item.waveform = _unflac(bytes(record["waveform"]))
     return item
@@ -194,7 +201,7 @@ def checksum(record: dict[str, object]) -> int:
     return value
 
 
-def _pictures(blob: object, lengths: list[int], count: int | None) -> Tensor:
+def _from_jpegs(blob: object, lengths: list[int], count: int | None) -> Tensor:
     """JPEGs -> ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     chosen = range(len(lengths)) if count is None else even_indices(len(lengths), count)
@@ -207,10 +214,12 @@ def _pictures(blob: object, lengths: list[int], count: int | None) -> Tensor:
     return torch.from_numpy(np.stack([decoded[i] for i in chosen])).permute(0, 3, 1, 2)
 
 
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
+def _jpegs(frames: Tensor, quality: int) -> list[bytes]:
+    buffers = []
+    for picture in frames.permute(0, 2, 3, 1).numpy():
+        buffers.append(io.BytesIO())
+        Image.fromarray(picture).save(buffers[-1], format="JPEG", quality=quality, subsampling=0)
+    return [buffer.getvalue() for buffer in buffers]
 
 
 def _flac(wave: Tensor) -> bytes:

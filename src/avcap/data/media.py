@@ -131,28 +131,23 @@ def duration(path: Path) -> float:
 
 def _read_video(path: Path, count: int, size: int, times: Sequence[float] | None) -> list[np.ndarray]:
     import av
+    from av.video.reformatter import VideoReformatter
 
+    reformatter = VideoReformatter()  # one for all pictures: setting it up costs more than a small picture
+    pictures: list[np.ndarray] = []
+    shown = None
     with _opened(path) as container:
         if not container.streams.video:
             raise NoVideo(f"{path} has no video track.")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # clips are decoded in parallel, not pictures
-        seconds = _video_seconds(container, stream)
-    if times is None and seconds is None:
-        seconds = _measure(path)
-    wanted = list(times) if times is not None else [(k + 0.5) * seconds / count for k in range(count)]
-    if len(wanted) != count or sorted(wanted) != wanted:
-        raise ValueError(f"times must be {count} increasing seconds, got {wanted}.")
-
-    pictures: list[np.ndarray] = []
-    shown = None
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
+        wanted = _even_times(path, container, stream, count) if times is None else list(times)
+        if len(wanted) != count or sorted(wanted) != wanted:
+            raise ValueError(f"times must be {count} increasing seconds, got {wanted}.")
         try:
             for frame, time in _timed(container, stream):
                 while len(pictures) < count and shown is not None and time > wanted[len(pictures)]:
-                    pictures.append(_square(shown.to_image(), size))
+                    pictures.append(_picture(reformatter, shown, size))
                 if len(pictures) == count:
                     break
                 shown = frame
@@ -161,8 +156,12 @@ def _read_video(path: Path, count: int, size: int, times: Sequence[float] | None
         if shown is None:
             raise NoVideo(f"{path} has a video track without a single picture.")
         if len(pictures) < count:  # the last picture stays on screen until the end
-            pictures.extend([_square(shown.to_image(), size)] * (count - len(pictures)))
+            pictures.extend([_picture(reformatter, shown, size)] * (count - len(pictures)))
     return pictures
+
+
+def _picture(reformatter: object, frame: object, size: int) -> np.ndarray:
+    return _square(Image.fromarray(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()), size)
 
 
 def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
@@ -174,12 +173,15 @@ def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
         yield frame, time - start
 
 
-def _video_seconds(container: object, stream: object) -> float | None:
+def _even_times(path: Path, container: object, stream: object, count: int) -> list[float]:
+    """The middles of ``count`` equal parts of the video, in seconds."""
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None and container.duration > 0:
-        return container.duration / 1e6
-    return None
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration is not None and container.duration > 0:
+        seconds = container.duration / 1e6
+    else:
+        seconds = _measure(path)
+    return [(k + 0.5) * seconds / count for k in range(count)]
 
 
 def _measure(path: Path) -> float:
