@@ -215,3 +215,20 @@ def test_loss_on_the_meta_device(tokenizer_folder: Path):
         logits, _ = decoder.logits(Tokens(torch.empty(3, 7, WIDTH)), CAPTIONS)
     assert logits.shape[0] == 3
     assert logits.shape[2] == 32000
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_dry_loss_needs_no_tokenizer(recompute: bool):
+    with torch.device("meta"):
+        decoder = CausalLMDecoder(WIDTH, config=LLAMA2, lora=LoRA(), frozen=True, gradient_checkpointing=recompute)
+        loss = decoder.dry_loss(Tokens(torch.empty(3, 7, WIDTH)), 20)
+    loss.backward()
+    assert loss.shape == ()
+    assert decoder.projection.weight.grad.shape == (4096, WIDTH)
+    assert "forward" not in vars(decoder.lm.model.rotary_emb)  # the stand-in is gone
+    with pytest.raises(ValueError, match="have 13 channels"):
+        decoder.dry_loss(Tokens(torch.empty(3, 7, 13, device="meta")), 20)
+
+
+def test_dry_loss_is_a_loss(make, tokens: Tokens):
+    assert make().dry_loss(tokens, 20).isfinite()

