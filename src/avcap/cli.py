@@ -33,6 +33,8 @@ COMMANDS = {
     "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),
     "data verify": ("avcap.commands.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
     "weights import": ("avcap.commands.weights:import_", "official checkpoint -> avcap weights"),
+    "weights export": ("avcap.commands.weights:export", "avcap weights -> official names"),
+    "weights formats": ("avcap.commands.weights:formats", "checkpoint formats that can be imported"),
     "metrics list": ("avcap.commands.metrics:list_metrics", "metrics that are available here, and why others are not"),
     "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
 }
@@ -82,8 +84,19 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
     for name in many:
         parser.add_argument(name, nargs="+", type=Path, help="one or more files")
     parser.add_function_arguments(function, skip=set(many), as_positional=True)
-    config = parser.instantiate_classes(parser.parse_args(list(argv)))
+    switches = {f"--{n}" for n, p in signature.parameters.items() if "bool" in str(p.annotation)}
+    config = parser.instantiate_classes(parser.parse_args(_say_true(argv, switches)))
     return function(**config.as_dict())
+
+
+def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
+    """Let ``--json`` stand for ``--json true``."""
+    said = []
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        said.append(word)
+        if word in switches and after.lower() not in ("true", "false"):
+            said.append("true")
+    return said
 
 
 def _help(argv: Sequence[str]) -> None:

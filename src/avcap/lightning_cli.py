@@ -28,6 +28,8 @@ QUIET = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*does not have many workers.*",
     ".*Lightning couldn't infer the batch size.*",
+    ".*LightningCLI's args parameter is intended to run from within Python.*",
+    ".*but CUDA is not available.*",
 )
 
 

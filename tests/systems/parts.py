@@ -21,6 +21,9 @@ class LinearAudio(AudioEncoder):
         self.norm = nn.BatchNorm1d(width).requires_grad_(not frozen)
         self.loads = 0
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        return 16, self.proj.in_features
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         return Tokens(self.norm(self.proj(x).transpose(1, 2)).transpose(1, 2), mask)
 
@@ -36,6 +39,9 @@ class MeanVisual(VisualEncoder):
         super().__init__()
         self.width = width
         self.proj = nn.Linear(3, width)
+
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        return frames, 3, 4, 4
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         return Tokens(self.proj(x.float().mean((-2, -1)) / 255), mask)
@@ -81,6 +87,9 @@ class WordDecoder(Decoder):
     def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
         target = torch.tensor([self.words.index(c) for c in captions], device=tokens.x.device)
         return nn.functional.cross_entropy(self.logits(tokens), target)
+
+    def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
+        return self.logits(tokens).logsumexp(-1).mean()
 
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
         self.settings.append(settings)

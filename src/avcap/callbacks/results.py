@@ -9,9 +9,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.callbacks.samples import seconds_of
+from avcap.callbacks.samples import picture_parts
 from avcap.metrics import constant_caption, human_bound
-from avcap.report import draw_map, make_results, write_predictions, write_results
+from avcap.metrics.predictions import write_predictions
+from avcap.report import draw_map, make_results, write_results
 from avcap.types import Batch
 
 
@@ -33,11 +34,11 @@ class WriteResults(Callback):
         self, folder: Path | None = None, maps: int = 3, events: Path | None = None, baselines: bool = True
     ) -> None:
         self.folder, self.maps, self.events, self.baselines = folder, maps, events, baselines
-        self._drawn: list[dict[str, Any]] = []
+        self._drawn: dict[str, dict[str, Any]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
-        self._drawn = []
+        self._drawn = {}
 
     def on_test_batch_end(
         self,
@@ -52,18 +53,12 @@ class WriteResults(Callback):
         if not trainer.is_global_zero or not outputs.get("maps"):
             return
         plans = next(iter(outputs["maps"].values()))
-        for clip in range(min(self.maps - len(self._drawn), len(plans))):
-            self._drawn.append(
-                {
-                    "id": batch["id"][clip],
-                    "fbank": batch["fbank"][clip].float().cpu().numpy() if "fbank" in batch else None,
-                    "frames": batch["frames"][clip].cpu().numpy() if "frames" in batch else None,
-                    "plan": plans[clip].float().cpu().numpy(),
-                    "seconds": seconds_of(batch, clip),
-                    "caption": outputs["captions"][clip],
-                    "references": batch["references"][clip],
-                }
-            )
+        for clip, name in enumerate(batch["id"]):
+            if len(self._drawn) == self.maps:
+                return
+            parts = picture_parts(batch, plans, clip, outputs["captions"][clip])
+            if parts is not None:
+                self._drawn[name] = parts
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, on the first process."""
@@ -93,10 +88,9 @@ class WriteResults(Callback):
 
     def _draw(self, folder: Path, trainer: Trainer) -> None:
         events = read_events(self.events or _beside_the_shards(trainer))
-        for clip in self._drawn:
-            name = clip.pop("id")
-            draw_map(folder / f"{name}.png", events=events.get(name), **clip)
-        self._drawn = []
+        for name, parts in self._drawn.items():
+            draw_map(folder / f"{name}.png", events=events.get(name), **parts)
+        self._drawn = {}
 
     @staticmethod
     def _log(trainer: Trainer, pl_module: LightningModule, scores: dict[str, float]) -> None:

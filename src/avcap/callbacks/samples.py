@@ -6,8 +6,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
+from avcap.report import figure_map
 from avcap.types import Batch
+
+FRAME_SHIFT = 0.01  # seconds a row of the spectrogram
 
 
 class LogSamples(Callback):
@@ -45,24 +49,33 @@ class LogSamples(Callback):
             logger.experiment.add_text("val/captions", text, trainer.global_step)
         for name, maps in outputs["maps"].items():
             for clip in range(min(self.maps, len(maps))):
-                figure = _figure(batch, maps, clip, outputs["captions"][clip])
-                logger.experiment.add_figure(f"val/{name}/{batch['id'][clip]}", figure, trainer.global_step)
+                parts = picture_parts(batch, maps, clip, outputs["captions"][clip])
+                if parts is not None:
+                    tag = f"val/{name}/{batch['id'][clip]}"
+                    logger.experiment.add_figure(tag, figure_map(**parts), trainer.global_step)
 
 
-def _figure(batch: Batch, maps: Any, clip: int, caption: str) -> Any:
-    from avcap.report import figure_map
+def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str) -> dict[str, Any] | None:
+    """What :func:`avcap.report.figure_map` needs of one clip, cut to the sound that is real; None without both streams.
 
-    return figure_map(
-        fbank=batch["fbank"][clip].float().cpu().numpy() if "fbank" in batch else None,
-        frames=batch["frames"][clip].cpu().numpy() if "frames" in batch else None,
-        plan=maps[clip].float().cpu().numpy(),
-        seconds=seconds_of(batch, clip),
-        events=None,
-        caption=caption,
-        references=batch.get("references", [None] * (clip + 1))[clip],
-    )
-
-
-def seconds_of(batch: Batch, clip: int, frame_shift: float = 0.01) -> float | None:
-    """Length of the spectrogram of a clip in seconds, padding included; None without sound."""
-    return batch["fbank"].shape[1] * frame_shift if "fbank" in batch else None
+    Args:
+        batch: The batch, on any device.
+        plan: Assignment maps ``[B, Nv, Na]`` of the batch.
+        clip: Place of the clip in the batch.
+        caption: What the model said of it.
+    """
+    if "fbank" not in batch or "frames" not in batch:
+        return None
+    rows = batch["fbank"].shape[1] / plan.shape[2]  # spectrogram rows a token
+    tokens = round(int(batch["fbank_mask"][clip].sum()) / rows)
+    if not tokens or not batch["frames_mask"][clip].any():
+        return None
+    length = int(tokens * rows)
+    return {
+        "fbank": batch["fbank"][clip, :length].float().cpu().numpy(),
+        "frames": batch["frames"][clip].cpu().numpy(),
+        "plan": plan[clip, :, :tokens].float().cpu().numpy(),
+        "seconds": length * FRAME_SHIFT,
+        "caption": caption,
+        "references": batch["references"][clip] if "references" in batch else None,
+    }

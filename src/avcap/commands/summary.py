@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.report import read_predictions, read_results, results_table, rows_of
+from avcap.metrics.predictions import read_predictions
+from avcap.report import read_results, results_table, rows_of
 
 NEXT = """What to try next:
   avcap caption your_clip.mp4 --ckpt_path {run}/checkpoints/best.ckpt --map map.png

@@ -32,6 +32,15 @@ class Decoder(nn.Module, ABC):
         """The captioning loss, a scalar: mean over the predicted text tokens of the batch."""
 
     @abstractmethod
+    def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
+        """The loss of made-up text, without a tokenizer: what a training step costs (``avcap check``).
+
+        Args:
+            tokens: Fused tokens ``[B, N, C]``, on the meta device as a rule.
+            text_tokens: Text tokens a clip, prompt and caption together.
+        """
+
+    @abstractmethod
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
         """One caption a clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
 

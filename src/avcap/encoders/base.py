@@ -27,6 +27,14 @@ class Encoder(nn.Module, ABC):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         """Encode ``x`` (the batch's ``input`` entry; ``mask`` is True where it is real)."""
 
+    @abstractmethod
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """Shape of the longest input of one clip, the batch axis left out.
+
+        Args:
+            frames: Video frames of a clip; ignored by an encoder of sound.
+        """
+
     def load_pretrained(self) -> None:
         """Load the weights that ``pretrained`` names; does nothing where it is None.
 

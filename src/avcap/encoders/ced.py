@@ -118,6 +118,10 @@ class CEDEncoder(Freezable, AudioEncoder):
         if frozen or lora is not None:
             self.freeze()
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
+        return self.target_length, self.mels
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
 

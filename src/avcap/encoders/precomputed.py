@@ -25,6 +25,10 @@ class PrecomputedVisual(VisualEncoder):
         self.width = width
         self.time = TIME_EMBEDDINGS[time_embedding](width, max_frames)
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """Features ``(N, C)``; see :meth:`Encoder.input_shape`."""
+        return frames, self.width
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         """Features ``[B, N, C]``, mask ``[B, N]`` True where a frame is real -> tokens ``[B, N, C]``.
 

@@ -76,6 +76,10 @@ class TimmVisual(Freezable, VisualEncoder):
         if frozen:
             self.freeze(self.backbone)
 
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        return frames, 3, self.normalise.image_size, self.normalise.image_size
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
         """Encode the frames of a batch of clips.
 

@@ -1,1 +1,15 @@
 """What a run leaves to be read: results files, tables, and pictures of assignment maps."""
+
+from avcap.report.maps import draw_map, figure_map
+from avcap.report.results import make_results, read_results, write_results
+from avcap.report.table import results_table, rows_of
+
+__all__ = [
+    "draw_map",
+    "figure_map",
+    "make_results",
+    "read_results",
+    "results_table",
+    "rows_of",
+    "write_results",
+]
