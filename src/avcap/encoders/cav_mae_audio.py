@@ -122,7 +122,8 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
         _, frames, mels = x.shape
         if mels != self.mels:
             raise ValueError(
-                f"the fbank has {mels} mel bins and the encoder {self.mels}; prepare shards of as many bins, or set audio_encoder.mels."
+                f"the fbank has {mels} mel bins and the encoder {self.mels}; prepare shards of as many bins, or set "
+                "audio_encoder.mels."
             )
         if not self.patch <= frames <= self.target_length:
             raise ValueError(
