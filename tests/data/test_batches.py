@@ -55,6 +55,7 @@ def test_one_stream_fewer_frames_fewer_clips(small_shards: Path) -> None:
     batch = next(iter(_module(small_shards, streams=["video"], frames=1, limit=3).val_dataloader()))
     assert "fbank" not in batch
     assert batch["frames"].shape == (3, 1, 3, 16, 16)
+    assert "frames" not in next(iter(_module(small_shards, frames=0).val_dataloader()))
     with pytest.raises(ValueError, match="streams must be audio, video or both"):
         _module(small_shards, streams=["text"])
 

@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from avcap.commands.prepare import format_splits
+from avcap.commands.prepare import prepare as prepare_command
 from avcap.data import prepare as prepare_module
 from avcap.data.front_end import KaldiFbank
 from avcap.data.item import Item, pack, unpack
@@ -173,3 +174,11 @@ def test_real_recordings(shared_data: Path, tmp_path: Path) -> None:
     info = _run(tmp_path, media=root, mels=64).splits[0]
     assert info.ids == [n.with_suffix("").as_posix() for n in names]
     assert Shards(tmp_path / "shards/train").item(0).fbank.shape[1] == 64
+
+
+def test_the_command_prints_a_table_and_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = small_set(tmp_path, train=3, val=1)
+    min((root / "videos").iterdir()).write_bytes(b"")
+    for expected in ("Clips that could not be read: 1; the reasons are in", "train: was finished before and is kept."):
+        prepare_command(root, mels=8, frames=1, size=16, num_workers=0)
+        assert expected in capsys.readouterr().out

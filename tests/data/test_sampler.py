@@ -22,7 +22,7 @@ def _steps(clips: int, batch_size: int, world: int, epoch: int, *, shuffle: bool
     return out
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 4), st.integers(0, 3), st.booleans())
 def test_every_clip_comes_once_and_ranks_have_equal_numbers_of_batches(
     clips: int, batch_size: int, world: int, epoch: int, shuffle: bool

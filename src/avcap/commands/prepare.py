@@ -92,6 +92,6 @@ def _remarks(report: PrepareReport) -> list[str]:
     lines = [f"{split}: was finished before and is kept." for split in report.kept]
     broken = sum(len(info.broken) for info in report.splits)
     if broken:
-        lines.append(f"{broken} clips could not be read; the reasons are in {report.out / QUARANTINE}.")
+        lines.append(f"Clips that could not be read: {broken}; the reasons are in {report.out / QUARANTINE}.")
     lines.append(f"Shards: {report.out}")
     return lines

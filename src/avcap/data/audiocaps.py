@@ -26,7 +26,7 @@ class AudioCapsDataModule(LightningDataModule):
         batch_size: Clips a process takes in a training step.
         eval_batch_size: The same in evaluation; None: as in training.
         num_workers: Worker processes of each loader.
-        frames: Pictures to take of the stored ones, evenly; None takes all.
+        frames: Pictures to take of the stored ones, evenly; None takes all, 0 none (stored features are still read).
         target_length: Spectrogram rows of 10 ms.
         streams: ``audio`` and ``video``, or one of them; the other is not read.
         mean: Subtracted from the spectrogram; None: the front end's own (Kaldi -4.346, CED 0).
@@ -57,8 +57,10 @@ class AudioCapsDataModule(LightningDataModule):
         super().__init__()
         if not streams or set(streams) - {AUDIO, VIDEO}:
             raise ValueError(f"streams must be {AUDIO}, {VIDEO} or both, got {streams}.")
-        if (frames is not None and frames < 1) or (limit is not None and limit < 1):
-            raise ValueError(f"frames and limit must be at least 1 or null, got {frames} and {limit}.")
+        if (frames is not None and frames < 0) or (limit is not None and limit < 1):
+            raise ValueError(
+                f"frames must be null or at least 0 and limit null or at least 1, got {frames} and {limit}."
+            )
         if batch_size < 1 or num_workers < 0:
             raise ValueError(
                 f"batch_size must be at least 1 and num_workers not negative, got {batch_size}, {num_workers}."

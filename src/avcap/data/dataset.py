@@ -22,7 +22,7 @@ class ClipDataset(Dataset):
         shards: The split.
         framing: For the spectrograms.
         streams: ``audio`` and ``video``, or one of them.
-        frames: Pictures to take of the stored ones, evenly; None takes all.
+        frames: Pictures to take of the stored ones, evenly; None takes all, 0 none (features made beforehand are still read).
         training: One caption drawn from the clip's, and augmentation; else the first caption and all references.
         transforms: Augmentation of the spectrograms, in training.
         seed: Seed of all chance.
@@ -48,7 +48,8 @@ class ClipDataset(Dataset):
         self.transforms = tuple(transforms) if training else ()
         self.seed = seed
         self._length = len(shards) if limit is None else min(limit, len(shards))
-        blobs = {AUDIO: ("fbank",), VIDEO: ("frames", "visual_features")}
+        pictures = () if frames == 0 else ("frames",)
+        blobs = {AUDIO: ("fbank",), VIDEO: (*pictures, "visual_features")}
         self._blobs = tuple(blob for stream in streams for blob in blobs[stream])
 
     @property
