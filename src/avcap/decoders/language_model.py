@@ -121,7 +121,8 @@ def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int)
     """
     places = {} if mask is None else {"attention_mask": mask, "position_ids": positions(mask)}
     with shapes_only(model) if embeds.is_meta else nullcontext():
-        return model(inputs_embeds=embeds, use_cache=False, logits_to_keep=last, **places).logits
+        logits = model(inputs_embeds=embeds, use_cache=False, logits_to_keep=last, **places).logits
+    return logits[:, -last:]  # some architectures (OPT) keep them all
 
 
 @contextmanager
