@@ -111,6 +111,19 @@ class AudioCapsDataModule(LightningDataModule):
             front_end.pad_value,
         )
 
+    def input_settings(self) -> dict[str, str | int | float]:
+        """What a loose file needs to become the same input: kept in checkpoints for `avcap caption`."""
+        info, framing = self.info(), self.framing
+        return {
+            "front_end": info.front_end,
+            "mels": info.mels,
+            "frames": self.frames or info.frames,
+            "size": info.size,
+            "target_length": framing.target_length,
+            "mean": framing.mean,
+            "std": framing.std,
+        }
+
     def dataset(self, split: str, *, training: bool = False) -> ClipDataset:
         """A split as a data set; opened once.
 

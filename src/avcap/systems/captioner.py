@@ -21,6 +21,7 @@ from avcap.types import Batch, FusionOutput, Tokens
 
 log = logging.getLogger(__name__)
 
+INPUTS_KEY = "avcap_inputs"  # entry of a checkpoint: how its data module made the inputs
 FusionFactory = Callable[[int | None, int | None], Fusion]  # (audio width, visual width) -> Fusion
 DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
 
@@ -184,6 +185,9 @@ class Captioner(LightningModule):
         state = checkpoint["state_dict"]
         for name in reloadable(self, self.parts):
             state.pop(name, None)
+        datamodule = getattr(self._trainer, "datamodule", None)
+        if hasattr(datamodule, "input_settings"):  # so that `avcap caption` prepares a loose file the same way
+            checkpoint[INPUTS_KEY] = datamodule.input_settings()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a checkpoint's state; only the frozen weights of pretrained parts may be absent.

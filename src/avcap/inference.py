@@ -1,0 +1,110 @@
+"""A trained captioner on loose files: the checkpoint brings its own architecture and the shape of its inputs."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import avcap.decoders
+import avcap.encoders
+import avcap.fusion  # noqa: F401 (the classes that a checkpoint names must be imported)
+from avcap.data.collate import Framing, collate, to_sample
+from avcap.data.front_end import make_front_end
+from avcap.data.item import load_clip
+from avcap.systems import Captioner
+from avcap.systems.captioner import INPUTS_KEY
+from avcap.types import Batch
+
+log = logging.getLogger(__name__)
+
+
+class Prediction(NamedTuple):
+    """What a captioner says of one file."""
+
+    file: str
+    caption: str
+    streams: tuple[str, ...]  # of "audio" and "video", what the file had
+    seconds: float  # length of the file, NaN where unknown
+
+
+class FileCaptioner:
+    """Captions of loose files.
+
+    Args:
+        model: A trained captioner.
+        inputs: What :meth:`AudioCapsDataModule.input_settings` gave when it was trained.
+    """
+
+    def __init__(self, model: Captioner, inputs: dict[str, Any]) -> None:
+        self.model = model.eval()
+        self.front_end = make_front_end(inputs["front_end"], inputs["mels"])
+        self.framing = Framing(inputs["target_length"], inputs["mean"], inputs["std"], self.front_end.pad_value)
+        self.frames, self.size = inputs["frames"], inputs["size"]
+
+    @classmethod
+    def from_checkpoint(cls, path: Path) -> FileCaptioner:
+        """Rebuild a captioner from its checkpoint.
+
+        Raises:
+            FileNotFoundError: if there is no such file, or one that the model needs is gone.
+            ValueError: if the file is no checkpoint of a captioner.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
+        try:
+            inputs = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(INPUTS_KEY)
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file.") from error
+        if inputs is None:
+            raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = Captioner.load_from_checkpoint(path, map_location="cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(model.to(device), inputs)
+
+    def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Prediction]:
+        """Decode a file, or a pair of a sound and a picture: a batch of one, and a prediction without its caption.
+
+        Raises:
+            FileNotFoundError: if a file is not there.
+            ValueError: if it cannot be decoded.
+        """
+        item = load_clip(path, self.front_end, frames=self.frames, size=self.size)
+        batch = collate([to_sample(item, self.framing)])
+        batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
+        seconds = self.framing.target_length * 0.01
+        if item.fbank is not None and len(item.fbank) > self.framing.target_length:
+            log.warning("%s is longer than the %.1f s that the model hears; the rest is left out.", name, seconds)
+        streams = [name for name, there in (("audio", item.fbank), ("video", item.frames)) if there is not None]
+        missing = self._needed() - set(streams)
+        if missing == self._needed():
+            raise ValueError(f"{name} has no {' or '.join(sorted(missing))}, and that is all that this model reads.")
+        return batch, Prediction(name, "", tuple(streams), item.duration)
+
+    @torch.inference_mode()
+    def caption(self, batch: Batch, **generation: Any) -> tuple[list[str], dict[str, Tensor]]:
+        """Captions and assignment maps of a batch."""
+        fused = self.model.fuse(batch)
+        return self.model.decoder.generate(fused.tokens, **generation), fused.maps
+
+    def _needed(self) -> set[str]:
+        encoders = {"audio": self.model.audio_encoder, "video": self.model.visual_encoder}
+        return {stream for stream, encoder in encoders.items() if encoder is not None}
+
+
+def parse_files(words: Sequence[Path]) -> list[Path | tuple[Path, Path]]:
+    """Files of a command line; ``sound.wav+picture.jpg`` is a pair, unless a file has that name."""
+    files: list[Path | tuple[Path, Path]] = []
+    for word in words:
+        parts = str(word).split("+")
+        files.append((Path(parts[0]), Path(parts[1])) if len(parts) == 2 and not word.exists() else word)
+    return files
