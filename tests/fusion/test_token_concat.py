@@ -135,3 +135,12 @@ def test_it_builds_and_runs_without_memory() -> None:
         mask = torch.ones(2, 512, dtype=torch.bool)
         out = model(Tokens(torch.empty(2, 512, 768), mask), Tokens(torch.empty(2, 196, 768)))
     assert out.tokens.x.shape == (2, 708, 768)
+
+
+def test_nan_in_padding_reaches_no_gradient() -> None:
+    model = fusion(visual=24).train()
+    video = tokens(4, 24, mask=[[1] * 4, [1, 1, 0, 0], [0] * 4])
+    spoilt = video._replace(x=video.x.masked_fill(~video.mask.unsqueeze(-1), float("nan")))
+    out = model(tokens(5), spoilt).tokens
+    out.x[out.mask].square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from avcap.commands import weights as commands
 from avcap.decoders import GITDecoder
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.fusion import TokenConcat
@@ -215,3 +216,12 @@ def test_export_needs_a_format_that_has_a_way_back(checkpoint: Path, tmp_path: P
         export_checkpoint(checkpoint, tmp_path / "x.pth", format_name="auto")
     with pytest.raises(ValueError, match="is the source itself"):
         export_checkpoint(checkpoint, checkpoint, format_name="cav_mae")
+
+
+def test_the_commands_say_what_they_wrote(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    ours, back = tmp_path / "ours.safetensors", tmp_path / "back.pth"
+    commands.import_(checkpoint, ours)
+    commands.export(ours, back, format="cav_mae")
+    said = capsys.readouterr().out
+    assert "cav_mae -> CAVMAE" in said
+    assert f"wrote 474 tensors to {back}" in said
