@@ -70,6 +70,7 @@ def test_table(predictions, tmp_path, capsys):
     assert "| mine" in text
     assert "| human bound" in text
     assert HASH in text
+    assert "METEOR" not in text  # only what was asked for
 
 
 @pytest.mark.parametrize(

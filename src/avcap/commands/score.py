@@ -40,7 +40,7 @@ def score(
     known = read_references(references)
     scores = evaluate(known.rename(read_predictions(predictions)), known.captions, metrics=metrics)
     people = human_bound(known.captions, metrics=metrics) if human else None
-    print(_flat(scores, people) if json else _table(predictions.stem, scores, people))
+    print(_flat(scores, people) if json else _table(predictions.stem, scores, people, metrics=metrics))
 
 
 def read_references(path: Path) -> References:
@@ -93,10 +93,10 @@ def _flat(scores: Scores, people: Scores | None) -> str:
     )
 
 
-def _table(name: str, scores: Scores, people: Scores | None) -> str:
+def _table(name: str, scores: Scores, people: Scores | None, *, metrics: list[str] | None) -> str:
     """A table of one or two rows."""
     rows = [Row(name, scores.corpus, scores.count, scores.id_hash)]
     if people:
         rows.append(Row("human bound", people.corpus, people.count, people.id_hash))
     plain = ["Words were split without Java: scores differ a little from published ones."]
-    return results_table(rows, notes=plain if scores.tokenizer == "plain" else [])
+    return results_table(rows, metrics=metrics, notes=plain if scores.tokenizer == "plain" else [])
