@@ -92,7 +92,7 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
 def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
     """Let ``--json`` stand for ``--json true``."""
     said = []
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    for word, after in zip(argv, [*argv[1:], ""], strict=False):
         said.append(word)
         if word in switches and after.lower() not in ("true", "false"):
             said.append("true")

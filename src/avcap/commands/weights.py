@@ -7,7 +7,14 @@ from pathlib import Path
 from avcap.weights import FORMATS, ImportOptions, export_checkpoint, import_checkpoint
 
 
-def import_(source: Path, out: Path, *, format: str = "auto", target_length: int = 1024) -> None:  # noqa: A002
+def import_(
+    source: Path,
+    out: Path,
+    *,
+    format: str = "auto",  # noqa: A002
+    target_length: int = 1024,
+    projection: bool = False,
+) -> None:
     """Convert a published checkpoint to a safetensors file that `pretrained:` of a component can name.
 
     Args:
@@ -15,8 +22,10 @@ def import_(source: Path, out: Path, *, format: str = "auto", target_length: int
         out: The safetensors file to write.
         format: What the checkpoint is, as `avcap weights formats` lists it; auto recognises it by its keys.
         target_length: Frames of the longest spectrogram (10 ms each); time positions are fitted to it.
+        projection: Take GIT's visual projection as the decoder's; the official AVCap code starts that at random.
     """
-    report = import_checkpoint(source, out, format_name=format, options=ImportOptions(target_length=target_length))
+    options = ImportOptions(target_length=target_length, projection=projection)
+    report = import_checkpoint(source, out, format_name=format, options=options)
     print(report.summary())
     print(f"sha256 of the source: {report.sha256}")
     print(f"wrote {out}")
