@@ -112,6 +112,14 @@ def test_constructor_reads_nothing_and_works_on_the_meta_device(tokenizer_folder
     assert loss.shape == ()
 
 
+def test_dry_loss_needs_no_tokenizer() -> None:
+    with torch.device("meta"):
+        model = GITDecoder(WIDTH, width=24, depth=2, heads=3, vocab_size=40, positions=32, max_text_tokens=20)
+        loss = model.dry_loss(Tokens(torch.empty(3, 5, WIDTH)), 20)
+    assert loss.is_meta
+    assert torch.isfinite(decoder().dry_loss(tokens(), 20))
+
+
 def decoder_on_meta(folder: Path) -> GITDecoder:
     return GITDecoder(
         WIDTH, width=24, depth=2, heads=3, vocab_size=None, positions=32, tokenizer=str(folder), max_text_tokens=20

@@ -154,6 +154,11 @@ class GITDecoder(Decoder, Freezable):
         ids, mask = self.codec.encode_captions(texts, limit=self.max_text_tokens + 1)  # [B, L], the end token is last
         return self.loss_of_ids(tokens, F.pad(ids, (1, 0), value=self.codec.special.bos), F.pad(mask, (1, 0)))
 
+    def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
+        """See :meth:`Decoder.dry_loss`; all of the text but its opening token is predicted."""
+        ids = torch.zeros(len(tokens.x), max(2, text_tokens), dtype=torch.long, device="cpu")
+        return self.loss_of_ids(tokens, ids, torch.ones_like(ids, dtype=torch.bool))
+
     def loss_of_ids(self, tokens: Tokens, ids: Tensor, predicted: Tensor) -> Tensor:
         """The loss of texts that are ids already.
 
@@ -212,7 +217,7 @@ class GITDecoder(Decoder, Freezable):
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
         """
-        prefix, past = self.prefix(tokens), None
+        prefix, past = self.prefix(tokens).packed(), None
 
         def step(words: Tensor, parents: Tensor | None) -> Tensor:
             nonlocal past

@@ -17,6 +17,10 @@ class Prefix(NamedTuple):
     layers: tuple[KeyValue, ...]  # a layer each, [B, heads, P, D]
     mask: Tensor | None  # [B, 1, 1, P], True where a token may be seen; None: everywhere
 
+    def packed(self) -> Prefix:
+        """The same, head by head in memory: a search reads it at every step, and would rearrange it each time."""
+        return self._replace(layers=tuple(KeyValue(k.contiguous(), v.contiguous()) for k, v in self.layers))
+
 
 class GITText(nn.Module):
     """Words after a prefix -> logits of the next word (Wang et al., "GIT", TMLR 2022; the decoder of AVCap).
