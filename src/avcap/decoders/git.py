@@ -59,7 +59,7 @@ class GITDecoder(Decoder, Freezable):
         search: How captions are searched. None: GeneratorBeamSearch, the official one. ``do_sample`` always samples.
         no_repeat: Never the same token twice in a row, in any search.
         generation: Decoding settings; those left out are 4 beams, length penalty 0.6 and ``max_text_tokens + 1`` new
-            tokens (the official code allows 1023; fewer only end searches that would not find a better caption sooner).
+            tokens (the official code allows 1023, and so goes on looking for longer captions before it stops).
         pretrained: Safetensors file made by ``avcap weights import`` (formats git, git_hf, avcap_official).
 
     Raises:
