@@ -36,8 +36,8 @@ QUIET = (
 class AvcapCLI(LightningCLI):
     """``avcap fit | validate | test | predict``.
 
-    A run lives in ``trainer.default_root_dir``: ``config.yaml``, ``checkpoints/`` (``best.ckpt``, ``last.ckpt``),
-    ``tensorboard/``, and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
+    A run lives in ``trainer.default_root_dir``: ``checkpoints/`` (``best.ckpt``, ``last.ckpt``), ``tensorboard/`` (with
+    the whole ``config.yaml``), and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -67,7 +67,7 @@ def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str) -> dict[s
     if "fbank" not in batch or "frames" not in batch:
         return None
     rows = batch["fbank"].shape[1] / plan.shape[2]  # spectrogram rows a token
-    tokens = round(int(batch["fbank_mask"][clip].sum()) / rows)
+    tokens = int(int(batch["fbank_mask"][clip].sum()) / rows)  # tokens that hold sound alone, no padding
     if not tokens or not batch["frames_mask"][clip].any():
         return None
     length = int(tokens * rows)

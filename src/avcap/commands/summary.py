@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.metrics.predictions import read_predictions
+from avcap.metrics.predictions import read_json_lines
 from avcap.report import read_results, results_table, rows_of
 
 NEXT = """What to try next:
@@ -23,11 +23,12 @@ def summary(run: Path, *, examples: int = 5) -> None:
     """
     results = read_results(run / "results.json")
     print(results_table(rows_of(results)))
-    for metric, reason in results["left_out"].items():
-        print(f"{metric} is left out: {reason}")
+    for reason in dict.fromkeys(results["left_out"].values()):
+        names = [name for name, why in results["left_out"].items() if why == reason]
+        print(f"Left out {', '.join(names)}: {reason}.")
     scores = results["scores"]
     print(f"\n{scores['unique_ratio']:.0%} of the captions are unique, {scores['vocab']:.0f} words are used.\n")
-    rows = read_predictions(run / "predictions.jsonl")
+    rows = [row for _, row in read_json_lines(run / "predictions.jsonl")]
     step = max(1, len(rows) // max(1, examples))
     for row in rows[::step][:examples]:
         print(f"  {row['id']}  {row['caption']}\n{'':>15}reference: {row['references'][0]}")
