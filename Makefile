@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 AVCAP := $(BIN)/avcap
 DEMO_DATA ?= data/demo
 DEMO_RUN ?= runs/demo
+JOBS ?= 2
 PYTEST_ARGS ?=
 
 export TOKENIZERS_PARALLELISM := false
@@ -29,14 +30,14 @@ install: $(VENV)/.installed  ## Make .venv with the pinned versions
 .PHONY: demo
 demo: install  ## Make the embedded data set, train LAVCap on it, test it, show the results
 	$(AVCAP) data demo --root $(DEMO_DATA)
-	$(AVCAP) data prepare --config configs/demo/prepare.yaml --root $(DEMO_DATA)
+	$(AVCAP) data prepare $(DEMO_DATA) --frames 8 --size 64
 	$(AVCAP) fit --config configs/demo/lavcap.yaml --ckpt_path last
 	$(AVCAP) test --config configs/demo/lavcap.yaml --ckpt_path $(DEMO_RUN)/checkpoints/best.ckpt
 	@$(AVCAP) summary $(DEMO_RUN)
 
 .PHONY: test
 test: install  ## Run all tests (PYTEST_ARGS="-m 'not slow'" for the quick ones)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: install  ## Check style, formatting and the import order

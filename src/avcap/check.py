@@ -54,9 +54,13 @@ class Report(NamedTuple):
         lines += [f"{p.part:<16}{p.name:<22}{p.trainable:>14,}{p.frozen:>16,}   {p.tokens}" for p in self.parts]
         trainable, frozen = sum(p.trainable for p in self.parts), sum(p.frozen for p in self.parts)
         lines += [f"{'sum':<16}{'':<22}{trainable:>14,}{frozen:>16,}", ""]
-        lines.append(f"memory of a training step, {self.clips} clips, {self.text_tokens} text tokens, bf16 activations:")
+        lines.append(
+            f"memory of a training step, {self.clips} clips, {self.text_tokens} text tokens, bf16 activations:"
+        )
         lines += [f"  {name:<12}{value / 2**30:>8.2f} GiB" for name, value in self.memory._asdict().items()]
-        lines.append(f"  {'total':<12}{self.memory.total / 2**30:>8.2f} GiB  (an estimate; kernels' workspace comes on top)")
+        lines.append(
+            f"  {'total':<12}{self.memory.total / 2**30:>8.2f} GiB  (an estimate; kernels' workspace comes on top)"
+        )
         return "\n".join(lines)
 
 

@@ -61,7 +61,9 @@ class FileCaptioner:
         try:
             inputs = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(INPUTS_KEY)
         except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file.") from error
+            raise ValueError(
+                f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file."
+            ) from error
         if inputs is None:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
         with warnings.catch_warnings():

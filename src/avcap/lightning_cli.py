@@ -12,14 +12,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.callbacks import LogSamples, SaveOnStop, WritePredictions, WriteResults
-
 # importing a component is what registers its short name
 import avcap.data
 import avcap.decoders
 import avcap.encoders
 import avcap.fusion
 import avcap.systems  # noqa: F401
+from avcap.callbacks import LogSamples, SaveOnStop, WritePredictions, WriteResults
 
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
@@ -62,7 +61,9 @@ class AvcapCLI(LightningCLI):
         """Point the logger and the checkpoints, where they name no folder, to the folder of the run."""
         root = Path(self._get(self.config_init, "trainer.default_root_dir") or "runs/run")
         if self._get(self.config_init, "trainer.logger") in (None, True):
-            kwargs.setdefault("logger", TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False))
+            kwargs.setdefault(
+                "logger", TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False)
+            )
         trainer = super().instantiate_trainer(**{"default_root_dir": str(root), **kwargs})
         for callback in trainer.callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:

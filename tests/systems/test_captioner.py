@@ -166,7 +166,7 @@ def test_state_round_trip_and_another_architecture():
     twin.load_state_dict(saved(model))
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), twin.state_dict().values(), strict=True))
     other = make(audio_encoder=LinearAudio(width=9), visual_encoder=MeanVisual(width=9))
-    with pytest.raises(ValueError, match="another architecture.*differ in shape.*9"):
+    with pytest.raises(ValueError, match=r"another architecture.*differ in shape.*9"):
         other.load_state_dict(saved(model))
     with pytest.raises(ValueError, match="not in the model"):
         make(fusion=OnlySound).load_state_dict(saved(model))

