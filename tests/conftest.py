@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+PATIENCE = 300.0  # seconds to wait for another worker's folder
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +19,59 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real recordings and AudioCaps captions are not distributed; put them in ../shared/data to run this")
     return folder
+
+
+@pytest.fixture(scope="session")
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of one test session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Let ``make`` fill ``folder``, in whichever worker comes first; the others wait for it."""
+    done, lock = folder.with_suffix(".done"), folder.with_suffix(".lock")
+    deadline = time.monotonic() + PATIENCE
+    while not done.exists():
+        try:
+            lock.mkdir()
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{folder} was not made by another worker in {PATIENCE:.0f} s") from None
+            time.sleep(0.2)
+            continue
+        try:
+            if not done.exists():
+                make(folder)
+                done.touch()
+        finally:
+            lock.rmdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_root(common_folder: Path) -> Path:
+    """The embedded data set, tiny (32, 6 and 9 clips), with its shards (4 pictures of 64 pixels). Not to be changed."""
+
+    def make(folder: Path) -> None:
+        from avcap.commands.demo_data import demo
+        from avcap.commands.prepare import prepare
+
+        demo(folder, train=32, val=6, test=9, num_workers=1)
+        prepare(folder, frames=4, size=64, num_workers=1)
+
+    return made_once(common_folder / "tiny_demo", make)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(common_folder: Path, demo_root: Path) -> Path:
+    """The folder of a finished run of the tiny system: two epochs, then a test of its last checkpoint. Not to be changed."""
+
+    def make(folder: Path) -> None:
+        from avcap.cli import main
+        from tests.end_to_end.program import options
+
+        main(["fit", *options(demo_root, folder)])
+        main(["test", *options(demo_root, folder, "--ckpt_path", str(folder / "checkpoints" / "last.ckpt"))])
+
+    return made_once(common_folder / "tiny_run", make)

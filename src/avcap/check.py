@@ -103,7 +103,7 @@ def _watched(model: Captioner, batch: Batch, shapes: dict[str, str]) -> Tokens:
     """Fuse the batch and note the shape that each part gives."""
 
     def note(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             tokens = output if isinstance(output, Tokens) else output.tokens
             shapes[name] = " x ".join(str(n) for n in tokens.x.shape[1:])
 
