@@ -16,6 +16,7 @@ import avcap.decoders
 import avcap.encoders
 import avcap.fusion  # noqa: F401 (the classes that a checkpoint names must be imported)
 from avcap.data.collate import Framing, collate, to_sample
+from avcap.data.frame_sampling import frame_choice
 from avcap.data.front_end import make_front_end
 from avcap.data.item import load_clip
 from avcap.systems import Captioner
@@ -47,6 +48,8 @@ class FileCaptioner:
         self.front_end = make_front_end(inputs["front_end"], inputs["mels"])
         self.framing = Framing(inputs["target_length"], inputs["mean"], inputs["std"], self.front_end.pad_value)
         self.frames, self.size = inputs["frames"], inputs["size"]
+        self.stored_frames = inputs.get("stored_frames", self.frames)
+        self.choose = frame_choice(inputs.get("frame_sampling", "even"))
 
     @classmethod
     def from_checkpoint(cls, path: Path) -> FileCaptioner:
@@ -79,7 +82,9 @@ class FileCaptioner:
             FileNotFoundError: if a file is not there.
             ValueError: if it cannot be decoded.
         """
-        item = load_clip(path, self.front_end, frames=self.frames, size=self.size)
+        item = load_clip(path, self.front_end, frames=self.stored_frames, size=self.size)
+        if item.frames is not None:
+            item.frames = item.frames[list(self.choose(len(item.frames), self.frames))]
         batch = collate([to_sample(item, self.framing)])
         batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 
 from avcap.data.collate import Framing
 from avcap.data.dataset import AUDIO, VIDEO, ClipDataset
+from avcap.data.frame_sampling import FrameSampling
 from avcap.data.front_end import make_front_end
 from avcap.data.loader import ClipLoader
 from avcap.data.sampler import ClipBatchSampler
@@ -26,7 +27,9 @@ class AudioCapsDataModule(LightningDataModule):
         batch_size: Clips a process takes in a training step.
         eval_batch_size: The same in evaluation; None: as in training.
         num_workers: Worker processes of each loader.
-        frames: Pictures to take of the stored ones, evenly; None takes all, 0 none (stored features are still read).
+        frames: Pictures to take of the stored ones; None takes all, 0 none (stored features are still read).
+        frame_sampling: Which ones: "even", each from the middle of an equal part of the clip; "centre", those in a row at its
+            middle; "random", in a row from a random start, drawn anew each epoch, and the centre ones in evaluation (AVCap).
         target_length: Spectrogram rows of 10 ms.
         streams: ``audio`` and ``video``, or one of them; the other is not read.
         mean: Subtracted from the spectrogram; None: the front end's own (Kaldi -4.346, CED 0).
@@ -45,6 +48,7 @@ class AudioCapsDataModule(LightningDataModule):
         eval_batch_size: int | None = None,
         num_workers: int = 2,
         frames: int | None = None,
+        frame_sampling: FrameSampling = "even",
         target_length: int = 1024,
         streams: list[str] = [AUDIO, VIDEO],  # noqa: B006 (a schema default; never changed)
         mean: float | None = None,
@@ -70,6 +74,7 @@ class AudioCapsDataModule(LightningDataModule):
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.frames = frames
+        self.frame_sampling = frame_sampling
         self.target_length = target_length
         self.streams = list(streams)
         self.mean = mean
@@ -118,6 +123,8 @@ class AudioCapsDataModule(LightningDataModule):
             "front_end": info.front_end,
             "mels": info.mels,
             "frames": self.frames or info.frames,
+            "stored_frames": info.frames,
+            "frame_sampling": self.frame_sampling,
             "size": info.size,
             "target_length": framing.target_length,
             "mean": framing.mean,
@@ -140,6 +147,7 @@ class AudioCapsDataModule(LightningDataModule):
                 self.framing,
                 streams=self.streams,
                 frames=self.frames,
+                frame_sampling=self.frame_sampling,
                 training=training,
                 transforms=self.transforms,
                 seed=self.seed,

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from avcap.data.collate import Framing, Sample, to_sample
+from avcap.data.frame_sampling import FrameSampling, frame_choice
 from avcap.data.shards import Shards
 from avcap.data.transforms import Transform, generator_for
 
@@ -22,7 +23,8 @@ class ClipDataset(Dataset):
         shards: The split.
         framing: For the spectrograms.
         streams: ``audio`` and ``video``, or one of them.
-        frames: Pictures to take of the stored ones, evenly; None takes all, 0 none (features made beforehand are still read).
+        frames: Pictures to take of the stored ones; None takes all, 0 none (features made beforehand are still read).
+        frame_sampling: Which ones; "random" is the centre ones in evaluation.
         training: One caption drawn from the clip's, and augmentation; else the first caption and all references.
         transforms: Augmentation of the spectrograms, in training.
         seed: Seed of all chance.
@@ -36,6 +38,7 @@ class ClipDataset(Dataset):
         *,
         streams: Sequence[str] = (AUDIO, VIDEO),
         frames: int | None = None,
+        frame_sampling: FrameSampling = "even",
         training: bool = False,
         transforms: Sequence[Transform] = (),
         seed: int = 0,
@@ -44,6 +47,7 @@ class ClipDataset(Dataset):
         self.shards = shards
         self.framing = framing
         self.frames = frames
+        self.frame_sampling = frame_sampling
         self.training = training
         self.transforms = tuple(transforms) if training else ()
         self.seed = seed
@@ -70,7 +74,9 @@ class ClipDataset(Dataset):
             ValueError: if its shard cannot be read; the message names the file.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        item = self.shards.item(index, frames=self.frames, streams=self._blobs)
+        key_of_frames = f"{self.seed}/{epoch}/{self.shards.ids[index]}/frames" if self.training else None
+        choose = frame_choice(self.frame_sampling, key_of_frames)
+        item = self.shards.item(index, frames=self.frames, choose=choose, streams=self._blobs)
         caption = item.captions[0] if item.captions else None
         generator: torch.Generator | None = None
         if self.training:

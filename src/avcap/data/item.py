@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from avcap.data.frame_sampling import FrameChoice
 from avcap.data.front_end import SAMPLE_RATE, FrontEnd
 from avcap.data.manifest import Clip
 from avcap.data.media import (
@@ -167,12 +168,19 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
     return {"id": item.id, "meta": json.dumps(meta, ensure_ascii=False), **record}
 
 
-def unpack(record: dict[str, object], *, frames: int | None = None, streams: tuple[str, ...] = BLOBS) -> Item:
+def unpack(
+    record: dict[str, object],
+    *,
+    frames: int | None = None,
+    choose: FrameChoice = even_indices,
+    streams: tuple[str, ...] = BLOBS,
+) -> Item:
     """The item of a record.
 
     Args:
         record: What :func:`pack` made.
-        frames: Take so many of the stored pictures, evenly; None takes all.
+        frames: Take so many of the stored pictures; None takes all.
+        choose: Which ones.
         streams: The blobs to decode.
     """
     meta = json.loads(record["meta"])
@@ -184,10 +192,10 @@ def unpack(record: dict[str, object], *, frames: int | None = None, streams: tup
             setattr(item, name, torch.from_numpy(array).reshape(meta[name]))
     if "frames" in streams and meta.get("raw"):
         array = np.frombuffer(record["frames"], dtype=np.uint8).reshape(meta["raw"])
-        chosen = slice(None) if frames is None else even_indices(len(array), frames)
+        chosen = slice(None) if frames is None else choose(len(array), frames)
         item.frames = torch.from_numpy(array[chosen].copy())
     elif "frames" in streams and meta["pictures"]:
-        item.frames = _from_jpegs(record["frames"], meta["pictures"], frames)
+        item.frames = _from_jpegs(record["frames"], meta["pictures"], frames, choose)
     if "waveform" in streams and len(record["waveform"]):
         item.waveform = _unflac(bytes(record["waveform"]))
     return item
@@ -201,10 +209,10 @@ def checksum(record: dict[str, object]) -> int:
     return value
 
 
-def _from_jpegs(blob: object, lengths: list[int], count: int | None) -> Tensor:
+def _from_jpegs(blob: object, lengths: list[int], count: int | None, choose: FrameChoice) -> Tensor:
     """JPEGs -> ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    chosen = range(len(lengths)) if count is None else even_indices(len(lengths), count)
+    chosen = range(len(lengths)) if count is None else choose(len(lengths), count)
     view = memoryview(blob)
     decoded: dict[int, np.ndarray] = {}
     for i in chosen:

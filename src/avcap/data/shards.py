@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from avcap.data.frame_sampling import FrameChoice
 from avcap.data.front_end import FrontEnd, make_front_end
 from avcap.data.item import BLOBS, Item, checksum, unpack
+from avcap.data.media import even_indices
 
 INFO = "info.json"
 INDEX = "index.json"
@@ -151,7 +153,14 @@ class Shards:
             ) from error
         return record
 
-    def item(self, index: int, *, frames: int | None = None, streams: tuple[str, ...] = BLOBS) -> Item:
+    def item(
+        self,
+        index: int,
+        *,
+        frames: int | None = None,
+        choose: FrameChoice = even_indices,
+        streams: tuple[str, ...] = BLOBS,
+    ) -> Item:
         """A clip, decoded; see :func:`avcap.data.item.unpack`.
 
         Raises:
@@ -159,7 +168,7 @@ class Shards:
         """
         record = self.record(index)
         try:
-            return unpack(record, frames=frames, streams=streams)
+            return unpack(record, frames=frames, choose=choose, streams=streams)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"The clip {self.ids[index]} in the shard {self.shard_of(index)} is damaged.") from error
 
