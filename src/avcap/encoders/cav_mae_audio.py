@@ -68,6 +68,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             heads=heads,
             mlp_ratio=mlp_ratio,
             drop_path=drop_path,
+            patches=SpectrogramPatches(width, patch),
             positions=sincos_grid(rows, columns, width).unsqueeze(0),
             learned=positions == "learned",
         )
@@ -76,7 +77,6 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
         self.patch = patch
         self.mask_padding = mask_padding
         self.pretrained = pretrained
-        self.patch_embed = SpectrogramPatches(width, patch)
         self.restrict(frozen=frozen, lora=lora)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ EPS = 1e-5  # LayerNorm epsilon of the official code
 
 
 class CAVMAEStream(Freezable):
-    """Positions, modality vector and transformer blocks of one stream; a subclass makes the patches.
+    """Positions, modality vector and transformer blocks of one stream; a subclass brings the patches.
 
     Args:
         width: Channels.
@@ -25,6 +25,7 @@ class CAVMAEStream(Freezable):
         heads: Attention heads.
         mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
         drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
+        patches: Makes the patches; ``patch_embed`` from then on.
         positions: Start of the positions ``[1, places, C]``.
         learned: Whether the positions are trained.
     """
@@ -37,6 +38,7 @@ class CAVMAEStream(Freezable):
         heads: int,
         mlp_ratio: float,
         drop_path: float,
+        patches: nn.Module,
         positions: Tensor,
         learned: bool,
     ) -> None:
@@ -46,6 +48,7 @@ class CAVMAEStream(Freezable):
         self.width = width
         self.pos_embed = nn.Parameter(positions, requires_grad=learned)
         self.modality = nn.Parameter(torch.empty(1, 1, width))
+        self.patch_embed = patches
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio=mlp_ratio, drop_path=drop_path * i / max(depth - 1, 1), eps=EPS)
             for i in range(depth)

@@ -87,6 +87,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             heads=heads,
             mlp_ratio=mlp_ratio,
             drop_path=drop_path,
+            patches=FramePatches(width, patch, tubelet=1 if frames == 1 else TUBELET),
             positions=STARTS[video_start](side, steps, width).unsqueeze(0),
             learned=positions == "learned",
         )
@@ -96,7 +97,6 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         self.steps = steps
         self.pretrained = pretrained
         self.normalise = FrameNormaliser(image_size, IMAGENET_MEAN, IMAGENET_STD)
-        self.patch_embed = FramePatches(width, patch, tubelet=1 if frames == 1 else TUBELET)
         self.restrict(frozen=frozen, lora=lora)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
 from avcap.fusion.base import Fusion
 from avcap.metrics import CaptionScores
 from avcap.systems.checkpointing import check_state, reloadable
+from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
 from avcap.types import Batch, FusionOutput, Tokens
 
@@ -42,11 +43,13 @@ class Captioner(LightningModule):
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run.
         lr_scales: Learning rate factor of a part, by name (``audio_encoder``, ``visual_encoder``, ``fusion``, ``decoder``).
+        layer_decay: Learning rate decay from layer to layer, by part or by a module in one (``decoder.text: 0.75``): the last
+            block has the full rate, each before it that of the next one times the decay.
         metrics: The metrics of ``avcap test``; None for all that are available on this machine.
         validation_generation: Decoding settings in validation, over the decoder's own (greedy is quick).
 
     Raises:
-        ValueError: if ``lr_scales`` names no part, or no encoder is left that the fusion reads.
+        ValueError: if ``lr_scales`` or ``layer_decay`` names no part, or no encoder is left that the fusion reads.
     """
 
     parts = ("audio_encoder", "visual_encoder", "fusion", "decoder")
@@ -61,6 +64,7 @@ class Captioner(LightningModule):
         optimizer: Callable[[Iterable], Optimizer] = adamw,
         schedule: Schedule | None = None,
         lr_scales: dict[str, float] | None = None,
+        layer_decay: dict[str, float] | None = None,
         metrics: list[str] | None = None,
         validation_generation: dict[str, Any] | None = None,
     ) -> None:
@@ -81,6 +85,8 @@ class Captioner(LightningModule):
         self.lr_scales = lr_scales or {}
         if unknown := set(self.lr_scales) - set(self.parts):
             raise ValueError(f"lr_scales names {sorted(unknown)}, but the parts are {', '.join(self.parts)}.")
+        self.layer_decay = layer_decay or {}
+        layer_decay_scales(self, self.layer_decay)  # a wrong name shows at once
         self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
         self.validation_scores = CaptionScores()
         self.test_scores = CaptionScores(metrics, plain=False)
@@ -158,8 +164,8 @@ class Captioner(LightningModule):
         self._pretrained_loaded = True
 
     def configure_optimizers(self) -> Optimizer:
-        """One optimiser; biases and norms without weight decay, parts with their own learning rate factor."""
-        optimizer = self.optimizer(parameter_groups(self, self.parts, self.lr_scales))
+        """One optimiser; biases and norms without weight decay, parts and layers with their own learning rate factors."""
+        optimizer = self.optimizer(parameter_groups(self, self.parts, self.lr_scales, self.layer_decay))
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
         return optimizer
@@ -169,7 +175,7 @@ class Captioner(LightningModule):
         factor = self.schedule(self._progress(batch_idx))
         for group in self.optimizers().param_groups:
             group["lr"] = group["max_lr"] * factor
-        self.log("lr", self.optimizers().param_groups[0]["lr"])
+        self.log("lr", max(group["lr"] for group in self.optimizers().param_groups))
 
     def _progress(self, batch_idx: int) -> float:
         """Share of the run that is done, from the epochs or steps of the config."""

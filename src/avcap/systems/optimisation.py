@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+from avcap.systems.layer_decay import layer_decay_scales
 
 
 class Schedule(ABC):
@@ -48,27 +50,39 @@ class Constant(Schedule):
         return 1.0
 
 
-def parameter_groups(module: nn.Module, parts: Sequence[str], lr_scales: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Trainable parameters by part, matrices apart from vectors (biases, norms, scales), which have no weight decay.
+def parameter_groups(
+    module: nn.Module,
+    parts: Sequence[str],
+    lr_scales: Mapping[str, float],
+    layer_decay: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate, matrices apart from vectors (biases, norms, scales), which have no weight decay.
+
+    Args:
+        module: The system.
+        parts: Names of its parts.
+        lr_scales: Part -> learning rate factor.
+        layer_decay: Part, or path inside of one -> decay by layer; see :func:`layer_decay_scales`.
 
     Returns:
         Groups with ``params``, ``lr_scale`` and, for vectors, ``weight_decay`` 0; empty groups are left out.
 
     Raises:
-        ValueError: if nothing is trainable.
+        ValueError: if nothing is trainable, or ``layer_decay`` does not fit the system.
     """
-    groups = []
+    by_layer = layer_decay_scales(module, layer_decay or {})
+    groups: dict[tuple[str, float, bool], list[Tensor]] = {}
     for name in parts:
         part = getattr(module, name)
         trainable = [] if part is None else [p for p in part.parameters() if p.requires_grad]
-        scale = lr_scales.get(name, 1.0)
-        matrices, vectors = [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
-        if matrices:
-            groups.append({"params": matrices, "lr_scale": scale})
-        if vectors:
-            groups.append({"params": vectors, "lr_scale": scale, "weight_decay": 0.0})
+        for parameter in sorted(trainable, key=lambda p: p.ndim <= 1):  # matrices first
+            scale = lr_scales.get(name, 1.0) * by_layer.get(parameter, 1.0)
+            groups.setdefault((name, scale, parameter.ndim <= 1), []).append(parameter)
     if not groups:
         raise ValueError(
             "Nothing is trainable: every part of the model is frozen; set frozen: false or add lora to one."
         )
-    return groups
+    return [
+        {"params": params, "lr_scale": scale, **({"weight_decay": 0.0} if vectors else {})}
+        for (_, scale, vectors), params in groups.items()
+    ]
