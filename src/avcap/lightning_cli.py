@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # importing a component is what registers its short name
 import avcap.data
@@ -30,6 +32,24 @@ QUIET = (
     ".*LightningCLI's args parameter is intended to run from within Python.*",
     ".*but CUDA is not available.*",
 )
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes ``config.yaml`` into the folder of the run when training starts; other verbs leave it alone."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write before the first batch."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Called on the first process only."""
+        path = Path(trainer.default_root_dir) / self.config_filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
 
 
 class AvcapCLI(LightningCLI):
@@ -84,16 +104,23 @@ def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCL
     """Parse, build and (with ``run``) execute; without ``run`` the first word of ``args`` must be left out.
 
     Raises:
-        SystemExit: with status 2, for a wrong option or config.
+        SystemExit: with status 2, for a wrong option or config; with 143 (128 + 15) after SIGTERM.
         ValueError: for bad input found while building or running.
     """
     quieten()
+    try:
+        return _build(args, run=run)
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None  # Lightning's own would be 0, as if the run had finished
+
+
+def _build(args: Sequence[str] | None, *, run: bool) -> AvcapCLI:
     return AvcapCLI(
         LightningModule,
         LightningDataModule,
         subclass_mode_model=True,
         subclass_mode_data=True,
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=SaveRunConfig,
         args=list(args) if args is not None else None,
         run=run,
     )
