@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -40,6 +43,7 @@ class ClipLoader:
             batch_sampler=batch_sampler,
             num_workers=num_workers,
             collate_fn=collate,
+            worker_init_fn=_obey_the_main_process_alone,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=persistent and num_workers > 0,
         )
@@ -71,3 +75,21 @@ class ClipLoader:
         """
         self.batch_sampler.load_state_dict(state)
         self._epoch, self._step = self.batch_sampler.epoch, self.batch_sampler.start
+
+
+def _obey_the_main_process_alone(_worker: int) -> None:
+    """Let a worker outlive SIGTERM and SIGINT that do not come from the main process.
+
+    Schedulers and terminals signal every process of a run. The main one then stops at the end of its step, saves, and
+    ends its workers; had one died before, the step would fail and nothing be saved.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # Linux: tells who sent a signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told_by(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        continue
+    os._exit(0)
