@@ -107,12 +107,21 @@ class Captioner(LightningModule):
         fused = self.fuse(batch)
         return {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
 
+    def _idle(self, batch: Batch) -> Tensor | float:
+        """Zero, but with a gradient path to the encoders that the batch has no input for.
+
+        Under DDP every process must have a gradient of every parameter, also the one whose batch happens to lack a stream.
+        """
+        encoders = [e for e in (self.audio_encoder, self.visual_encoder) if e is not None and e.input not in batch]
+        idle = [p for encoder in encoders for p in encoder.parameters() if p.requires_grad]
+        return sum(0.0 * parameter.flatten()[0] for parameter in idle)
+
     # -- steps --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of all losses; stops the run where it is not finite."""
         losses = self.losses(batch)
-        total = torch.stack(list(losses.values())).sum()
+        total = torch.stack(list(losses.values())).sum() + self._idle(batch)
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
             raise ValueError(
