@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from avcap.check import Report, check_captioner
-from avcap.lightning_cli import AvcapCLI, quieten
+from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
 from avcap.systems import Captioner
 
 
@@ -45,6 +45,7 @@ def build_report(args: Sequence[str]) -> Report:
     cli = MetaCLI(
         LightningModule,
         LightningDataModule,
+        parser_class=AvcapParser,
         subclass_mode_model=True,
         subclass_mode_data=True,
         args=list(args),
@@ -56,7 +57,7 @@ def build_report(args: Sequence[str]) -> Report:
     compare(cli.model, data)
     return check_captioner(
         cli.model,
-        frames=getattr(data, "frames", None) or 20,
+        frames=_frames(data),
         clips=cli.config.clips or getattr(data, "batch_size", 4),
         text_tokens=cli.config.text_tokens,
     )
@@ -78,6 +79,16 @@ def compare(model: Captioner, data: object) -> None:
             raise ValueError(
                 f"data.{name} is {given} and the audio encoder's {name} is {wanted}; set both to the same number."
             )
+
+
+def _frames(data: object) -> int:
+    """Pictures of a clip: what the config says, what the shards hold, or 20 as in AudioCaps' published features."""
+    if getattr(data, "frames", None):
+        return data.frames
+    try:
+        return data.info().frames or 20
+    except (AttributeError, FileNotFoundError):
+        return 20
 
 
 def check(args: Sequence[str]) -> None:
