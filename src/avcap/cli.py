@@ -78,8 +78,13 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
     """
     from jsonargparse import ArgumentParser
 
+    from avcap.explain import OneSentence
+
+    class Parser(OneSentence, ArgumentParser):
+        """Tells a wrong option in one sentence."""
+
     signature = inspect.signature(function)
-    parser = ArgumentParser(prog=prog, description=inspect.getdoc(function).split("\n")[0], exit_on_error=True)
+    parser = Parser(prog=prog, description=inspect.getdoc(function).split("\n")[0], allow_abbrev=False)
     many = [n for n, p in signature.parameters.items() if p.default is p.empty and "list[Path]" in str(p.annotation)]
     for name in many:
         parser.add_argument(name, nargs="+", type=Path, help="one or more files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import warnings
 from collections.abc import Sequence
@@ -14,14 +15,17 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-# importing a component is what registers its short name
-import avcap.data
-import avcap.decoders
-import avcap.encoders
-import avcap.fusion
-import avcap.systems  # noqa: F401
 from avcap.callbacks import LogSamples, SaveOnStop, WritePredictions, WriteResults
 
+# importing a component is what registers its short name
+from avcap.data import FrontEnd, Transform
+from avcap.decoders import Decoder
+from avcap.encoders import Encoder
+from avcap.explain import OneSentence
+from avcap.fusion import Fusion
+from avcap.systems import Schedule
+
+NAMED = (Encoder, Fusion, Decoder, FrontEnd, Transform, Schedule, LightningModule, LightningDataModule)
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
     ".*isinstance\\(treespec, LeafSpec\\).*",
@@ -32,6 +36,23 @@ QUIET = (
     ".*LightningCLI's args parameter is intended to run from within Python.*",
     ".*but CUDA is not available.*",
 )
+
+
+class AvcapParser(OneSentence, LightningArgumentParser):
+    """The parser of the verbs of Lightning."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def class_names(self) -> list[str]:
+        """Short names of avcap's classes and of a user's that are imported."""
+        names, queue = set(), list(NAMED)
+        while queue:
+            for child in queue.pop().__subclasses__():
+                queue.append(child)
+                if not child.__module__.startswith(("lightning.", "torch.")) and not inspect.isabstract(child):
+                    names.add(child.__name__)
+        return sorted(names)
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -55,8 +76,8 @@ class SaveRunConfig(SaveConfigCallback):
 class AvcapCLI(LightningCLI):
     """``avcap fit | validate | test | predict``.
 
-    A run lives in ``trainer.default_root_dir``: ``checkpoints/`` (``best.ckpt``, ``last.ckpt``), ``tensorboard/`` (with
-    the whole ``config.yaml``), and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
+    A run lives in ``trainer.default_root_dir``: the whole ``config.yaml``, ``checkpoints/`` (``best.ckpt``,
+    ``last.ckpt``), ``tensorboard/``, and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -118,6 +139,7 @@ def _build(args: Sequence[str] | None, *, run: bool) -> AvcapCLI:
     return AvcapCLI(
         LightningModule,
         LightningDataModule,
+        parser_class=AvcapParser,
         subclass_mode_model=True,
         subclass_mode_data=True,
         save_config_callback=SaveRunConfig,

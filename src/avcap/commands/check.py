@@ -46,6 +46,7 @@ def build_report(args: Sequence[str]) -> Report:
         LightningModule,
         LightningDataModule,
         parser_class=AvcapParser,
+        parser_kwargs={"prog": "avcap check"},
         subclass_mode_model=True,
         subclass_mode_data=True,
         args=list(args),
