@@ -1,0 +1,124 @@
+"""`avcap data features`: visual features made once, by a frozen encoder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+import avcap.encoders  # noqa: F401 (registers what --encoder can name)
+from avcap.data.captions import find_caption_file, read_captions
+from avcap.data.manifest import Clip, MediaIndex, find_clips
+from avcap.data.media import MediaError, read_frames
+from avcap.data.shards import SPLITS
+from avcap.encoders.base import VisualEncoder
+
+log = logging.getLogger(__name__)
+
+
+class _Frames(Dataset):
+    """The pictures of clips; a clip that cannot be read gives its reason instead."""
+
+    def __init__(self, clips: list[Clip], frames: int, size: int) -> None:
+        self.clips, self.frames, self.size = clips, frames, size
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[str, torch.Tensor | str]:
+        clip = self.clips[index]
+        try:
+            source = clip.frames[0] if len(clip.frames) == 1 else clip.frames
+            return clip.id, read_frames(source, self.frames, self.size)
+        except (MediaError, FileNotFoundError) as error:
+            return clip.id, str(error)
+
+
+def features(
+    root: Path,
+    out: Path | None = None,
+    *,
+    encoder: VisualEncoder,
+    media: Path | None = None,
+    frames: int = 20,
+    size: int = 224,
+    batch_size: int = 8,
+    num_workers: int = 2,
+) -> None:
+    """Run a frozen visual encoder over all clips once; `avcap data prepare --features` puts the result into shards.
+
+    LAVCap's features: --encoder CLIPVisual --encoder.pretrained openai/clip-vit-large-patch14 (20 x 768 a clip).
+    Clips that have their file already are left as they are, so a stopped run goes on.
+
+    Args:
+        root: Folder with `<split>.csv` or `<split>.json`, and the media unless `media` is given.
+        out: Where one `<id>.npy` [pictures, channels] float16 a clip goes; null: `<root>/visual_feature`.
+        encoder: The encoder and its settings.
+        media: Folder of the media files.
+        frames: Pictures of each clip.
+        size: Their height and width in pixels.
+        batch_size: Clips that are encoded at once.
+        num_workers: Processes that decode.
+
+    Raises:
+        FileNotFoundError: if there is no caption file, or the encoder's weights are not there.
+        SystemExit: with status 1, if a clip could not be decoded; the others are written all the same.
+    """
+    out = out or root / "visual_feature"
+    out.mkdir(parents=True, exist_ok=True)
+    clips = [clip for clip in _clips(root, media) if not _file(out, clip.id).is_file()]
+    encoder.load_pretrained()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = encoder.to(device).eval()
+    loader = DataLoader(
+        _Frames(clips, frames, size), batch_size=batch_size, num_workers=num_workers, collate_fn=lambda rows: rows
+    )
+    broken = {}
+    with tqdm(total=len(clips), unit="clip", desc="features") as bar:
+        for rows in loader:
+            broken |= {clip: reason for clip, reason in rows if isinstance(reason, str)}
+            for clip, tokens in _encode(encoder, [(c, x) for c, x in rows if not isinstance(x, str)], device):
+                _write(_file(out, clip), tokens)
+            bar.update(len(rows))
+    print(f"{len(clips) - len(broken)} clips written to {out}; now: avcap data prepare {root} --frames 0")
+    if broken:
+        for clip, reason in broken.items():
+            log.error("%s: %s", clip, reason)
+        raise SystemExit(1)
+
+
+def _clips(root: Path, media: Path | None) -> list[Clip]:
+    index = MediaIndex([media or root])
+    files = [file for split in SPLITS if (file := find_caption_file(root, split)) is not None]
+    if not files:
+        raise FileNotFoundError(f"There is no {', '.join(f'{s}.csv' for s in SPLITS)} in {root}; see docs/data.md.")
+    found = {clip.id: clip for file in files for clip in find_clips(read_captions(file), index)[0]}
+    return [clip for clip in found.values() if clip.frames]
+
+
+@torch.inference_mode()
+def _encode(
+    encoder: VisualEncoder, rows: list[tuple[str, torch.Tensor]], device: torch.device
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Tokens ``[N, C]`` of each clip."""
+    if rows:
+        tokens = encoder(torch.stack([pictures for _, pictures in rows]).to(device)).x  # [B, N, C]
+        yield from zip((clip for clip, _ in rows), tokens.half().cpu().numpy(), strict=True)
+
+
+def _file(out: Path, clip: str) -> Path:
+    return out / f"{clip}.npy"
+
+
+def _write(path: Path, tokens: np.ndarray) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, tokens)
+    partial.replace(path)
