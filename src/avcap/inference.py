@@ -62,11 +62,12 @@ class FileCaptioner:
         if not path.is_file():
             raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
         try:
-            inputs = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(INPUTS_KEY)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise ValueError(
                 f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file."
             ) from error
+        inputs = content.get(INPUTS_KEY) if isinstance(content, dict) else None
         if inputs is None:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
         with warnings.catch_warnings():

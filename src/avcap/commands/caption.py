@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import math
 import sys
 from pathlib import Path
 
@@ -44,11 +45,16 @@ def caption(
             continue
         captions, maps = captioner.caption(batch, **settings)
         found = found._replace(caption=captions[0])
-        print(json_.dumps(found._asdict()) if json else _line(found, many=len(files) > 1))
+        print(_json(found) if json else _line(found, many=len(files) > 1))
         if map is not None:
             _draw(map if len(files) == 1 else map.with_stem(f"{map.stem}-{batch['id'][0]}"), batch, maps, found)
     if failed:
         raise SystemExit(1)
+
+
+def _json(found: Prediction) -> str:
+    seconds = None if math.isnan(found.seconds) else round(found.seconds, 3)  # JSON knows no NaN
+    return json_.dumps({**found._asdict(), "seconds": seconds}, ensure_ascii=False)
 
 
 def _line(found: Prediction, *, many: bool) -> str:

@@ -1,0 +1,73 @@
+"""Configs proved on the meta device."""
+
+from __future__ import annotations
+
+import pytest
+
+from avcap.cli import main
+from avcap.commands.check import build_report
+from tests.end_to_end.program import REPOSITORY
+
+LAVCAP = ["--config", str(REPOSITORY / "configs" / "lavcap.yaml")]
+LLM = f"--model.init_args.decoder.init_args.config={REPOSITORY / 'configs' / 'llm' / 'llama2_7b.json'}"
+
+
+@pytest.fixture(scope="module")
+def lavcap():
+    """The report on LAVCap at paper size."""
+    return build_report([*LAVCAP, LLM])
+
+
+def test_lavcap_has_the_parameters_of_the_paper(lavcap):
+    parts = {part.part: part for part in lavcap.parts}
+    assert parts["audio_encoder"].trainable == 294_912  # LoRA: 12 layers x 2 matrices x 2 x 768 x 8
+    assert parts["fusion"].trainable == 1  # the temperature
+    lora, projection = 32 * 2 * 2 * 4096 * 8, 768 * 4096 + 4096
+    assert parts["decoder"].trainable == lora + projection == 4_194_304 + 3_149_824 == 7_344_128
+    assert parts["decoder"].frozen == 6_738_415_616  # LLaMA-2-7B
+
+
+def test_lavcap_fuses_64_audio_and_20_visual_tokens(lavcap):
+    shapes = {part.part: part.tokens for part in lavcap.parts}
+    assert shapes["audio_encoder"] == "64 x 768"
+    assert shapes["visual_encoder"] == "20 x 768"
+    assert shapes["fusion"] == "84 x 768"
+
+
+def test_lavcap_fits_a_gpu_of_24_gib(lavcap):
+    memory = lavcap.memory
+    assert memory.weights / 2**30 == pytest.approx(12.9, abs=0.1)
+    assert memory.gradients == 4 * sum(part.trainable for part in lavcap.parts)
+    assert memory.optimiser == 2 * memory.gradients
+    assert 1 < memory.activations / 2**30 < 10
+
+
+def test_activations_grow_with_the_batch(lavcap):
+    twice = build_report([*LAVCAP, LLM, "--clips", "8"])
+    assert twice.memory.activations == pytest.approx(2 * lavcap.memory.activations, rel=0.02)
+    assert twice.memory.weights == lavcap.memory.weights
+
+
+def test_the_report_is_printed_as_a_table(capsys):
+    main(["check", *LAVCAP, LLM])
+    out = capsys.readouterr().out
+    assert "6,738,415,616" in out
+    assert "84 x 768" in out
+    assert "GiB" in out
+
+
+def test_parts_that_do_not_fit_are_told(capsys, demo_root):
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *LAVCAP, LLM, "--data.init_args.target_length", "512"])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert "data.target_length is 512" in error
+    assert "1024" in error
+
+
+def test_shards_of_another_front_end_are_told(capsys, demo_root):
+    encoder = "--model.init_args.audio_encoder.init_args.mels"
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *LAVCAP, LLM, "--data.init_args.shards", str(demo_root / "shards"), encoder, "128"])
+    assert stop.value.code == 1
+    assert "data.mels is 64 and the audio encoder's mels is 128" in capsys.readouterr().err
