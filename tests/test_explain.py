@@ -56,6 +56,7 @@ def test_a_wrong_option_is_told_in_a_sentence_with_the_nearest_names(options, pa
             ["OTAttention", "'epsilonn'", "epsilon?"],
         ),
         ("data: {class_path: AudioCaps}", ["data names no class 'AudioCaps'", "AudioCapsDataModule?"]),
+        ("model: {class_path: tests.end_to_end.log_ids.LogIds}", ["tests.end_to_end.log_ids.LogIds"]),
         ("model: [", ["parsing config"]),
     ],
 )
@@ -78,3 +79,11 @@ def test_a_wrong_config_is_told_in_a_sentence_with_the_nearest_names(config, par
 def test_the_other_verbs_say_it_the_same_way(words, parts, capsys):
     sentence = said(words, capsys)
     assert all(part in sentence for part in parts), sentence
+
+
+def test_a_config_that_lacks_a_part_is_told_which(tmp_path: Path, capsys):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("model: {class_path: Captioner, init_args: {audio_encoder: null, visual_encoder: null}}")
+    sentence = said(["fit", "--config", str(path)], capsys)
+    assert "model (Captioner) needs fusion" in sentence
+    assert len(sentence) < 150

@@ -14,6 +14,7 @@ _KEY = re.compile(r'Parser key "([\w.]+)"')
 _CLASS = re.compile(r"class_path(?:=| )'([\w.]+)'")
 _SETTING = re.compile(r"Option '([^']+)' is not accepted")
 _KEY_OF_CONFIG = re.compile(r"does not accept option '([^']+)'|[Kk]ey '([^']+)' is not expected")
+_REQUIRED = re.compile(r"class_path '([\w.]+)':\s+the following arguments are required: ([\w, ]+)")
 _OPTION = re.compile(r"[Uu]nrecognized arguments?: (\S+)")
 _IMPORT = re.compile(r"Expected a dot import path string: ?'?([\w.]+)")
 _EXPECTED = re.compile(r"Expected an? <class '([\w.]+)'>")
@@ -66,6 +67,8 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
         owner = ([""] + _CLASS.findall(message))[-1]
         name = f"{where} ({owner.rsplit('.', 1)[-1]})" if where else owner.rsplit(".", 1)[-1]
         return f"{name} has no setting {found[1]!r}{_near(found[1], _arguments(owner))}"
+    if found := _REQUIRED.search(message):
+        return f"{where} ({found[1].rsplit('.', 1)[-1]}) needs {found[2]}, which the config does not give."
     if found := _KEY_OF_CONFIG.search(message):
         key = found[1] or found[2]
         known = {option.removeprefix("--") for option in options}
