@@ -42,7 +42,7 @@ def test_smollm2_learns_resumes_and_captions(demo_root: Path, tmp_path: Path):
         "--trainer.enable_progress_bar=false",
         "--data.init_args.num_workers=0",
         "--data.init_args.target_length=512",
-        "--data.init_args.batch_size=4",
+        "--data.init_args.batch_size=2",
     ]
     main([*options, "--trainer.max_steps=10"])
     curve = losses(run)
