@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import signal
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,7 +117,9 @@ class AvcapCLI(LightningCLI):
 
 
 def quieten() -> None:
-    """Hide warnings about what is meant to be so."""
+    """Hide warnings about what is meant to be so, and advertisements."""
+    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    log.addFilter(lambda record: not record.getMessage().startswith(("💡", "TPU available")))
     for pattern in QUIET:
         warnings.filterwarnings("ignore", message=pattern)
 
