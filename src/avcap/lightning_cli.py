@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import signal
 import logging
+import signal
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
