@@ -72,6 +72,7 @@ def test_a_wrong_config_is_told_in_a_sentence_with_the_nearest_names(config, par
     [
         (["data", "demo", "--trian", "3"], ["--trian", "--train?"]),
         (["data", "demo", "--train", "x"], ["train must be int, not 'x'"]),
+        (["list", "fusoin"], ["kind must be one of", "'fusion'", "not 'fusoin'"]),
         (["score"], ["predictions, references"]),
         (["check", "--config", DEMO, "--clps", "3"], ["--clps", "--clips"]),
     ],

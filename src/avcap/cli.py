@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 LIGHTNING = {
     "fit": "train a system from a config",
@@ -30,6 +30,7 @@ COMMANDS = {
     "score": ("avcap.commands.score:score", "score a file of captions against references"),
     "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
     "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
+    "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
     "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),
     "data verify": ("avcap.commands.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
     "weights import": ("avcap.commands.weights:import_", "official checkpoint -> avcap weights"),
@@ -46,6 +47,9 @@ def main(args: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if args is None else args)
     try:
         run(argv)
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except EXPECTED as error:
         if os.environ.get("AVCAP_DEBUG"):
             raise
@@ -74,7 +78,8 @@ def run(argv: list[str]) -> Any:
 def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
     """Parse ``argv`` by the signature of ``function`` and call it.
 
-    Parameters without a default are positional; a first parameter of type ``list[Path]`` takes one or more values.
+    Parameters without a default are positional; one of type ``list[Path]`` takes one or more values; one that Python too
+    takes by position only may be left out.
     """
     from jsonargparse import ArgumentParser
 
@@ -88,10 +93,18 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
     many = [n for n, p in signature.parameters.items() if p.default is p.empty and "list[Path]" in str(p.annotation)]
     for name in many:
         parser.add_argument(name, nargs="+", type=Path, help="one or more files")
-    parser.add_function_arguments(function, skip=set(many), as_positional=True)
+    optional = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
+    for name in optional:
+        default = signature.parameters[name].default
+        parser.add_argument(
+            name, nargs="?", type=get_type_hints(function)[name], default=default, help=f"default: {default}"
+        )
+    parser.add_function_arguments(function, skip={*many, *optional}, as_positional=True)
     switches = {f"--{n}" for n, p in signature.parameters.items() if "bool" in str(p.annotation)}
     config = parser.instantiate_classes(parser.parse_args(_say_true(argv, switches)))
-    return function(**config.as_dict())
+    values = config.as_dict()
+    positional = [values.pop(name) for name in optional]
+    return function(*positional, **values)
 
 
 def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:

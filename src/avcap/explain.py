@@ -19,6 +19,7 @@ _OPTION = re.compile(r"[Uu]nrecognized arguments?: (\S+)")
 _IMPORT = re.compile(r"Expected a dot import path string: ?'?([\w.]+)")
 _EXPECTED = re.compile(r"Expected an? <class '([\w.]+)'>")
 _EXPECTED_OF = re.compile(r"Expected an? <class '([\w.]+)'>\. Got value")
+_LITERAL = re.compile(r"Expected a typing\.Literal\[(.*?)\]")
 _NESTED = re.compile(r"NestedArg\(key='([\w.]+)'")
 _GIVEN = re.compile(r"Got value: (.*)|Given value: (?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?$", re.MULTILINE)
 
@@ -75,6 +76,8 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
         return f"the config has no key {key!r}{_near(key, known | {k.split('.')[0] for k in known})}"
     if found := _IMPORT.search(message):
         return f"{where} names no class {found[1]!r}{_near(found[1], names)}"
+    if where and (found := _LITERAL.search(message)) and (given := _GIVEN.search(message)):
+        return f"{where} must be one of {found[1]}, not {(given[1] or given[2]).strip()!r}."
     given, expected = _GIVEN.search(message), _EXPECTED_OF.findall(message) or _EXPECTED.findall(message)
     if where and given and expected:
         nested = _NESTED.search(message)

@@ -22,6 +22,7 @@ def list_components(
     kind: Literal[
         "all", "encoder", "audio_encoder", "visual_encoder", "fusion", "decoder", "front_end", "transform", "schedule"
     ] = "all",
+    /,
 ) -> None:
     """Print what a config can name as a component, with one line each.
 
