@@ -41,7 +41,9 @@ def test_features_are_made_once_and_reach_the_shards(demo_root, tmp_path, capsys
     assert files[0].stat().st_mtime_ns == before
     assert "0 clips written" in capsys.readouterr().out
 
-    main(["data", "prepare", str(root), f"--media={demo_root / 'videos'}", f"--features={files[0].parent}", "--frames=0"])
+    main(
+        ["data", "prepare", str(root), f"--media={demo_root / 'videos'}", f"--features={files[0].parent}", "--frames=0"]
+    )
     data = AudioCapsDataModule(root / "shards", batch_size=9, num_workers=0)
     data.setup("test")
     batch = next(iter(data.test_dataloader()))

@@ -2,6 +2,7 @@
 
 from avcap.report.maps import draw_map, figure_map
 from avcap.report.results import make_results, read_results, write_results
+from avcap.report.scenes import scenes_table
 from avcap.report.table import results_table, rows_of
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "read_results",
     "results_table",
     "rows_of",
+    "scenes_table",
     "write_results",
 ]

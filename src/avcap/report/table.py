@@ -74,7 +74,7 @@ def results_table(rows: Sequence[Row], *, metrics: Sequence[str] | None = None, 
     notes = list(notes)
     if len({row.id_hash for row in rows}) > 1:
         notes.append("Rows with different clip ids were scored on different clips and cannot be compared.")
-    lines = ["Scores × 100.", "", *_align(head, body)]
+    lines = ["Scores × 100.", "", *align(head, body)]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
@@ -93,7 +93,7 @@ def _number(scores: Mapping[str, float], metric: str) -> str:
     return f"{100 * value:.1f}" if metric in TITLES else f"{value:g}" if float(value).is_integer() else f"{value:.2f}"
 
 
-def _align(head: list[str], body: list[list[str]]) -> list[str]:
+def align(head: list[str], body: list[list[str]]) -> list[str]:
     """Pads the cells: names to the left, numbers to the right."""
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
 
