@@ -24,7 +24,8 @@ class WriteResults(Callback):
 
     Args:
         folder: Where to write; None for ``trainer.default_root_dir``.
-        maps: How many assignment maps to draw.
+        maps: How many assignment maps to draw; where the true times are known, rather of clips with several audible
+            objects in sight, since a map of one object has nothing to tell apart.
         events: An ``events.jsonl`` with the true times of what sounds and is seen, drawn into the maps; None for the
             one beside the shards, where there is one.
         baselines: Whether to score the human bound and the constant caption too.
@@ -35,10 +36,13 @@ class WriteResults(Callback):
     ) -> None:
         self.folder, self.maps, self.events, self.baselines = folder, maps, events, baselines
         self._drawn: dict[str, dict[str, Any]] = {}
+        self._spare: dict[str, dict[str, Any]] = {}  # for want of better ones
+        self._times: dict[str, list[dict[str, Any]]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
-        self._drawn = {}
+        self._drawn, self._spare = {}, {}
+        self._times = read_events(self.events or _beside_the_shards(trainer))
 
     def on_test_batch_end(
         self,
@@ -56,9 +60,12 @@ class WriteResults(Callback):
         for clip, name in enumerate(batch["id"]):
             if len(self._drawn) == self.maps:
                 return
-            parts = picture_parts(batch, plans, clip, outputs["captions"][clip])
-            if parts is not None:
-                self._drawn[name] = parts
+            pairs = [event for event in self._times.get(name, ()) if event["audio"] and event["visual"]]
+            kept = self._spare if name in self._times and len(pairs) < 2 else self._drawn
+            if len(kept) < self.maps:
+                parts = picture_parts(batch, plans, clip, outputs["captions"][clip])
+                if parts is not None:
+                    kept[name] = {**parts, "events": self._times.get(name)}
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, on the first process."""
@@ -82,15 +89,14 @@ class WriteResults(Callback):
             settings=_settings(trainer, pl_module),
         )
         write_predictions(folder / "predictions.jsonl", rows)
-        self._draw(folder / "maps", trainer)
+        self._draw(folder / "maps")
         write_results(folder / "results.json", results)  # last: where it stands, the rest stands too
         self._log(trainer, pl_module, scores.corpus)
 
-    def _draw(self, folder: Path, trainer: Trainer) -> None:
-        events = read_events(self.events or _beside_the_shards(trainer))
-        for name, parts in self._drawn.items():
-            draw_map(folder / f"{name}.png", events=events.get(name), **parts)
-        self._drawn = {}
+    def _draw(self, folder: Path) -> None:
+        for name, parts in list((self._drawn | self._spare).items())[: self.maps]:
+            draw_map(folder / f"{name}.png", **parts)
+        self._drawn, self._spare = {}, {}
 
     @staticmethod
     def _log(trainer: Trainer, pl_module: LightningModule, scores: dict[str, float]) -> None:
