@@ -77,7 +77,13 @@ def run(argv: list[str]) -> Any:
 
 
 def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
-    """Parse ``argv`` by the signature of ``function`` and call it.
+    """Parse ``argv`` by the signature of ``function`` and call it."""
+    positional, values = parse(function, argv, prog)
+    return function(*positional, **values)
+
+
+def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any], dict[str, Any]]:
+    """The positional and named arguments for ``function`` in ``argv``, as its signature and docstring describe them.
 
     Parameters without a default are positional; one of type ``list[Path]`` takes one or more values; one that Python too
     takes by position only may be left out.
@@ -102,10 +108,9 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
         )
     parser.add_function_arguments(function, skip={*many, *optional}, as_positional=True)
     switches = {f"--{n}" for n, p in signature.parameters.items() if "bool" in str(p.annotation)}
-    config = parser.instantiate_classes(parser.parse_args(_say_true(argv, switches)))
+    config = parser.instantiate(parser.parse_args(_say_true(argv, switches)))
     values = config.as_dict()
-    positional = [values.pop(name) for name in optional]
-    return function(*positional, **values)
+    return [values.pop(name) for name in optional], values
 
 
 def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:

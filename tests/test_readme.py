@@ -1,0 +1,71 @@
+"""Every command in the README and the docs is one that the program takes."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+
+from avcap.cli import COMMANDS, LIGHTNING, parse
+from avcap.lightning_cli import AvcapCLI, quieten
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(text: str) -> str:
+    """What stands between fences that name no language, or a shell."""
+    return "\n".join(re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, flags=re.DOTALL))
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        lines = blocks(page.read_text(encoding="utf-8")).replace("\\\n", " ").splitlines()
+        for line in lines:
+            words = re.split(r"\s+#\s", line)[0].strip()
+            if words.startswith("avcap ") and "..." not in words and "|" not in words and "NAME" not in words:
+                found.append((page.name, words))
+    return found
+
+
+class ParseOnly(AvcapCLI):
+    """Reads a command line and the configs that it names; builds nothing."""
+
+    def instantiate_classes(self) -> None:
+        pass
+
+
+def test_the_pages_show_commands():
+    verbs = {words.split()[1] for _, words in commands()}
+    assert {"fit", "test", "caption", "check", "data", "list", "doctor", "score"} <= verbs
+
+
+@pytest.mark.parametrize(("page", "words"), commands(), ids=[f"{page}: {words}" for page, words in commands()])
+def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    argv = shlex.split(words)[1:]
+    quieten()
+    if argv[0] in LIGHTNING or argv[0] == "check":
+        names = [argv[i + 1] for i, word in enumerate(argv) if word == "--ckpt_path"]
+        rest = [w for i, w in enumerate(argv[1:], 1) if w != "--ckpt_path" and argv[i - 1] != "--ckpt_path"]
+        assert all(name == "last" or name.endswith(".ckpt") for name in names)
+        classes = {"subclass_mode_model": True, "subclass_mode_data": True}
+        ParseOnly(LightningModule, LightningDataModule, args=rest, run=False, **classes)
+        return
+    verb = next(v for v in (" ".join(argv[:2]), argv[0]) if v in COMMANDS)
+    module, function = COMMANDS[verb][0].split(":")
+    with torch.device("meta"):  # an encoder on the command line is built, but not at full size
+        parse(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")
+
+
+def test_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert named
+    assert named <= targets
