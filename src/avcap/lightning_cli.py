@@ -118,10 +118,13 @@ class AvcapCLI(LightningCLI):
 
 def quieten() -> None:
     """Hide warnings about what is meant to be so, and advertisements."""
-    log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    log.addFilter(lambda record: not record.getMessage().startswith(("💡", "TPU available")))
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_of_use)  # added once, however often called
     for pattern in QUIET:
         warnings.filterwarnings("ignore", message=pattern)
+
+
+def _of_use(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(("💡", "TPU available"))
 
 
 def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCLI:

@@ -75,9 +75,7 @@ def features(
     encoder.load_pretrained()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device).eval()
-    loader = DataLoader(
-        _Frames(clips, frames, size), batch_size=batch_size, num_workers=num_workers, collate_fn=lambda rows: rows
-    )
+    loader = DataLoader(_Frames(clips, frames, size), batch_size=batch_size, num_workers=num_workers, collate_fn=list)
     broken = {}
     with tqdm(total=len(clips), unit="clip", desc="features") as bar:
         for rows in loader:

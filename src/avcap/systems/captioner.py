@@ -104,7 +104,9 @@ class Captioner(LightningModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss by name, weighted; their sum is minimised."""
-        fused = self.fuse(batch)
+        return self._losses(self.fuse(batch), batch)
+
+    def _losses(self, fused: FusionOutput, batch: Batch) -> dict[str, Tensor]:
         return {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
 
     def _idle(self, batch: Batch) -> Tensor | float:
@@ -134,7 +136,7 @@ class Captioner(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Losses and quick captions of the validation clips."""
         fused = self.fuse(batch)
-        losses = {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
+        losses = self._losses(fused, batch)
         self._log_losses("val", losses, torch.stack(list(losses.values())).sum(), len(batch["id"]))
         captions = self.decoder.generate(fused.tokens, **self.validation_generation)
         self.validation_scores.update(batch["id"], captions, batch["references"])
