@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from avcap.encoders.base import VisualEncoder
-from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
-from avcap.layers.freeze import Freezable
-from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
-from avcap.types import Tokens
+from avcap.encoders.frame_encoder import FrameEncoder
+from avcap.layers.time_embedding import TimeEmbeddingName
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig, PreTrainedModel
@@ -51,7 +47,7 @@ CLIP_SIZES: dict[str, dict[str, int]] = {
 }
 
 
-class CLIPVisual(Freezable, VisualEncoder):
+class CLIPVisual(FrameEncoder):
     """The image tower of CLIP on every frame: one projected token a frame, or the patch tokens of a layer.
 
     Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021. LAVCap sees
@@ -88,7 +84,6 @@ class CLIPVisual(Freezable, VisualEncoder):
         frozen: bool = True,
         pretrained: str | None = None,
     ) -> None:
-        super().__init__()
         from transformers import CLIPVisionConfig
 
         fields = {"image_size": 224, "hidden_act": "quick_gelu", **CLIP_SIZES[size]}
@@ -99,34 +94,24 @@ class CLIPVisual(Freezable, VisualEncoder):
         if not -depth <= layer <= -1:
             raise ValueError(f"layer {layer} does not exist; count from -1 (the last) to {-depth} (the first).")
         fields["num_hidden_layers"] = depth + layer + 1
+        tower = TOWERS[output]
+        backbone = tower.build(CLIPVisionConfig(**fields))
+        super().__init__(
+            backbone,
+            width=tower.width(backbone.config),
+            image_size=fields["image_size"],
+            mean=MEAN,
+            std=STD,
+            time_embedding=time_embedding,
+            max_frames=max_frames,
+            frozen=frozen,
+        )
+        self._tower = tower
         self.pretrained = pretrained
-        self._tower = TOWERS[output]
-        self.backbone = self._tower.build(CLIPVisionConfig(**fields))
-        self.width = self._tower.width(self.backbone.config)
-        self.normalise = FrameNormaliser(fields["image_size"], MEAN, STD)
-        self.time = TIME_EMBEDDINGS[time_embedding](self.width, max_frames)
-        self._frozen_backbone = frozen
-        if frozen:
-            self.freeze(self.backbone)
 
-    def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
-        return frames, 3, self.normalise.image_size, self.normalise.image_size
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
-        """Encode the frames of a batch of clips.
-
-        Args:
-            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
-            mask: ``[B, N]`` bool, True where a frame is real.
-
-        Returns:
-            Tokens ``[B, N, C]``, or ``[B, N * P, C]`` with the P patches of every frame; masked where their frame is.
-        """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
-            tokens = self._tower.run(self.backbone, self.normalise(x))  # [B * N, P, C]
-        tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
-        return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
+    def image_tokens(self, images: Tensor) -> Tensor:
+        """Images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, one or the patches."""
+        return self._tower.run(self.backbone, images)
 
     def load_pretrained(self) -> None:
         """Load the tower from a CLIP model; does nothing where ``pretrained`` is None.

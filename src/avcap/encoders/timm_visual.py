@@ -6,19 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from avcap.encoders.base import VisualEncoder
-from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
-from avcap.layers.freeze import Freezable
-from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
-from avcap.types import Tokens
+from avcap.encoders.frame_encoder import FrameEncoder
+from avcap.layers.time_embedding import TimeEmbeddingName
 
 PUBLISHED = "timm"  # `pretrained: timm` means the weights that timm publishes for the model
 
 
-class TimmVisual(Freezable, VisualEncoder):
+class TimmVisual(FrameEncoder):
     """Any timm image model run on every frame: one token a frame, or its patch tokens.
 
     A vision transformer gives its normalised tokens, a convolutional network its last feature map, one token a cell.
@@ -57,44 +53,32 @@ class TimmVisual(Freezable, VisualEncoder):
         frozen: bool = False,
         pretrained: str | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.pretrained = pretrained
-        self.backbone = _create(model, image_size, model_args or {})
-        for part in self.backbone.modules():
+        backbone = _create(model, image_size, model_args or {})
+        for part in backbone.modules():
             if hasattr(part, "fused_attn"):
                 part.fused_attn = part.fused_attn and fused_attention
-        self.prefix = int(getattr(self.backbone, "num_prefix_tokens", 0))
+        settings = backbone.pretrained_cfg
+        super().__init__(
+            backbone,
+            width=int(backbone.num_features),
+            image_size=image_size or settings["input_size"][-1],
+            mean=settings["mean"],
+            std=settings["std"],
+            time_embedding=time_embedding,
+            max_frames=max_frames,
+            frozen=frozen,
+        )
+        self.model = model
+        self.pretrained = pretrained
+        self.prefix = int(getattr(backbone, "num_prefix_tokens", 0))
         if pooling == "cls" and not self.prefix:
             raise ValueError(f"{model} has no class token; set pooling: mean or none.")
         self.pooling = pooling
-        self.width = int(self.backbone.num_features)
-        settings = self.backbone.pretrained_cfg
-        self.normalise = FrameNormaliser(image_size or settings["input_size"][-1], settings["mean"], settings["std"])
-        self.time = TIME_EMBEDDINGS[time_embedding](self.width, max_frames)
-        self._frozen_backbone = frozen
-        if frozen:
-            self.freeze(self.backbone)
 
-    def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
-        return frames, 3, self.normalise.image_size, self.normalise.image_size
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
-        """Encode the frames of a batch of clips.
-
-        Args:
-            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
-            mask: ``[B, N]`` bool, True where a frame is real.
-
-        Returns:
-            Tokens ``[B, N * P, C]`` with P tokens a frame; masked where their frame is.
-        """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
-            tokens = self._as_tokens(self.backbone.forward_features(self.normalise(x)))  # [B * N, prefix + P, C]
-            tokens = POOLINGS[self.pooling](tokens, self.prefix)  # [B * N, P, C]
-        tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
-        return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
+    def image_tokens(self, images: Tensor) -> Tensor:
+        """Images ``[B * N, 3, S, S]`` -> one token ``[B * N, 1, C]``, or all patch tokens ``[B * N, P, C]``."""
+        tokens = self._as_tokens(self.backbone.forward_features(images))  # [B * N, prefix + P, C]
+        return POOLINGS[self.pooling](tokens, self.prefix)
 
     def load_pretrained(self) -> None:
         """Load the backbone's weights; does nothing where ``pretrained`` is None. The classifier's are left out.

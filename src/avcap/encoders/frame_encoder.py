@@ -1,0 +1,74 @@
+"""What the encoders that run an image model on every frame have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from avcap.encoders.base import VisualEncoder
+from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
+from avcap.layers.freeze import Freezable
+from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
+from avcap.types import Tokens
+
+
+class FrameEncoder(Freezable, VisualEncoder):
+    """Normalised frames through a backbone, one by one, then a time embedding; a subclass makes tokens of its images.
+
+    Args:
+        backbone: The image model.
+        width: Channels of its tokens.
+        image_size: Side of its images; frames of another size are resized on their device.
+        mean: Mean of R, G, B that it was trained with, for values in 0..1.
+        std: Standard deviation of R, G, B that it was trained with.
+        time_embedding: What tells frames apart: ``none``, ``learned`` (up to ``max_frames``) or ``sinusoidal``.
+        max_frames: Longest clip for a learned time embedding.
+        frozen: Keep the backbone as it is, in evaluation mode and without gradients; a time embedding remains trainable.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        width: int,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        time_embedding: TimeEmbeddingName = "none",
+        max_frames: int = 32,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.width = width
+        self.normalise = FrameNormaliser(image_size, mean, std)
+        self.time = TIME_EMBEDDINGS[time_embedding](width, max_frames)
+        self._frozen_backbone = frozen
+        if frozen:
+            self.freeze(self.backbone)
+
+    @abstractmethod
+    def image_tokens(self, images: Tensor) -> Tensor:
+        """Normalised images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, P for each image."""
+
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        return frames, 3, self.normalise.image_size, self.normalise.image_size
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+        """Encode the frames of a batch of clips.
+
+        Args:
+            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
+            mask: ``[B, N]`` bool, True where a frame is real.
+
+        Returns:
+            Tokens ``[B, N * P, C]`` with the P tokens of every frame, those of frame 0 first; masked where their frame is.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
+            tokens = self.image_tokens(self.normalise(x))  # [B * N, P, C]
+        tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
+        return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
