@@ -5,15 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from avcap.decoders.source import (
-    Source,
-    fetch,
-    find_source,
-    load_tokenizer,
-    make_config,
-    pretrained_config,
-    read_config,
-)
+from avcap.decoders.source import find_source, load_tokenizer, pretrained_config
+from avcap.layers.hugging_face import Source, fetch, make_config, read_config
 
 
 def test_hub_names_are_left_alone():

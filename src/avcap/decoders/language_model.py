@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avcap.decoders.source import Source, fetch, make_config, no_model, pretrained_config, read_config
+from avcap.decoders.source import no_model, pretrained_config
+from avcap.layers.hugging_face import Source, fetch, make_config, read_config
 from avcap.layers.lora import LoRA, add_lora, lora_dropouts
 
 logger = logging.getLogger(__name__)

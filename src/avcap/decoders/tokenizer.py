@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from avcap.decoders.source import Source, find_source, load_tokenizer
+from avcap.decoders.source import find_source, load_tokenizer
 from avcap.decoders.text import SpecialIds, TextCodec, special_ids
+from avcap.layers.hugging_face import Source
 
 FILES = ("tokenizer.json", "vocab.txt")
 
