@@ -13,6 +13,7 @@ from torch import Tensor, nn
 logger = logging.getLogger(__name__)
 
 METADATA = "avcap"  # key of a safetensors file's metadata that holds ours, as JSON
+LEFT_OUT = "avcap_left_out"  # entry of a run's checkpoint: names of the frozen weights that it does not hold
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 

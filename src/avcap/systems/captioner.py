@@ -15,7 +15,7 @@ from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
 from avcap.fusion.base import Fusion
 from avcap.metrics import CaptionScores
-from avcap.systems.checkpointing import check_state, reloadable
+from avcap.systems.checkpointing import check_state, leave_out, reloadable
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
 from avcap.types import Batch, FusionOutput, Tokens
@@ -199,9 +199,7 @@ class Captioner(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what can be read again: the frozen weights of pretrained parts."""
-        state = checkpoint["state_dict"]
-        for name in reloadable(self, self.parts):
-            state.pop(name, None)
+        leave_out(self, self.parts, checkpoint)
         datamodule = getattr(self._trainer, "datamodule", None)
         if hasattr(datamodule, "input_settings"):  # so that `avcap caption` prepares a loose file the same way
             checkpoint[INPUTS_KEY] = datamodule.input_settings()

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from avcap.layers.loading import LEFT_OUT
+
 
 def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
     """Names of the state that need not be saved: frozen weights of parts that can load them again.
@@ -32,6 +34,15 @@ def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
         kept = tuple(f"{part_name}.{submodule}." for submodule in getattr(part, "always_saved", ()))
         names = {name for name in names if not name.startswith(kept)}
     return names
+
+
+def leave_out(module: nn.Module, parts: Sequence[str], checkpoint: dict[str, Any]) -> None:
+    """Take what need not be saved out of a checkpoint's state, and note the names (see :func:`reloadable`)."""
+    state = checkpoint["state_dict"]
+    names = sorted(reloadable(module, parts) & state.keys())
+    for name in names:
+        del state[name]
+    checkpoint[LEFT_OUT] = names
 
 
 def check_state(module: nn.Module, state: Mapping[str, Any], absent_ok: set[str]) -> None:
