@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
 
+from avcap.data.caption_rows import CaptionRows, Example
 from avcap.data.collate import Framing
 from avcap.data.dataset import AUDIO, VIDEO, ClipDataset
 from avcap.data.frame_sampling import FrameSampling
@@ -37,6 +38,10 @@ class AudioCapsDataModule(LightningDataModule):
         transforms: Augmentation of training spectrograms, in order.
         seed: Seed of order, caption choice and augmentation.
         limit: Use the first clips of each split only.
+        captions: JSON lines ``{"id", "caption", "time"?}`` in place of the captions of the training split, and of the
+            others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example;
+            a clip without one is left out. With ``frames: 1`` the picture is the one at ``time`` seconds.
+        pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
         predict_split: The split that `avcap predict` reads.
     """
 
@@ -56,6 +61,8 @@ class AudioCapsDataModule(LightningDataModule):
         transforms: list[Transform] = [],  # noqa: B006
         seed: int = 0,
         limit: int | None = None,
+        captions: Path | None = None,
+        pairs: int | None = None,
         predict_split: str = "test",
     ) -> None:
         super().__init__()
@@ -65,6 +72,8 @@ class AudioCapsDataModule(LightningDataModule):
             raise ValueError(
                 f"frames must be null or at least 0 and limit null or at least 1, got {frames} and {limit}."
             )
+        if pairs is not None and pairs < 1:
+            raise ValueError(f"pairs must be null or at least 1, got {pairs}.")
         if batch_size < 1 or num_workers < 0:
             raise ValueError(
                 f"batch_size must be at least 1 and num_workers not negative, got {batch_size}, {num_workers}."
@@ -82,8 +91,11 @@ class AudioCapsDataModule(LightningDataModule):
         self.transforms = list(transforms)
         self.seed = seed
         self.limit = limit
+        self.captions = captions
+        self.pairs = pairs
         self.predict_split = predict_split
         self._datasets: dict[tuple[str, bool], ClipDataset] = {}
+        self._caption_rows: CaptionRows | None = None
 
     def info(self, split: str | None = None) -> ShardInfo:
         """The facts about a split's shards; about the first split there is, where none is named.
@@ -140,10 +152,12 @@ class AudioCapsDataModule(LightningDataModule):
 
         Raises:
             FileNotFoundError: if it has no shards.
+            ValueError: if ``captions`` does not fit it, or has fewer examples than ``pairs``.
         """
         if (split, training) not in self._datasets:
+            shards = Shards(self.shards / split)
             self._datasets[split, training] = ClipDataset(
-                Shards(self.shards / split),
+                shards,
                 self.framing,
                 streams=self.streams,
                 frames=self.frames,
@@ -152,6 +166,8 @@ class AudioCapsDataModule(LightningDataModule):
                 transforms=self.transforms,
                 seed=self.seed,
                 limit=self.limit,
+                examples=self._examples(split, shards, training=training),
+                pairs=self.pairs if training else None,
             )
         return self._datasets[split, training]
 
@@ -184,6 +200,14 @@ class AudioCapsDataModule(LightningDataModule):
     def predict_dataloader(self) -> ClipLoader:
         """Batches of ``predict_split`` in order, with ``references`` where there are any."""
         return self._loader(self.dataset(self.predict_split), self.eval_batch_size)
+
+    def _examples(self, split: str, shards: Shards, *, training: bool) -> list[Example] | None:
+        """The examples that ``captions`` gives for a split; None where the clips and captions of its shards count."""
+        if self.captions is None:
+            return None
+        if self._caption_rows is None:
+            self._caption_rows = CaptionRows.read(self.captions)
+        return self._caption_rows.examples(shards.ids, split=split, training=training, timed=self.frames == 1)
 
     def _has(self, split: str) -> bool:
         return (self.shards / split).is_dir()

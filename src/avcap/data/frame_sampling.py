@@ -29,6 +29,21 @@ def random_indices(total: int, count: int, generator: random.Random) -> list[int
     return _row(total, count, generator.randint(0, max(0, total - count)))
 
 
+def index_at(total: int, count: int, *, time: float, seconds: float) -> list[int]:
+    """The picture nearest to a moment, of ``total`` from the middles of as many equal parts of a clip; once for each of ``count``.
+
+    Args:
+        total: Stored pictures.
+        count: Pictures to take.
+        time: The moment in seconds.
+        seconds: Length of the clip.
+
+    >>> [index_at(8, 1, time=time, seconds=4.0) for time in (0.0, 0.6, 3.9, 9.0)]
+    [[0], [1], [7], [7]]
+    """
+    return [min(total - 1, int(time / seconds * total))] * count
+
+
 EVALUATION: dict[str, FrameChoice] = {"even": even_indices, "centre": centre_indices, "random": centre_indices}
 
 

@@ -153,6 +153,14 @@ class Shards:
             ) from error
         return record
 
+    def meta(self, index: int) -> dict[str, object]:
+        """What is known of a clip besides its streams: captions, duration, which streams there are.
+
+        Raises:
+            ValueError: if the shard cannot be read; the message names the file.
+        """
+        return json.loads(self.record(index)["meta"])
+
     def item(
         self,
         index: int,

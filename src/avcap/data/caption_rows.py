@@ -1,0 +1,181 @@
+"""Captions in place of those of the shards: one row a caption, perhaps with the moment that it describes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from avcap.ids import name_some
+
+log = logging.getLogger(__name__)
+
+PROVENANCE = "provenance"
+
+
+class CaptionRow(NamedTuple):
+    """One line of the file."""
+
+    id: str  # of the clip
+    caption: str
+    time: float | None = None  # seconds; None: the caption is of the whole clip
+
+
+class Example(NamedTuple):
+    """What a data set counts as one."""
+
+    id: str  # of the clip; from its second example on followed by "#2", "#3", ...
+    clip: int  # its place in the shards
+    captions: tuple[str, ...] | None = None  # in place of the clip's own
+    time: float | None = None  # second at which its picture is taken
+
+
+@dataclass(frozen=True)
+class CaptionRows:
+    """A file of captions.
+
+    Attributes:
+        path: Where it was read from.
+        rows: Its rows, in order.
+        split: The split that it says it was made of; None where it says nothing.
+    """
+
+    path: Path
+    rows: tuple[CaptionRow, ...]
+    split: str | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> CaptionRows:
+        """Read JSON lines ``{"id", "caption", "time"?}``; the first line may be ``{"provenance": {..., "split"}}``.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if a line is not such a row, or there is none.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"data.captions: there is no file {path}.")
+        split, rows = None, []
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                content = _parse(path, number, line)
+                if number == 1 and isinstance(content.get(PROVENANCE), dict):
+                    split = content[PROVENANCE].get("split")
+                else:
+                    rows.append(_row(path, number, content))
+        if not rows:
+            raise ValueError(f"{path} holds no caption.")
+        return cls(path, tuple(rows), split)
+
+    def examples(self, ids: Sequence[str], *, split: str, training: bool, timed: bool) -> list[Example] | None:
+        """The examples of a split that these rows give, in the order of its clips; a clip without a row gives none.
+
+        In training each row is an example. In evaluation all rows of one clip (and, where ``timed``, of one moment) are
+        one example with several references.
+
+        Args:
+            ids: Ids of the split's clips, in order.
+            split: Its name.
+            training: Whether to train on them.
+            timed: Whether pictures are taken at the rows' times.
+
+        Returns:
+            The examples; None where an evaluation split has no row here, so that its own captions count.
+
+        Raises:
+            ValueError: if there is no row for a training split, or the file was made of another one.
+        """
+        if self.split not in (None, split):
+            if not training:
+                return None
+            raise ValueError(
+                f"{self.path} was made of the split {self.split} and cannot caption {split}; name a file made of {split}."
+            )
+        places = {clip: place for place, clip in enumerate(ids)}
+        groups: dict[Hashable, list[CaptionRow]] = {}
+        for number, row in enumerate(self.rows):
+            if row.id in places:
+                moment = (row.id, row.time if timed else None)
+                groups.setdefault(number if training else moment, []).append(row)
+        if not groups:
+            if not training:
+                return None
+            others = list(dict.fromkeys(row.id for row in self.rows))
+            raise ValueError(
+                f"None of the {len(others)} clips in {self.path} ({name_some(others, at_most=2)}) is among the {len(ids)} "
+                f"clips of {split}; name a file of captions of that split."
+            )
+        found = _numbered(sorted(groups.values(), key=lambda group: places[group[0].id]), places, timed=timed)
+        clips = len({example.clip for example in found})
+        left_out = len(ids) - clips
+        log.info("%s: %d examples of %s, %d clips without a row left out.", self.path, len(found), split, left_out)
+        return found
+
+
+def choose_pairs(
+    examples: Sequence[Example], count: int, *, seed: int, whole: Callable[[Example], bool]
+) -> list[Example]:
+    """A few examples drawn at random, in the order of the clips.
+
+    Args:
+        examples: To choose from.
+        count: How many.
+        seed: Seed of the choice; a smaller ``count`` gives a part of the same examples.
+        whole: Whether an example has a caption and all streams; others are passed over.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+    order = random.Random(f"{seed}/pairs").sample(range(len(examples)), len(examples))
+    chosen: list[int] = []
+    for place in order:
+        if len(chosen) == count:
+            break
+        if whole(examples[place]):
+            chosen.append(place)
+    if len(chosen) < count:
+        raise ValueError(
+            f"data.pairs is {count}, but only {len(chosen)} of {len(examples)} examples have a caption and all streams."
+        )
+    return [examples[place] for place in sorted(chosen)]
+
+
+def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *, timed: bool) -> list[Example]:
+    """Groups of rows -> examples with ids of their own."""
+    seen: Counter[str] = Counter()
+    found = []
+    for group in groups:
+        clip, _, time = group[0]
+        seen[clip] += 1
+        name = clip if seen[clip] == 1 else f"{clip}#{seen[clip]}"
+        found.append(Example(name, places[clip], tuple(row.caption for row in group), time if timed else None))
+    return found
+
+
+def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {number}: not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}, line {number}: a row must be an object with id and caption.")
+    return content
+
+
+def _row(path: Path, number: int, content: dict[str, Any]) -> CaptionRow:
+    clip, caption, time = content.get("id"), content.get("caption"), content.get("time")
+    if not isinstance(clip, str) or not isinstance(caption, str) or not caption.strip():
+        raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {', '.join(content)}.")
+    if time is None:
+        return CaptionRow(clip, caption)
+    if isinstance(time, bool) or not isinstance(time, (int, float)) or not (math.isfinite(time) and time >= 0):
+        raise ValueError(f"{path}, line {number}: time {time!r} is not a number of seconds.")
+    return CaptionRow(clip, caption, float(time))
