@@ -30,6 +30,7 @@ COMMANDS = {
     "score": ("avcap.commands.score:score", "score a file of captions against references"),
     "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
     "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
+    "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
     "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
     "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
     "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),

@@ -152,8 +152,8 @@ def test_a_clip_of_unknown_length_has_no_moments(ramp_shards: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"rows\.jsonl, line 1: not JSON"),
-        ("[1]", "line 1: a row must be an object"),
+        ("{", r"rows\.jsonl, line 1: not valid JSON"),
+        ("[1]", "line 1: expected an object"),
         ('{"id": "a"}', "line 1: a row needs an id and a caption; it has id"),
         ('{"id": "a", "caption": " "}', "needs an id and a caption"),
         ('{"id": "a", "caption": "b", "time": "1"}', "line 1: time '1' is not a number of seconds"),
@@ -168,5 +168,5 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"data\.captions: there is no file .*rows\.jsonl"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*rows\.jsonl"):
         CaptionRows.read(tmp_path / "rows.jsonl")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avcap.ids import name_some
+from avcap.metrics.predictions import read_json_lines
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +59,12 @@ class CaptionRows:
             ValueError: if a line is not such a row, or there is none.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"data.captions: there is no file {path}.")
         split, rows = None, []
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                content = _parse(path, number, line)
-                if number == 1 and isinstance(content.get(PROVENANCE), dict):
-                    split = content[PROVENANCE].get("split")
-                else:
-                    rows.append(_row(path, number, content))
+        for number, content in read_json_lines(path):
+            if number == 1 and isinstance(content.get(PROVENANCE), dict):
+                split = content[PROVENANCE].get("split")
+            else:
+                rows.append(_row(path, number, content))
         if not rows:
             raise ValueError(f"{path} holds no caption.")
         return cls(path, tuple(rows), split)
@@ -158,16 +152,6 @@ def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *,
         name = clip if seen[clip] == 1 else f"{clip}#{seen[clip]}"
         found.append(Example(name, places[clip], tuple(row.caption for row in group), time if timed else None))
     return found
-
-
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}, line {number}: a row must be an object with id and caption.")
-    return content
 
 
 def _row(path: Path, number: int, content: dict[str, Any]) -> CaptionRow:

@@ -16,6 +16,16 @@ def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         rows: ``{"id", "caption"}`` and optionally ``references`` (list) and ``scores`` (metric to number), as
             ``CaptionScores.rows()`` gives them.
     """
+    write_json_lines(path, rows)
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a JSONL file, whole or not at all.
+
+    Args:
+        path: The file; folders are made.
+        rows: An object a line.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.partial")

@@ -21,7 +21,7 @@ from avcap.data.scenes.grammar import captions
 from avcap.data.scenes.image_captions import image_captions
 from avcap.data.scenes.mp4 import write_mp4
 from avcap.data.scenes.render import render
-from avcap.data.scenes.scene import Scene
+from avcap.data.scenes.scene import SEEDS, Scene
 from avcap.data.scenes.tokenizer import train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class Settings:
             faults.append("size must be an even number from 32")
         if self.fps < 1:
             faults.append("fps must be at least 1")
-        if self.seed < 0:
-            faults.append("seed must not be negative")
+        if not 0 <= self.seed < SEEDS:
+            faults.append(f"seed must be from 0 to {SEEDS - 1}")
         if faults:
             raise ValueError(f"The demo data set cannot be made like this: {'; '.join(faults)}.")
 

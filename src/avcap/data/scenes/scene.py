@@ -13,6 +13,9 @@ from avcap.data.scenes.kinds import KINDS, LOOK_ALIKE, SOUND_ALIKE
 Interval = tuple[float, float]
 """Start and end in seconds."""
 
+SEEDS = 2**32
+"""Data sets have seeds below this; scenes for other uses take theirs from here on, and so are never those of a data set."""
+
 
 @dataclass(frozen=True)
 class Event:
