@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.optim import AdamW, Optimizer
 
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
 from avcap.fusion.base import Fusion
 from avcap.metrics import CaptionScores
-from avcap.systems.checkpointing import check_state, leave_out, reloadable
-from avcap.systems.layer_decay import layer_decay_scales
-from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
-from avcap.types import Batch, FusionOutput, Tokens
+from avcap.systems.optimisation import Schedule
+from avcap.systems.system import OptimizerFactory, System, adamw, encode, idle
+from avcap.types import Batch, FusionOutput
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +24,7 @@ FusionFactory = Callable[[int | None, int | None], Fusion]  # (audio width, visu
 DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
 
 
-def adamw(parameters: Iterable) -> Optimizer:
-    """AdamW at its defaults, for when a config names no optimiser."""
-    return AdamW(parameters, lr=1e-4)
-
-
-class Captioner(LightningModule):
+class Captioner(System):
     """Caption clips: encode both streams, fuse the tokens, decode them to text.
 
     Args:
@@ -61,7 +53,7 @@ class Captioner(LightningModule):
         fusion: FusionFactory,
         decoder: DecoderFactory,
         *,
-        optimizer: Callable[[Iterable], Optimizer] = adamw,
+        optimizer: OptimizerFactory = adamw,
         schedule: Schedule | None = None,
         lr_scales: dict[str, float] | None = None,
         layer_decay: dict[str, float] | None = None,
@@ -80,23 +72,16 @@ class Captioner(LightningModule):
                 f"set model.init_args.audio_encoder or visual_encoder."
             )
         self.decoder = decoder(self.fusion.width)
-        self.optimizer = optimizer
-        self.schedule = schedule or WarmupCosine()
-        self.lr_scales = lr_scales or {}
-        if unknown := set(self.lr_scales) - set(self.parts):
-            raise ValueError(f"lr_scales names {sorted(unknown)}, but the parts are {', '.join(self.parts)}.")
-        self.layer_decay = layer_decay or {}
-        layer_decay_scales(self, self.layer_decay)  # a wrong name shows at once
+        self.optimise_with(optimizer, schedule, lr_scales, layer_decay)
         self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
         self.validation_scores = CaptionScores()
         self.test_scores = CaptionScores(metrics, plain=False)
-        self._pretrained_loaded = False
 
     # -- forward ------------------------------------------------------------------------------------------------
 
     def fuse(self, batch: Batch) -> FusionOutput:
         """Tokens of both streams, fused; a stream that the batch or the model lacks is left out."""
-        return self.fusion(_encode(self.audio_encoder, batch), _encode(self.visual_encoder, batch))
+        return self.fusion(encode(self.audio_encoder, batch), encode(self.visual_encoder, batch))
 
     def forward(self, batch: Batch, **generation: Any) -> list[str]:
         """One caption a clip."""
@@ -109,21 +94,12 @@ class Captioner(LightningModule):
     def _losses(self, fused: FusionOutput, batch: Batch) -> dict[str, Tensor]:
         return {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
 
-    def _idle(self, batch: Batch) -> Tensor | float:
-        """Zero, but with a gradient path to the encoders that the batch has no input for.
-
-        Under DDP every process must have a gradient of every parameter, also the one whose batch happens to lack a stream.
-        """
-        encoders = [e for e in (self.audio_encoder, self.visual_encoder) if e is not None and e.input not in batch]
-        idle = [p for encoder in encoders for p in encoder.parameters() if p.requires_grad]
-        return sum(0.0 * parameter.flatten()[0] for parameter in idle)
-
     # -- steps --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of all losses; stops the run where it is not finite."""
         losses = self.losses(batch)
-        total = torch.stack(list(losses.values())).sum() + self._idle(batch)
+        total = torch.stack(list(losses.values())).sum() + idle((self.audio_encoder, self.visual_encoder), batch)
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
             raise ValueError(
@@ -162,56 +138,14 @@ class Captioner(LightningModule):
         fused = self.fuse(batch)
         return {"id": batch["id"], "captions": self.decoder.generate(fused.tokens), "maps": fused.maps}
 
-    # -- optimisation -------------------------------------------------------------------------------------------
-
-    def configure_model(self) -> None:
-        """Load the pretrained weights that the parts name, once."""
-        if self._pretrained_loaded:
-            return
-        for name in self.parts:
-            part = getattr(self, name)
-            if part is not None and getattr(part, "pretrained", None) is not None:
-                part.load_pretrained()
-        self._pretrained_loaded = True
-
-    def configure_optimizers(self) -> Optimizer:
-        """One optimiser; biases and norms without weight decay, parts and layers with their own learning rate factors."""
-        optimizer = self.optimizer(parameter_groups(self, self.parts, self.lr_scales, self.layer_decay))
-        for group in optimizer.param_groups:
-            group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
-        return optimizer
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the learning rate from the progress of the run: nothing to restore, exact after a restart."""
-        factor = self.schedule(self._progress(batch_idx))
-        for group in self.optimizers().param_groups:
-            group["lr"] = group["max_lr"] * factor
-        self.log("lr", max(group["lr"] for group in self.optimizers().param_groups))
-
-    def _progress(self, batch_idx: int) -> float:
-        """Share of the run that is done, from the epochs or steps of the config."""
-        if self.trainer.max_steps > 0:
-            return self.global_step / self.trainer.max_steps
-        epochs = self.trainer.max_epochs or 1
-        return (self.current_epoch + batch_idx / max(1, self.trainer.num_training_batches)) / epochs
-
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what can be read again: the frozen weights of pretrained parts."""
-        leave_out(self, self.parts, checkpoint)
+        """As every system, and how the inputs were made, so that `avcap caption` prepares a loose file the same way."""
+        super().on_save_checkpoint(checkpoint)
         datamodule = getattr(self._trainer, "datamodule", None)
-        if hasattr(datamodule, "input_settings"):  # so that `avcap caption` prepares a loose file the same way
+        if hasattr(datamodule, "input_settings"):
             checkpoint[INPUTS_KEY] = datamodule.input_settings()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load a checkpoint's state; only the frozen weights of pretrained parts may be absent.
-
-        Raises:
-            ValueError: if the state belongs to another architecture.
-        """
-        check_state(self, state_dict, absent_ok=reloadable(self, self.parts))
-        return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     # -- logging ------------------------------------------------------------------------------------------------
 
@@ -236,9 +170,3 @@ class Captioner(LightningModule):
 
 def _width(encoder: Encoder | None) -> int | None:
     return None if encoder is None else encoder.width
-
-
-def _encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
-    if encoder is None or encoder.input not in batch:
-        return None
-    return encoder(batch[encoder.input], batch.get(f"{encoder.input}_mask"))

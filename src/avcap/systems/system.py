@@ -1,0 +1,134 @@
+"""What every system has in common: its parts, their optimiser and learning rates, and what goes into a checkpoint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+
+from avcap.encoders.base import Encoder
+from avcap.systems.checkpointing import check_state, leave_out, reloadable
+from avcap.systems.layer_decay import layer_decay_scales
+from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
+from avcap.types import Batch, Tokens
+
+OptimizerFactory = Callable[[Iterable], Optimizer]  # parameter groups -> optimiser
+
+
+def adamw(parameters: Iterable) -> Optimizer:
+    """AdamW at its defaults, for when a config names no optimiser."""
+    return AdamW(parameters, lr=1e-4)
+
+
+class System(LightningModule, ABC):
+    """Named parts that are trained together by one optimiser.
+
+    Attributes:
+        parts: Names of the attributes that hold the parts; a part may be None.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+    _pretrained_loaded = False
+
+    @abstractmethod
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """What a step minimises."""
+
+    def optimise_with(
+        self,
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        lr_scales: Mapping[str, float] | None = None,
+        layer_decay: Mapping[str, float] | None = None,
+    ) -> None:
+        """Keep the settings of the optimiser; to be called at the end of a constructor, when all parts are there.
+
+        Args:
+            optimizer: An optimiser class; it is given the parameter groups.
+            schedule: The learning rate as a share of its maximum, over the progress of the run; None: warm-up and cosine.
+            lr_scales: Learning rate factor of a part, by name.
+            layer_decay: Learning rate decay from layer to layer; see :func:`layer_decay_scales`.
+
+        Raises:
+            ValueError: if ``lr_scales`` or ``layer_decay`` names no part.
+        """
+        self.optimizer = optimizer
+        self.schedule = schedule or WarmupCosine()
+        self.lr_scales = dict(lr_scales or {})
+        if unknown := set(self.lr_scales) - set(self.parts):
+            raise ValueError(f"lr_scales names {sorted(unknown)}, but the parts are {', '.join(self.parts)}.")
+        self.layer_decay = dict(layer_decay or {})
+        layer_decay_scales(self, self.layer_decay)  # a wrong name shows at once
+
+    # -- optimisation -------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Load the pretrained weights that the parts name, once."""
+        if self._pretrained_loaded:
+            return
+        for name in self.parts:
+            part = getattr(self, name)
+            if part is not None and getattr(part, "pretrained", None) is not None:
+                part.load_pretrained()
+        self._pretrained_loaded = True
+
+    def configure_optimizers(self) -> Optimizer:
+        """One optimiser; biases and norms without weight decay, parts and layers with their own learning rate factors."""
+        optimizer = self.optimizer(parameter_groups(self, self.parts, self.lr_scales, self.layer_decay))
+        for group in optimizer.param_groups:
+            group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
+        return optimizer
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate from the progress of the run: nothing to restore, exact after a restart."""
+        factor = self.schedule(self._progress(batch_idx))
+        for group in self.optimizers().param_groups:
+            group["lr"] = group["max_lr"] * factor
+        self.log("lr", max(group["lr"] for group in self.optimizers().param_groups))
+
+    def _progress(self, batch_idx: int) -> float:
+        """Share of the run that is done, from the epochs or steps of the config."""
+        if self.trainer.max_steps > 0:
+            return self.global_step / self.trainer.max_steps
+        epochs = self.trainer.max_epochs or 1
+        return (self.current_epoch + batch_idx / max(1, self.trainer.num_training_batches)) / epochs
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what can be read again: the frozen weights of pretrained parts."""
+        leave_out(self, self.parts, checkpoint)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a checkpoint's state; only the frozen weights of pretrained parts may be absent.
+
+        Raises:
+            ValueError: if the state belongs to another architecture.
+        """
+        check_state(self, state_dict, absent_ok=reloadable(self, self.parts))
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+
+def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
+    """The tokens of the stream that an encoder reads; None where there is no encoder or no such stream in the batch."""
+    if encoder is None or encoder.input not in batch:
+        return None
+    return encoder(batch[encoder.input], batch.get(f"{encoder.input}_mask"))
+
+
+def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
+    """Zero, but with a gradient path to the encoders that the batch has no input for.
+
+    Under DDP every process must have a gradient of every parameter, also the one whose batch happens to lack a stream.
+    """
+    without = [encoder for encoder in encoders if encoder is not None and encoder.input not in batch]
+    return zero(p for encoder in without for p in encoder.parameters())
+
+
+def zero(parameters: Iterable[Tensor]) -> Tensor | float:
+    """Zero, with a gradient (of zeros) for every trainable parameter."""
+    return sum(0.0 * parameter.flatten()[0] for parameter in parameters if parameter.requires_grad)
