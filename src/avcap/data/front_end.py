@@ -29,12 +29,14 @@ class FrontEnd(ABC):
         mean: Subtracted by the usual normalisation of this front end.
         std: What it then divides by.
         pad_value: What a row beyond the end of the clip holds, before normalisation.
+        log_unit: What an energy e times as large adds to a cell: 1 for natural logarithms.
     """
 
     name: ClassVar[str]
     mean: ClassVar[float] = 0.0
     std: ClassVar[float] = 1.0
     pad_value: ClassVar[float] = 0.0
+    log_unit: ClassVar[float] = 1.0
     window: ClassVar[int]
 
     def __init__(self, mels: int = 64) -> None:
@@ -110,6 +112,7 @@ class CEDMelSpectrogram(FrontEnd):
 
     name = "ced"
     pad_value = -100.0
+    log_unit = 10.0 / math.log(10.0)  # decibels
     window = 512
 
     def _spectrogram(self, wave: Tensor) -> Tensor:
