@@ -61,6 +61,6 @@ def test_a_clip_is_the_same_in_every_batch(config: dict, tokenizer_folder: Path,
     special = decoder.codec.special
     search = GenerationConfig(**settings, eos_token_id=list(special.eos), pad_token_id=special.pad)
     with torch.no_grad():
-        context, mask = decoder._context(tokens)
+        context, mask = decoder.context(tokens)
         ids = decoder.lm.generate(inputs_embeds=context, attention_mask=mask.long(), generation_config=search)
     assert decoder.codec.decode(ids) == captions

@@ -16,7 +16,7 @@ def context(make, tokens: Tokens):
     """A model and three contexts with holes."""
     decoder = make(llama={"num_hidden_layers": 3})
     with torch.no_grad():
-        embeds, mask = decoder._context(tokens)
+        embeds, mask = decoder.context(tokens)
     return decoder.lm, embeds, mask
 
 

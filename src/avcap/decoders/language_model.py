@@ -144,11 +144,6 @@ def _rotary_shapes(width: int, x: Tensor, position_ids: Tensor) -> tuple[Tensor,
     return x.new_empty(shape), x.new_empty(shape)
 
 
-def is_empty(model: nn.Module) -> bool:
-    """Whether the weights are still to come."""
-    return any(parameter.is_meta for parameter in model.parameters())
-
-
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, the former mode afterwards."""

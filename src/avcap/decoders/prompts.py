@@ -113,6 +113,18 @@ def fill_template(template: str, prompt: str, tokenizer: object | None = None) -
     return Halves(before, after)
 
 
+def require_text(after: Ids) -> None:
+    """Refuse a template with nothing after the fused tokens.
+
+    Raises:
+        ValueError: if a row of ``after`` is empty.
+    """
+    if not after.mask.any(1).all():
+        raise ValueError(
+            "decoder.template ends with {tokens}; put some text behind it, from which the caption goes on."
+        )
+
+
 class PromptTable:
     """Every instruction inside its template, as token ids, ready to be drawn from.
 
@@ -131,10 +143,7 @@ class PromptTable:
         halves = [fill_template(template, prompt, tokenizer) for prompt in (evaluation, *prompts)]
         self.before = codec.encode([half.before for half in halves], bos=not chat)  # [1 + P, L]
         self.after = codec.encode([half.after for half in halves], padding_side="left")  # [1 + P, L]
-        if not self.after.mask.any(1).all():
-            raise ValueError(
-                "decoder.template ends with {tokens}; put some text behind it, from which the caption goes on."
-            )
+        require_text(self.after)
 
     def draw(self, clips: int) -> Tensor:
         """A training prompt for each clip, ``[B]``, by torch's global generator on the CPU."""

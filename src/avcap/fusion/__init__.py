@@ -3,6 +3,7 @@
 from avcap.fusion.base import Fusion
 from avcap.fusion.concat import ChannelConcat, TimeConcat
 from avcap.fusion.cross_attention import CrossAttention
+from avcap.fusion.llava_projection import LlavaProjection
 from avcap.fusion.optimal_transport import OTAttention, OTChannelConcat, OTCrossAttention, OTTimeConcat, TransportFusion
 from avcap.fusion.single import AudioOnly, VideoOnly
 from avcap.fusion.token_concat import TokenConcat
@@ -13,6 +14,7 @@ __all__ = [
     "ChannelConcat",
     "CrossAttention",
     "Fusion",
+    "LlavaProjection",
     "OTAttention",
     "OTChannelConcat",
     "OTCrossAttention",

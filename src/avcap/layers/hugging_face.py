@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
 
 class Source(NamedTuple):
     """A place that ``from_pretrained`` reads from."""
@@ -87,6 +89,11 @@ def fetch(factory: Any, source: Source, **settings: Any) -> Any:
         if is_folder:
             raise
     return factory.from_pretrained(source.name, **settings)
+
+
+def is_empty(model: nn.Module) -> bool:
+    """Whether the weights are still to come."""
+    return any(parameter.is_meta for parameter in model.parameters())
 
 
 def _looks_like_a_path(name: str) -> bool:

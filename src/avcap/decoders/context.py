@@ -1,0 +1,234 @@
+"""What the decoders have in common whose language model goes on from a context of embeddings."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avcap.decoders.base import Decoder
+from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
+from avcap.decoders.search import check_settings, search
+from avcap.decoders.source import load_tokenizer
+from avcap.decoders.text import Ids, TextCodec, special_ids
+from avcap.layers.hugging_face import Source, is_empty
+from avcap.layers.lora import LoRA
+from avcap.types import Generation, Tokens
+
+IGNORED = -100
+
+
+class ContextDecoder(Decoder):
+    """A causal language model that reads a context, the fused tokens among it, and goes on with the caption.
+
+    A subclass makes the context; here are the loss of captions that follow it and the search for them. The loss is the
+    cross-entropy of the caption and the end token alone. A padded token is masked and takes no position, so a clip gives the
+    same result in every batch.
+
+    Args:
+        input_width: Channels of the fused tokens.
+        source: Where the language model's weights come from, None where they are random.
+        tokenizer_source: Where the tokenizer is, None where none was named.
+        lora: Low-rank adapters in the language model.
+        frozen: The language model is not trained (its adapters, if any, are).
+        lowercase: Train on lower-case captions.
+        label_smoothing: Label smoothing of the cross-entropy.
+        max_text_tokens: Longest caption in tokens, the end token included; longer ones are cut in training.
+        gradient_checkpointing: Recompute the language model's layers in the backward pass.
+        generation: Decoding settings.
+
+    Attributes:
+        lm: The language model; a subclass sets it.
+
+    Raises:
+        ValueError: if a setting is out of range.
+    """
+
+    lm: nn.Module
+
+    def __init__(
+        self,
+        input_width: int,
+        *,
+        source: Source | None,
+        tokenizer_source: Source | None,
+        lora: LoRA | None,
+        frozen: bool,
+        lowercase: bool,
+        label_smoothing: float,
+        max_text_tokens: int,
+        gradient_checkpointing: bool,
+        generation: Generation,
+    ) -> None:
+        super().__init__(input_width)
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"decoder.label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
+        if max_text_tokens < 2:
+            raise ValueError(f"decoder.max_text_tokens is {max_text_tokens}; it must be at least 2.")
+        check_settings(generation)
+        self.source = source
+        self.tokenizer_source = tokenizer_source
+        self.lora = lora
+        self.frozen = frozen
+        self.lowercase = lowercase
+        self.label_smoothing = label_smoothing
+        self.max_text_tokens = max_text_tokens
+        self.gradient_checkpointing = gradient_checkpointing
+        self.generation = generation
+        self._codec: TextCodec | None = None
+
+    @abstractmethod
+    def embed_tokens(self, tokens: Tokens) -> Tokens:
+        """Fused tokens ``[B, N, input_width]`` -> all that the context holds besides text, ``[B, N', C]``."""
+
+    @abstractmethod
+    def context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
+        """Embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
+
+        The last position is real in every row, so all captions begin at the same place.
+        """
+
+    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+        """Cross-entropy of the captions and their end tokens, the mean over all of the batch.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            captions: One caption a clip.
+
+        Raises:
+            ValueError: if the width of the tokens or the number of captions does not fit.
+        """
+        return self._cross_entropy(*self.logits(tokens, captions))
+
+    def logits(self, tokens: Tokens, captions: list[str]) -> tuple[Tensor, Tensor]:
+        """Logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            captions: One caption a clip.
+        """
+        if len(captions) != len(tokens.x):
+            raise ValueError(f"There are {len(captions)} captions for {len(tokens.x)} clips; give one a clip.")
+        texts = [caption.lower() for caption in captions] if self.lowercase else captions
+        text = self.codec.encode_captions(texts, limit=self.max_text_tokens)
+        ids = text.ids.to(tokens.x.device)  # [B, L]
+        labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)
+        context, mask = self.context(tokens)  # [B, S, C], [B, S]
+        embeds = torch.cat([context, self._embed(ids[:, :-1])], dim=1)  # [B, S + L - 1, C]
+        if mask is not None:
+            mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality
+        # the last context position predicts the first caption token, so the last L positions are all that is needed
+        return predict(self.lm, embeds, mask, last=ids.shape[1]), labels
+
+    def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
+        """See :meth:`Decoder.dry_loss`; half of the text is the caption, and it all follows the tokens."""
+        ids = torch.zeros(len(tokens.x), text_tokens, dtype=torch.long, device=tokens.x.device)
+        embeds = torch.cat([self.embed_tokens(tokens).x, self._embed(ids)], dim=1)  # [B, N' + L, C]
+        labels = ids[:, : max(1, text_tokens // 2)]
+        return self._cross_entropy(predict(self.lm, embeds, None, last=labels.shape[1]), labels)
+
+    @torch.no_grad()
+    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
+        """One caption a clip; every clip is decoded to its own end.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            **settings: Override :attr:`generation`.
+
+        Raises:
+            ValueError: if a setting is unknown or the width of the tokens does not fit.
+        """
+        return self.codec.decode(self._search(tokens, settings).sequences)
+
+    @torch.no_grad()
+    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
+        """The best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            count: Captions a clip, at most the number of beams.
+            **settings: Override :attr:`generation`.
+
+        Raises:
+            ValueError: if there are fewer than 2 beams or fewer beams than ``count``.
+        """
+        beams = int({**self.generation, **settings}["num_beams"])
+        if beams < max(2, count):
+            raise ValueError(
+                f"The best {count} captions need at least {max(2, count)} beams, not {beams}; raise num_beams."
+            )
+        found = self._search(tokens, settings, num_return_sequences=count, output_scores=True)
+        pairs = list(zip(self.codec.decode(found.sequences), found.sequences_scores.tolist(), strict=True))
+        return [pairs[i : i + count] for i in range(0, len(pairs), count)]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode; a frozen language model follows only with the dropout of its adapters."""
+        super().train(mode)
+        if self.frozen or self.lora is not None:
+            train_adapters_only(self.lm, mode)
+        return self
+
+    @property
+    def codec(self) -> TextCodec:
+        """The tokenizer with the ids that frame a text, read at the first use.
+
+        Raises:
+            FileNotFoundError: if there is no tokenizer.
+            ValueError: if it has more tokens than the language model.
+        """
+        if self._codec is None:
+            tokenizer = self._read_tokenizer()
+            vocabulary = self.lm.get_input_embeddings().num_embeddings
+            if len(tokenizer) > vocabulary:
+                raise ValueError(
+                    f"The tokenizer has {len(tokenizer)} tokens and the language model {vocabulary}; "
+                    "leave vocab_size out of decoder.config, or name the model's own tokenizer."
+                )
+            eos = None if self.source is None else self.lm.config.eos_token_id
+            self._codec = TextCodec(tokenizer, special_ids(tokenizer, eos))
+        return self._codec
+
+    def _adapt(self, model: nn.Module) -> nn.Module:
+        return adapt(model, frozen=self.frozen, lora=self.lora, gradient_checkpointing=self.gradient_checkpointing)
+
+    def _read_tokenizer(self) -> Any:
+        if self.tokenizer_source is None:
+            raise ValueError("decoder.tokenizer is not set; name a folder with one, such as `avcap data demo` makes.")
+        return load_tokenizer(self.tokenizer_source)
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return self.lm.get_input_embeddings()(ids)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits, labels = logits.flatten(0, 1).float(), labels.flatten()
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing)
+
+    def _surround(self, tokens: Tokens, before: Ids, after: Ids) -> tuple[Tensor, Tensor | None]:
+        """Embeddings ``[B, N', C]`` between text ``[B, Lb]`` and ``[B, La]``; see :meth:`context`."""
+        device = tokens.x.device
+        text = self._embed(torch.cat([before.ids, after.ids], dim=1).to(device))  # [B, Lb + La, C]
+        cut = before.ids.shape[1]
+        embeds = torch.cat([text[:, :cut], tokens.x, text[:, cut:]], dim=1)  # [B, S, C]
+        if tokens.mask is None and before.mask.all() and after.mask.all():
+            return embeds, None
+        return embeds, torch.cat([before.mask.to(device), tokens.full_mask(), after.mask.to(device)], dim=1)
+
+    def _require_usable(self, tokens: Tensor) -> None:
+        """Raise where fused tokens ``[B, N, C]`` have another width, or the language model no weights yet."""
+        width = tokens.shape[-1]
+        if width != self.input_width:
+            raise ValueError(
+                f"The fused tokens have {width} channels and decoder.input_width is {self.input_width}; make them equal."
+            )
+        if is_empty(self.lm) and not tokens.is_meta:
+            raise ValueError(f"The weights of {self.source.name} are not loaded; call load_pretrained() first.")
+
+    def _search(self, tokens: Tokens, settings: dict[str, object], **more: object) -> Any:
+        """Search with :attr:`generation`, overridden by ``settings``."""
+        check_settings(settings)
+        with evaluating(self):
+            context, mask = self.context(tokens)  # [B, S, C], [B, S]
+            return search(self.lm, context, mask, self.codec.special, {**self.generation, **settings, **more})

@@ -1,0 +1,210 @@
+"""Decoder: the language model of LLaVA, with a learned prefix where one is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avcap.decoders.context import ContextDecoder
+from avcap.decoders.language_model import random_language_model
+from avcap.decoders.prefix import LearnedPrefix
+from avcap.decoders.prompts import PROMPT, TOKENS, check_template, require_text
+from avcap.decoders.source import find_source
+from avcap.decoders.text import Ids
+from avcap.layers.hugging_face import is_empty
+from avcap.layers.llava import (
+    IMAGE_TOKEN,
+    LANGUAGE,
+    Attention,
+    Format,
+    chosen_format,
+    llava_config,
+    llava_settings,
+    load_pretrained_part,
+)
+from avcap.layers.loading import load_weights
+from avcap.types import Generation, Tokens
+
+TEMPLATE = "USER: {tokens}\n{prompt} ASSISTANT:"
+"""LLaVA-1.5's conversation, as its Hugging Face processor writes it."""
+
+SOUND_PROMPT = "Describe the sound that can be heard in this scene."
+"""What DALI asks."""
+
+
+class LlavaDecoder(ContextDecoder):
+    """The language model of LLaVA (Liu et al., NeurIPS 2023), as DALI (NeurIPS 2024) captions sounds with it.
+
+    The input is ``text before, fused tokens, prefix, text after, caption, eos``, with the fused tokens already in the
+    embedding space (:class:`~avcap.fusion.LlavaProjection`). The text is tokenised as a whole with ``<image>`` in place of
+    the tokens and framed as the tokenizer frames it, so that image tokens alone, without a prefix, give exactly the captions
+    of transformers' ``LlavaForConditionalGeneration``. Without ``model`` the weights are random.
+
+    Args:
+        input_width: Channels of the fused tokens; the language model's own.
+        model: Folder or hub name of a LLaVA model in Hugging Face's format; only the language model's weights are read.
+        config: A ``LlavaConfig`` (JSON file or mapping), in place of the one of ``model``. A vocab_size left out of its
+            text_config is taken from the tokenizer, ``<image>`` included.
+        tokenizer: Folder or hub name of the tokenizer. None: the one of ``model``.
+        frozen: Keep the language model as it is, in evaluation mode.
+        prefix_tokens: Number of learned prefix vectors (DALI: 16); 0: none.
+        prefix: Weights of the prefix: a file made by ``avcap weights part CKPT decoder.prefix OUT``. None: small random ones.
+        tune_prefix: Train the prefix.
+        template: Text around {tokens} and {prompt}.
+        prompt: The instruction, in training and evaluation.
+        lowercase: Train on lower-case captions.
+        label_smoothing: Label smoothing of the cross-entropy.
+        max_text_tokens: Longest caption in tokens, the end token included; longer ones are cut in training.
+        dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
+        attention: Attention implementation of transformers; eager is the quickest in bfloat16 on a CPU.
+        gradient_checkpointing: Recompute the layers in the backward pass: less memory, about a third slower.
+        generation: Decoding settings; those left out are greedy search and 60 new tokens. ``{do_sample: true, temperature:
+            0.2}`` draws captions as LLaVA's own demonstration does.
+
+    Raises:
+        ValueError: if neither ``model`` nor ``config`` is given, the tokens have another width than the language model, or a
+            setting is out of range or contradicts another.
+        FileNotFoundError: if a named configuration, model or tokenizer is not there.
+    """
+
+    def __init__(
+        self,
+        input_width: int,
+        *,
+        model: str | None = None,
+        config: Path | dict[str, Any] | None = None,
+        tokenizer: str | None = None,
+        frozen: bool = True,
+        prefix_tokens: int = 0,
+        prefix: str | None = None,
+        tune_prefix: bool = False,
+        template: str = TEMPLATE,
+        prompt: str = SOUND_PROMPT,
+        lowercase: bool = False,
+        label_smoothing: float = 0.0,
+        max_text_tokens: int = 64,
+        dtype: Format = "auto",
+        attention: Attention = "sdpa",
+        gradient_checkpointing: bool = False,
+        generation: Generation | None = None,
+    ) -> None:
+        source = None if model is None else find_source(model)
+        super().__init__(
+            input_width,
+            source=source,
+            tokenizer_source=source if tokenizer is None else find_source(tokenizer),
+            lora=None,
+            frozen=frozen,
+            lowercase=lowercase,
+            label_smoothing=label_smoothing,
+            max_text_tokens=max_text_tokens,
+            gradient_checkpointing=gradient_checkpointing,
+            generation={"num_beams": 1, "max_new_tokens": 60, **(generation or {})},
+        )
+        _check_prefix(prefix_tokens, prefix, tune_prefix)
+        self.model = model
+        self.prefix_file = prefix
+        self.template = check_template(template)
+        self.prompt = prompt
+        self.dtype: Format = dtype
+        self._prompt_ids: tuple[Ids, Ids] | None = None
+        settings = self._text_config(config)
+        with torch.device("meta" if model is not None else torch.get_default_device()):
+            lm = random_language_model(settings, dtype=chosen_format(dtype), attention=attention)
+        self.lm = self._adapt(lm)
+        if input_width != settings.hidden_size:
+            raise ValueError(
+                f"LlavaDecoder takes tokens of its language model's width, {settings.hidden_size}, but the fusion gives "
+                f"{input_width}; choose fusion: LlavaProjection with the same model or config."
+            )
+        self.prefix = LearnedPrefix(prefix_tokens, input_width) if prefix_tokens else None
+        if self.prefix is not None:
+            self.prefix.requires_grad_(tune_prefix)
+        self.train()
+
+    @property
+    def pretrained(self) -> str | None:
+        """What :meth:`load_pretrained` reads from first, None where it reads nothing."""
+        return self.model or self.prefix_file
+
+    @property
+    def always_saved(self) -> tuple[str, ...]:
+        """What only a checkpoint holds, because no file of its own was named."""
+        files = {"lm": self.model, "prefix": self.prefix_file}
+        return tuple(name for name, file in files.items() if file is None)
+
+    def embed_tokens(self, tokens: Tokens) -> Tokens:
+        """Fused tokens ``[B, N, C]``, and the prefix behind them ``[B, N + K, C]``."""
+        self._require_usable(tokens.x)
+        tokens = Tokens(tokens.x.to(self.lm.get_input_embeddings().weight.dtype), tokens.mask)
+        return tokens if self.prefix is None else self.prefix(tokens)
+
+    def context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
+        """See :meth:`ContextDecoder.context`; all clips get the same prompt."""
+        clips = len(tokens.x)
+        halves = (Ids(half.ids.expand(clips, -1), half.mask.expand(clips, -1)) for half in self._halves())
+        return self._surround(self.embed_tokens(tokens), *halves)
+
+    def load_pretrained(self) -> None:
+        """Read the language model from ``model``, once, and the prefix from its file; does nothing where none is named.
+
+        Raises:
+            FileNotFoundError: if there is no such model or file.
+            ValueError: if weights are missing or of another size.
+        """
+        if self.model is not None and is_empty(self.lm):
+            lm = load_pretrained_part(self.lm, self.model, LANGUAGE, owner="decoder", dtype=self.dtype)
+            self.lm = self._adapt(lm)
+            self.train(self.training)
+        if self.prefix_file is not None:
+            load_weights(self.prefix, self.prefix_file, component="decoder.prefix")
+
+    def _text_config(self, config: Path | dict[str, Any] | None) -> Any:
+        """The language model's configuration; without pretrained weights, its vocabulary may come from the tokenizer."""
+        text = llava_config(self.model, config, owner="decoder").text_config
+        if self.model is None:
+            named = llava_settings(config, field="decoder.config")["text_config"]
+            if "vocab_size" not in named:
+                text.vocab_size = len(self._read_tokenizer())
+        return text
+
+    def _read_tokenizer(self) -> Any:
+        """The tokenizer; it knows the token that stands for the image."""
+        tokenizer = super()._read_tokenizer()
+        if IMAGE_TOKEN not in tokenizer.get_vocab():
+            tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
+        return tokenizer
+
+    def _halves(self) -> tuple[Ids, Ids]:
+        """Ids ``[1, L]`` of the text before and after the tokens."""
+        if self._prompt_ids is None:
+            tokenizer = self.codec.tokenizer
+            text = self.template.replace(PROMPT, self.prompt).replace(TOKENS, IMAGE_TOKEN)
+            ids = torch.tensor(tokenizer(text)["input_ids"], dtype=torch.long, device="cpu")
+            at = (ids == tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)).nonzero().flatten().tolist()
+            if len(at) != 1:
+                raise ValueError(
+                    f"decoder.prompt must not hold {IMAGE_TOKEN}; it stands in decoder.template as {TOKENS}."
+                )
+            halves = (half[None] for half in (ids[: at[0]], ids[at[0] + 1 :]))
+            before, after = (Ids(half, torch.ones_like(half, dtype=torch.bool)) for half in halves)
+            require_text(after)
+            self._prompt_ids = before, after
+        return self._prompt_ids
+
+
+def _check_prefix(count: int, file: str | None, tune: bool) -> None:
+    """Raise where the arguments about the prefix contradict each other."""
+    if count < 0:
+        raise ValueError(f"decoder.prefix_tokens is {count}; choose 0 or more.")
+    if count == 0 and (file is not None or tune):
+        raise ValueError(
+            "decoder.prefix_tokens is 0, so there is no prefix to read or tune; set it to DALI's 16, for example."
+        )
+    if count and file is None and not tune:
+        raise ValueError(
+            "The prefix is neither read nor trained; set decoder.prefix (a file) or decoder.tune_prefix: true."
+        )
