@@ -1,0 +1,40 @@
+"""Corruptions of one stream of a clip, for tests of what a captioner loses without it."""
+
+from avcap.data.corruptions.base import Corruption, Source
+from avcap.data.corruptions.clips import CorruptedClips
+from avcap.data.corruptions.pictures import (
+    BlackPictures,
+    BlurredPictures,
+    DroppedPictures,
+    NoisyPictures,
+    ShiftedPictures,
+    SwappedPictures,
+)
+from avcap.data.corruptions.sound import (
+    DroppedSound,
+    NoisySound,
+    ShiftedSound,
+    SilentSound,
+    SmearedSound,
+    SwappedSound,
+)
+from avcap.data.corruptions.suite import suite
+
+__all__ = [
+    "BlackPictures",
+    "BlurredPictures",
+    "CorruptedClips",
+    "Corruption",
+    "DroppedPictures",
+    "DroppedSound",
+    "NoisyPictures",
+    "NoisySound",
+    "ShiftedPictures",
+    "ShiftedSound",
+    "SilentSound",
+    "SmearedSound",
+    "Source",
+    "SwappedPictures",
+    "SwappedSound",
+    "suite",
+]

@@ -1,0 +1,78 @@
+"""The corruption contract: a decoded clip in, the same clip with one stream spoilt out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from avcap.data.front_end import FrontEnd
+from avcap.data.item import Item
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a corruption may draw on.
+
+    Attributes:
+        generator: The only source of chance; it depends on the seed and the clip's id alone.
+        front_end: What made the spectrograms.
+        other: Gives another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
+    """
+
+    generator: torch.Generator
+    front_end: FrontEnd
+    other: Callable[[str], Item]
+
+
+class Corruption(ABC):
+    """Spoils one stream of a clip, before anything is padded, cut or normalised; a clip without that stream stays as it is.
+
+    Attributes:
+        stream: ``audio`` or ``video``.
+        family: Which corruption of the other stream it is compared with.
+        inputs: The entries of a batch that it can spoil; a model that reads its stream from another cannot be tested so.
+    """
+
+    stream: ClassVar[str]
+    family: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+
+    @property
+    def level(self) -> str:
+        """How strong it is, in a word; empty where there is one strength only."""
+        return ""
+
+    @property
+    def name(self) -> str:
+        """Stream, family and level, fit for a file name."""
+        return "_".join(part for part in (self.stream, self.family, self.level) if part)
+
+    @abstractmethod
+    def __call__(self, item: Item, source: Source) -> Item:
+        """The spoilt clip; ``item`` is left as it is."""
+
+
+def check_share(share: float) -> float:
+    """``share`` itself.
+
+    Raises:
+        ValueError: unless it is above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share}.")
+    return share
+
+
+def drop_parts(parts: int, share: float, generator: torch.Generator) -> torch.Tensor:
+    """Which of ``parts`` equal parts of a clip are lost, ``[parts]`` bool: the nearest number to the share, one at least.
+
+    Of one clip, those lost at a small share are lost at a larger one too.
+    """
+    order = torch.randperm(parts, generator=generator)
+    lost = torch.zeros(parts, dtype=torch.bool)
+    lost[order[: max(1, round(share * parts))]] = True
+    return lost

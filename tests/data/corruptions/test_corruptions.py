@@ -1,0 +1,278 @@
+"""What each corruption does to a clip, and on what it depends."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from avcap.data.collate import Framing, collate
+from avcap.data.corruptions import (
+    BlackPictures,
+    BlurredPictures,
+    CorruptedClips,
+    Corruption,
+    DroppedPictures,
+    DroppedSound,
+    NoisyPictures,
+    NoisySound,
+    ShiftedPictures,
+    ShiftedSound,
+    SilentSound,
+    SmearedSound,
+    Source,
+    SwappedPictures,
+    SwappedSound,
+    suite,
+)
+from avcap.data.corruptions.energy import energies
+from avcap.data.front_end import CEDMelSpectrogram, FrontEnd, KaldiFbank
+from avcap.data.item import Item
+
+ROWS = 98  # of a second of Kaldi's
+
+
+class FakeShards:
+    """Clips made from their numbers; every third lacks sound, the last pictures."""
+
+    folder = "fake"
+
+    def __init__(self, clips: int = 7, front_end: FrontEnd | None = None) -> None:
+        self.ids = [f"clip{i}_0" for i in range(clips)]
+        self._front_end = front_end or KaldiFbank(16)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def front_end(self) -> FrontEnd:
+        return self._front_end
+
+    def item(self, index: int, *, streams: tuple[str, ...] = ("fbank", "frames", "visual_features")) -> Item:
+        generator = torch.Generator().manual_seed(index)
+        wave = torch.randn(16_000, generator=generator) * 0.1
+        item = Item(self.ids[index], [f"caption {index}"], 1.0)
+        if "fbank" in streams and index % 3 != 2:
+            item.fbank = self._front_end(wave)
+        if "frames" in streams and index < len(self) - 1:
+            item.frames = torch.randint(1, 256, (10, 3, 8, 8), generator=generator, dtype=torch.uint8)
+        if "visual_features" in streams:
+            item.visual_features = torch.randn(10, 4, generator=generator)
+        return item
+
+
+def spoil(corruption: Corruption, index: int = 0, shards: FakeShards | None = None) -> tuple[Item, Item]:
+    """A clip and the same clip spoilt."""
+    shards = shards or FakeShards()
+    item = shards.item(index)
+    before = {k: getattr(item, k).clone() for k in ("fbank", "frames") if getattr(item, k) is not None}
+    source = Source(torch.Generator().manual_seed(5), shards.front_end(), lambda _: shards.item(index + 1))
+    out = corruption(item, source)
+    assert all(torch.equal(getattr(item, k), x) for k, x in before.items())  # the clip itself is left as it is
+    return item, out
+
+
+@pytest.mark.parametrize("front_end", [KaldiFbank(16), CEDMelSpectrogram(16)], ids=["kaldi", "ced"])
+def test_silence_is_digital_silence_of_the_same_length(front_end: FrontEnd):
+    item, out = spoil(SilentSound(), shards=FakeShards(front_end=front_end))
+    assert torch.equal(out.fbank, front_end(torch.zeros(40_000))[: len(item.fbank)])
+    assert torch.equal(out.frames, item.frames)
+
+
+def test_black_pictures_and_empty_features():
+    item, out = spoil(BlackPictures())
+    assert not out.frames.any()
+    assert out.frames.dtype == torch.uint8
+    assert not out.visual_features.any()
+    assert torch.equal(out.fbank, item.fbank)
+
+
+def test_noise_grows_with_its_level_and_is_the_same_noise():
+    louder = [spoil(NoisySound(snr))[1].fbank for snr in (20.0, 0.0, -5.0)]
+    clean = FakeShards().item(0).fbank
+    assert [bool((a > b).all()) for a, b in zip(louder, [clean, *louder], strict=False)] == [True] * 3
+    frames = [spoil(NoisyPictures(d))[1].frames.float() for d in (0.02, 0.04)]
+    clean = FakeShards().item(0).frames.float()
+    inside = (clean > 60) & (clean < 195)
+    weak, strong = ((x - clean)[inside] for x in frames)
+    assert weak.std() == pytest.approx(0.02 * 255, rel=0.1)
+    assert torch.corrcoef(torch.stack([weak, strong]))[0, 1] > 0.98
+    _, out = spoil(NoisyPictures(0.5))
+    features = FakeShards().item(0).visual_features
+    assert (out.visual_features - features).std() == pytest.approx(
+        0.5 * float(features.square().mean().sqrt()), rel=0.3
+    )
+
+
+def test_pink_noise_has_less_power_at_high_frequencies():
+    _, white = spoil(NoisySound(-10.0))
+    _, pink = spoil(NoisySound(-10.0, colour="pink"))
+    assert (pink.fbank - white.fbank)[:, 0].mean() > 1
+    assert (pink.fbank - white.fbank)[:, -1].mean() < -1
+    assert NoisySound(-10.0, colour="pink").name == "audio_noise_pink-10dB"
+
+
+def test_smearing_keeps_energy_and_loses_rhythm():
+    front_end = KaldiFbank(16)
+    item, out = spoil(SmearedSound(0.2))
+    before, after = energies(item.fbank, front_end), energies(out.fbank, front_end)
+    assert after.std(0).max() < 0.3 * before.std(0).max()
+    torch.testing.assert_close(after[20:-20].mean(0), before.mean(0), rtol=0.3, atol=0)
+
+
+def test_blur_keeps_a_uniform_picture_and_loses_detail():
+    item = Item("a", frames=torch.full((2, 3, 8, 12), 77, dtype=torch.uint8))
+    source = Source(torch.Generator(), KaldiFbank(16), lambda _: item)
+    assert torch.equal(BlurredPictures(0.2)(item, source).frames, item.frames)
+    point = torch.zeros(1, 3, 9, 9, dtype=torch.uint8)
+    point[:, :, 4, 6] = 255
+    blurred = BlurredPictures(0.1)(Item("a", frames=point), source).frames[0, 0].float()
+    assert blurred.argmax() == 4 * 9 + 6
+    assert 0 < blurred[4, 5] == blurred[5, 6] < blurred[4, 6]
+    assert BlurredPictures.inputs == ("frames",)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_dropped_parts(share: float):
+    _, sound = spoil(DroppedSound(share))
+    quiet = FakeShards().front_end()(torch.zeros(16_000))[0]
+    lost = (sound.fbank == quiet).all(1)
+    assert lost.float().mean() == pytest.approx(share, abs=0.02)
+    item, pictures = spoil(DroppedPictures(share))
+    black = (pictures.frames == 0).flatten(1).all(1)
+    assert int(black.sum()) == round(share * 10)
+    assert torch.equal(pictures.frames[~black], item.frames[~black])
+    assert torch.equal((pictures.visual_features == 0).all(1), black)
+
+
+@pytest.mark.parametrize("seconds", [0.3, -0.3, 5.0])
+def test_shifts_go_the_same_way_in_both_streams(seconds: float):
+    item, sound = spoil(ShiftedSound(seconds))
+    quiet = FakeShards().front_end()(torch.zeros(16_000))
+    rows = max(-ROWS, min(ROWS, round(100 * seconds)))
+    expected = (
+        torch.cat([quiet[:rows], item.fbank[: ROWS - rows]])
+        if rows > 0
+        else torch.cat([item.fbank[-rows:], quiet[:-rows]])
+    )
+    assert torch.equal(sound.fbank, expected)
+    item, pictures = spoil(ShiftedPictures(seconds))  # 10 pictures in a second
+    places = max(-10, min(10, round(10 * seconds)))
+    kept = item.frames[: 10 - places] if places > 0 else item.frames[-places:]
+    moved = pictures.frames[places:] if places > 0 else pictures.frames[:places]
+    assert torch.equal(moved, kept)
+    assert int((pictures.frames == 0).flatten(1).all(1).sum()) == abs(places)
+
+
+def test_pictures_of_unknown_length_are_not_shifted():
+    item = Item("a", frames=torch.ones(4, 3, 2, 2, dtype=torch.uint8))
+    assert math.isnan(item.duration)
+    out = ShiftedPictures(1.0)(item, Source(torch.Generator(), KaldiFbank(16), lambda _: item))
+    assert torch.equal(out.frames, item.frames)
+
+
+def test_a_clip_without_the_stream_stays_as_it_is():
+    nothing = Item("a", ["x"], 1.0)
+    source = Source(torch.Generator(), KaldiFbank(16), lambda _: nothing)
+    for corruptions in suite().values():
+        for corruption in corruptions:
+            assert corruption(nothing, source) == nothing
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DroppedSound(0.0), "share must be above 0"),
+        (lambda: DroppedPictures(1.5), "got 1.5"),
+        (lambda: NoisySound(0.0, colour="brown"), "choose white or pink"),
+        (lambda: NoisyPictures(0.0), "deviation must be above 0"),
+        (lambda: SmearedSound(-1.0), "seconds must be above 0"),
+        (lambda: BlurredPictures(0.0), "sigma must be above 0"),
+    ],
+)
+def test_bad_settings_are_refused(make, message: str):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# -- over a split ---------------------------------------------------------------------------------------------------
+
+
+def clips(*corruptions: Corruption, seed: int = 0, **settings) -> CorruptedClips:
+    return CorruptedClips(FakeShards(), Framing(96), corruptions=corruptions, seed=seed, **settings)
+
+
+def test_without_corruptions_the_clips_are_those_of_an_evaluation():
+    from avcap.data.dataset import ClipDataset
+
+    class Choosing(FakeShards):
+        def item(self, index, *, streams=(), frames=None, choose=None):
+            item = super().item(index, streams=streams)
+            if item.frames is not None and frames:
+                item.frames = item.frames[list(choose(len(item.frames), frames))]
+            return item
+
+    for sampling in ("even", "centre"):
+        plain = ClipDataset(Choosing(), Framing(96), frames=4, frame_sampling=sampling)
+        ours = clips(frames=4, frame_sampling=sampling)
+        for a, b in zip((plain[i] for i in range(7)), (ours[0, i] for i in range(7)), strict=True):
+            assert a.pop("caption") == a["references"][0]
+            assert a.keys() == b.keys()
+            assert all(torch.equal(a[k], b[k]) if isinstance(a[k], torch.Tensor) else a[k] == b[k] for k in a)
+
+
+def test_chance_depends_on_seed_and_clip_alone():
+    def rows(seed: int, **settings) -> list:
+        return [clips(NoisySound(0.0), NoisyPictures(0.2), seed=seed, **settings)[7, i] for i in (0, 1, 3)]
+
+    def same(a: list, b: list) -> list[bool]:
+        return [
+            torch.equal(x["fbank"], y["fbank"]) and torch.equal(x["frames"], y["frames"])
+            for x, y in zip(a, b, strict=True)
+        ]
+
+    assert same(rows(0), rows(0, limit=4)) == [True] * 3
+    assert same(rows(0), rows(1)) == [False] * 3
+    noises = [(x["fbank"] - clips()[i]["fbank"]) for x, i in zip(rows(0), (0, 1, 3), strict=True)]
+    assert not torch.equal(noises[0], noises[1])
+
+
+@pytest.mark.parametrize("stream", ["audio", "video"])
+def test_a_swap_gives_every_clip_the_stream_of_another(stream: str):
+    data = clips(SwappedSound() if stream == "audio" else SwappedPictures())
+    name = "fbank" if stream == "audio" else "visual_features"
+    own = [clips()[i].get(name) for i in range(7)]
+    got = [data[i].get(name) for i in range(7)]
+    partners = []
+    for i, (mine, given) in enumerate(zip(own, got, strict=True)):
+        if mine is None:
+            assert given is None
+            continue
+        matches = [j for j, x in enumerate(own) if x is not None and torch.equal(x, given)]
+        assert len(matches) == 1
+        assert matches[0] != i
+        partners += matches
+    if stream == "video":  # all clips have features: a permutation of the split
+        assert sorted(partners) == list(range(7))
+    assert [clips(*data.corruptions, limit=3)[i]["references"] for i in range(3)] == [
+        [f"caption {i}"] for i in range(3)
+    ]
+
+
+def test_a_swap_without_another_clip_is_an_error():
+    lonely = CorruptedClips(FakeShards(1), Framing(96), corruptions=[SwappedSound()])
+    with pytest.raises(ValueError, match="No other clip of fake has audio to swap with clip0_0"):
+        lonely[0]
+
+
+def test_the_suite_has_both_streams_in_every_family():
+    families = {}
+    for name, corruptions in suite().items():
+        if len(corruptions) == 1:
+            assert corruptions[0].name == name
+            families.setdefault(corruptions[0].family, []).append(corruptions[0].stream)
+    assert set(families) == {"suppress", "swap", "noise", "blur", "drop", "shift"}
+    assert all(streams.count("audio") == streams.count("video") for streams in families.values())
+    batch = collate([clips(*suite()["both_suppress"])[i] for i in range(3)])
+    assert batch["fbank"].shape[:2] == (3, 96)
+    assert not batch["frames"].any()
