@@ -4,10 +4,12 @@ from avcap.report.maps import draw_map, figure_map
 from avcap.report.results import make_results, read_results, write_results
 from avcap.report.scenes import scenes_table
 from avcap.report.table import results_table, rows_of
+from avcap.report.tokens_figure import figure_tokens
 
 __all__ = [
     "draw_map",
     "figure_map",
+    "figure_tokens",
     "make_results",
     "read_results",
     "results_table",

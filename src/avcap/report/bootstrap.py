@@ -1,0 +1,72 @@
+"""What a difference between systems is worth: mean and spread over seeds, paired bootstrap intervals over clips."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+RESAMPLES = 5000
+LEVEL = 0.95
+_AT_ONCE = 500_000  # drawn clip numbers held in memory
+
+
+class Spread(NamedTuple):
+    """Scores of several seeds."""
+
+    mean: float
+    std: float | None  # with n - 1 in the denominator; None for a single seed
+    count: int
+
+
+class Difference(NamedTuple):
+    """A mean difference and its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+
+def spread(values: np.ndarray) -> Spread:
+    """Mean and sample standard deviation of ``[S]`` scores, at least one."""
+    return Spread(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
+
+
+def paired_bootstrap(differences: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Difference]:
+    """Percentile intervals of mean differences, clips drawn with replacement.
+
+    Every system is resampled with the same draws of clips, and a clip's two scores stay together (Koehn, "Statistical
+    Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, section 13.3). The interval says what other clips would change; what other seeds would change is
+    the standard deviation over seeds.
+
+    Args:
+        differences: ``[K, N]``: for each of K systems, its score minus the baseline's on each of N clips, both averaged
+            over seeds.
+        resamples: How many times the clips are drawn.
+        seed: Of the draws.
+
+    Returns:
+        For each system the mean and the bounds of the 95 % interval.
+
+    Raises:
+        ValueError: If there is no clip.
+    """
+    systems, clips = differences.shape
+    if not clips:
+        raise ValueError("a bootstrap needs at least one clip")
+    generator = np.random.default_rng(seed)
+    step = max(1, _AT_ONCE // clips)
+    means = np.empty((resamples, systems))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = generator.integers(clips, size=(rows, clips)) + clips * np.arange(rows)[:, None]  # [rows, N]
+        times = np.bincount(drawn.ravel(), minlength=rows * clips).reshape(rows, clips)  # how often each clip
+        means[start : start + rows] = times @ differences.T / clips  # [rows, K]
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return [Difference(*map(float, row)) for row in zip(differences.mean(1), low, high, strict=True)]

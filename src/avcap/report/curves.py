@@ -1,0 +1,80 @@
+"""Learning curves, read from the TensorBoard files of a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from avcap.report.collect import Run
+
+
+class Curve(NamedTuple):
+    """One scalar over the steps of a training."""
+
+    steps: np.ndarray  # [n], rising
+    values: np.ndarray  # [n]
+    times: np.ndarray  # [n], seconds since the epoch
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """All scalars of a run: tag -> curve.
+
+    Args:
+        folder: The run; event files are sought below it. Where a resumed training wrote a step again, the later counts.
+    """
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
+    for file in sorted(Path(folder).rglob("events.out.tfevents.*")):  # the name starts with the time
+        for event in LegacyEventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    points[value.tag][event.step] = (value.simple_value, event.wall_time)
+    curves = {}
+    for tag, by_step in points.items():
+        steps = np.array(sorted(by_step))
+        values, times = np.array([by_step[step] for step in steps.tolist()]).T
+        curves[tag] = Curve(steps, values, times)
+    return curves
+
+
+def shown(runs: Sequence[Mapping[str, Curve]]) -> list[str]:
+    """Which curves a reader wants: CIDEr-D on the validation split, then losses, but no sole part beside its sum.
+
+    Args:
+        runs: The curves of each run.
+    """
+    tags = {tag for curves in runs for tag in curves}
+    losses = sorted(tag for tag in tags if tag.startswith(("train/loss", "val/loss")))
+    drawn = [
+        tag for tag in losses if not all(_same(curves, tag, tag.split("_")[0]) for curves in runs if tag in curves)
+    ]
+    return [tag for tag in ("val/cider_d",) if tag in tags] + drawn
+
+
+def _same(curves: Mapping[str, Curve], part: str, whole: str) -> bool:
+    """Whether a part of a loss is all there is to its sum."""
+    return part != whole and whole in curves and np.array_equal(curves[part].values, curves[whole].values)
+
+
+def clips_per_second(run: Run, curves: Mapping[str, Curve]) -> float | None:
+    """How quickly a run trained: the median over the logged stretches of steps; None where it cannot be told.
+
+    Args:
+        run: Its config has the batch size and the number of devices.
+        curves: Its curves.
+    """
+    batch = run.config.get("data", {}).get("init_args", {}).get("batch_size")
+    trainer = run.config.get("trainer", {})
+    processes = [trainer.get("devices", 1), trainer.get("num_nodes", 1)]
+    curve = curves.get("train/loss")
+    if curve is None or len(curve.steps) < 3 or not all(isinstance(number, int) for number in (batch, *processes)):
+        return None
+    seconds = np.diff(curve.times)
+    steps = np.diff(curve.steps)[seconds > 0]
+    clips = batch * int(np.prod(processes)) * (trainer.get("accumulate_grad_batches") or 1)
+    return float(np.median(steps / seconds[seconds > 0])) * clips if len(steps) else None
