@@ -35,6 +35,30 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
     return model
 
 
+def load_into(config: Any, source: Source, *, dtype: torch.dtype | str, attention: str) -> nn.Module:
+    """A pretrained model of the architecture that ``config`` describes, its vocabulary made as large.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: if it has another architecture, or a larger vocabulary.
+    """
+    own = pretrained_config(source)
+    for name in ("model_type", "hidden_size", "num_hidden_layers"):
+        if getattr(own, name) != getattr(config, name):
+            raise ValueError(
+                f"{source.name} has {name} {getattr(own, name)} and decoder.config {getattr(config, name)}; "
+                "make its text_config that of the language model."
+            )
+    if own.vocab_size > config.vocab_size:
+        raise ValueError(
+            f"{source.name} has {own.vocab_size} tokens and decoder.config {config.vocab_size}; raise its vocab_size."
+        )
+    model = load_language_model(source, config=own, dtype=dtype, attention=attention)
+    if own.vocab_size < config.vocab_size:
+        model.resize_token_embeddings(config.vocab_size)
+    return model
+
+
 def build_language_model(
     config: Path | Mapping[str, Any] | None,
     source: Source | None,

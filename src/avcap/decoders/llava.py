@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avcap.decoders.context import ContextDecoder
-from avcap.decoders.language_model import random_language_model
+from avcap.decoders.language_model import load_into, random_language_model
 from avcap.decoders.prefix import LearnedPrefix
 from avcap.decoders.prompts import PROMPT, TOKENS, check_template, require_text
 from avcap.decoders.source import find_source
-from avcap.decoders.text import Ids
+from avcap.decoders.text import Ids, special_ids
 from avcap.layers.hugging_face import is_empty
 from avcap.layers.llava import (
     IMAGE_TOKEN,
@@ -48,7 +48,9 @@ class LlavaDecoder(ContextDecoder):
         model: Folder or hub name of a LLaVA model in Hugging Face's format; only the language model's weights are read.
         config: A ``LlavaConfig`` (JSON file or mapping), in place of the one of ``model``. A vocab_size left out of its
             text_config is taken from the tokenizer, ``<image>`` included.
-        tokenizer: Folder or hub name of the tokenizer. None: the one of ``model``.
+        language_model: Folder or hub name of a causal language model to start from, in place of the one of ``model``, as LLaVA
+            itself started from Vicuna; its embeddings grow where its vocabulary is smaller.
+        tokenizer: Folder or hub name of the tokenizer. None: the one of ``language_model`` or ``model``.
         frozen: Keep the language model as it is, in evaluation mode.
         prefix_tokens: Number of learned prefix vectors (DALI: 16); 0: none.
         prefix: Weights of the prefix: a file made by ``avcap weights part CKPT decoder.prefix OUT``. None: small random ones.
@@ -76,6 +78,7 @@ class LlavaDecoder(ContextDecoder):
         *,
         model: str | None = None,
         config: Path | dict[str, Any] | None = None,
+        language_model: str | None = None,
         tokenizer: str | None = None,
         frozen: bool = True,
         prefix_tokens: int = 0,
@@ -91,7 +94,8 @@ class LlavaDecoder(ContextDecoder):
         gradient_checkpointing: bool = False,
         generation: Generation | None = None,
     ) -> None:
-        source = None if model is None else find_source(model)
+        origin = language_model or model
+        source = None if origin is None else find_source(origin)
         super().__init__(
             input_width,
             source=source,
@@ -105,14 +109,14 @@ class LlavaDecoder(ContextDecoder):
             generation={"num_beams": 1, "max_new_tokens": 60, **(generation or {})},
         )
         _check_prefix(prefix_tokens, prefix, tune_prefix)
-        self.model = model
+        self.model, self.language_model = model, language_model
         self.prefix_file = prefix
         self.template = check_template(template)
         self.prompt = prompt
         self.dtype: Format = dtype
         self._prompt_ids: tuple[Ids, Ids] | None = None
         settings = self._text_config(config)
-        with torch.device("meta" if model is not None else torch.get_default_device()):
+        with torch.device("meta" if source is not None else torch.get_default_device()):
             lm = random_language_model(settings, dtype=chosen_format(dtype), attention=attention)
         self.lm = self._adapt(lm)
         if input_width != settings.hidden_size:
@@ -128,12 +132,12 @@ class LlavaDecoder(ContextDecoder):
     @property
     def pretrained(self) -> str | None:
         """What :meth:`load_pretrained` reads from first, None where it reads nothing."""
-        return self.model or self.prefix_file
+        return self.language_model or self.model or self.prefix_file
 
     @property
     def always_saved(self) -> tuple[str, ...]:
         """What only a checkpoint holds, because no file of its own was named."""
-        files = {"lm": self.model, "prefix": self.prefix_file}
+        files = {"lm": self.source, "prefix": self.prefix_file}
         return tuple(name for name, file in files.items() if file is None)
 
     def embed_tokens(self, tokens: Tokens) -> Tokens:
@@ -155,20 +159,28 @@ class LlavaDecoder(ContextDecoder):
             FileNotFoundError: if there is no such model or file.
             ValueError: if weights are missing or of another size.
         """
-        if self.model is not None and is_empty(self.lm):
-            lm = load_pretrained_part(self.lm, self.model, LANGUAGE, owner="decoder", dtype=self.dtype)
-            self.lm = self._adapt(lm)
+        if self.source is not None and is_empty(self.lm):
+            self.lm = self._adapt(self._read_language_model())
             self.train(self.training)
         if self.prefix_file is not None:
             load_weights(self.prefix, self.prefix_file, component="decoder.prefix")
 
+    def _read_language_model(self) -> nn.Module:
+        if self.language_model is None:
+            return load_pretrained_part(self.lm, self.model, LANGUAGE, owner="decoder", dtype=self.dtype)
+        settings = {"dtype": "auto" if self.dtype == "auto" else chosen_format(self.dtype)}
+        return load_into(self.lm.config, self.source, attention=self.lm.config._attn_implementation, **settings)
+
     def _text_config(self, config: Path | dict[str, Any] | None) -> Any:
-        """The language model's configuration; without pretrained weights, its vocabulary may come from the tokenizer."""
+        """The language model's configuration; in one that names no vocabulary, size and framing ids are the tokenizer's."""
         text = llava_config(self.model, config, owner="decoder").text_config
         if self.model is None:
             named = llava_settings(config, field="decoder.config")["text_config"]
             if "vocab_size" not in named:
-                text.vocab_size = len(self._read_tokenizer())
+                tokenizer = self._read_tokenizer()
+                text.vocab_size = len(tokenizer)
+                special = special_ids(tokenizer, None)
+                text.bos_token_id, text.eos_token_id = special.bos, special.eos[0]
         return text
 
     def _read_tokenizer(self) -> Any:

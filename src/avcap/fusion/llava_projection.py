@@ -59,15 +59,15 @@ class LlavaProjection(Fusion, Freezable):
         super().__init__(audio_width, visual_width)
         if pretrained_audio is not None and audio_projector == "shared":
             raise ValueError("fusion.pretrained_audio is for a projector of its own; set fusion.audio_projector: copy.")
-        whole = llava_config(model, config, owner="fusion")
-        self.width = whole.text_config.hidden_size
+        self.config = llava_config(model, config, owner="fusion")
+        self.width = self.config.text_config.hidden_size
         self.model = model
         self.pretrained_audio = pretrained_audio
         self.dtype: Format = dtype
         with torch.device("meta" if model is not None else torch.get_default_device()):
-            self.image_projector = _projector(whole).to(chosen_format(dtype))
+            self.image_projector = _projector(self.config).to(chosen_format(dtype))
         self._check_widths(self.image_projector.linear_1.in_features)
-        self.audio_projector = _projector(whole) if audio_projector == "copy" else None
+        self.audio_projector = _projector(self.config) if audio_projector == "copy" else None
         if self.audio_projector is not None and model is None:
             self.audio_projector.load_state_dict(self.image_projector.state_dict())
         kept_still = [self.image_projector] if frozen else []
