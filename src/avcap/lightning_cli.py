@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from avcap.callbacks import LogSamples, SaveOnStop, WritePredictions, WriteResults
 
 # importing a component is what registers its short name
-from avcap.data import AudioCapsDataModule, FrontEnd, Transform  # noqa: F401 (registered by its import)
+from avcap.data import AudioCapsDataModule, FrontEnd, TextDataModule, Transform  # noqa: F401 (registered by its import)
 from avcap.decoders import Decoder
 from avcap.encoders import Encoder
 from avcap.explain import OneSentence

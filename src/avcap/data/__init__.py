@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avcap.data.audiocaps import AudioCapsDataModule
     from avcap.data.front_end import CEDMelSpectrogram, FrontEnd, KaldiFbank
+    from avcap.data.text_module import TextDataModule
     from avcap.data.transforms import NoiseRoll, SpecAugment, Transform
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "KaldiFbank": "front_end",
     "NoiseRoll": "transforms",
     "SpecAugment": "transforms",
+    "TextDataModule": "text_module",
     "Transform": "transforms",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "KaldiFbank",
     "NoiseRoll",
     "SpecAugment",
+    "TextDataModule",
     "Transform",
 ]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -29,10 +30,17 @@ class ClipLoader:
         batch_sampler: The order.
         num_workers: Worker processes; 0 loads in this one.
         persistent: Keep the workers between epochs.
+        collate_fn: Samples -> a batch.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_sampler: ClipBatchSampler, *, num_workers: int = 0, persistent: bool = False
+        self,
+        dataset: Dataset,
+        batch_sampler: ClipBatchSampler,
+        *,
+        num_workers: int = 0,
+        persistent: bool = False,
+        collate_fn: Callable[[list[Any]], Any] = collate,
     ) -> None:
         self.dataset = dataset
         self.batch_sampler = batch_sampler
@@ -42,7 +50,7 @@ class ClipLoader:
             dataset,
             batch_sampler=batch_sampler,
             num_workers=num_workers,
-            collate_fn=collate,
+            collate_fn=collate_fn,
             worker_init_fn=_obey_the_main_process_alone,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=persistent and num_workers > 0,

@@ -1,6 +1,9 @@
 """LightningModules: how the parts are trained and evaluated together."""
 
+from avcap.systems.alignment import Alignment
 from avcap.systems.captioner import Captioner
+from avcap.systems.language import LanguageModelling
 from avcap.systems.optimisation import Constant, Schedule, WarmupCosine
+from avcap.systems.system import System
 
-__all__ = ["Captioner", "Constant", "Schedule", "WarmupCosine"]
+__all__ = ["Alignment", "Captioner", "Constant", "LanguageModelling", "Schedule", "System", "WarmupCosine"]
