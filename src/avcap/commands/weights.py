@@ -1,10 +1,10 @@
-"""``avcap weights``: published checkpoints."""
+"""``avcap weights``: published checkpoints, and components of trained ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.weights import FORMATS, ImportOptions, export_checkpoint, import_checkpoint
+from avcap.weights import FORMATS, ImportOptions, export_checkpoint, import_checkpoint, write_part
 
 
 def import_(
@@ -43,7 +43,21 @@ def export(source: Path, out: Path, *, format: str) -> None:  # noqa: A002
     print(f"wrote {len(names)} tensors to {out}")
 
 
+def part(checkpoint: Path, part: str, out: Path) -> None:
+    """Take one component out of a run's checkpoint, as a file that `pretrained:` of such a component can name.
+
+    Args:
+        checkpoint: A checkpoint of `avcap fit`.
+        part: The component, or a module in one: audio_encoder, fusion, decoder.prefix, ...
+        out: The .safetensors file to write.
+    """
+    report = write_part(checkpoint, part, out)
+    print(f"{report.part} ({report.component}): {len(report.names)} tensors, {report.values:,} values")
+    print(f"sha256 of the source: {report.sha256}")
+    print(f"wrote {out}")
+
+
 def formats() -> None:
     """List the checkpoint formats that can be imported."""
     for kind in FORMATS.values():
-        print(f"{kind.name:14} {kind.component:14} {kind.summary}")
+        print(f"{kind.name:16} {kind.component:22} {kind.summary}")

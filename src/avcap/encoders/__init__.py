@@ -8,6 +8,7 @@ from avcap.encoders.cav_mae_audio import CAVMAEAudio
 from avcap.encoders.cav_mae_visual import CAVMAEVisual
 from avcap.encoders.ced import CEDEncoder
 from avcap.encoders.clip import CLIPVisual
+from avcap.encoders.dali_audio import DALIAudio
 from avcap.encoders.llava_vision import LlavaVision
 from avcap.encoders.precomputed import PrecomputedVisual
 from avcap.encoders.timm_visual import TimmVisual
@@ -18,6 +19,7 @@ __all__ = [
     "CAVMAEVisual",
     "CEDEncoder",
     "CLIPVisual",
+    "DALIAudio",
     "Encoder",
     "LlavaVision",
     "PrecomputedVisual",

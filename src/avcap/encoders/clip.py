@@ -64,7 +64,8 @@ class CLIPVisual(FrameEncoder):
         time_embedding: What tells frames apart: ``none`` (LAVCap), ``learned`` (up to ``max_frames``) or ``sinusoidal``.
         max_frames: Longest clip for a learned time embedding.
         frozen: Keep the tower as it is, in evaluation mode and without gradients.
-        pretrained: Folder or hub name of a CLIP model (``openai/clip-vit-large-patch14``).
+        pretrained: Folder or hub name of a CLIP model (``openai/clip-vit-large-patch14``), or a file made by ``avcap weights
+            part``.
 
     Raises:
         ValueError: if the layer does not exist.
@@ -113,37 +114,33 @@ class CLIPVisual(FrameEncoder):
         """Images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, one or the patches."""
         return self._tower.run(self.backbone, images)
 
-    def load_pretrained(self) -> None:
-        """Load the tower from a CLIP model; does nothing where ``pretrained`` is None.
-
-        The text tower, and the layers after ``layer``, are left out.
+    def load_backbone(self, source: str) -> None:
+        """Load the tower from a CLIP model. The text tower, and the layers after ``layer``, are left out.
 
         Raises:
             FileNotFoundError: if there is no such folder or hub model, or it cannot be reached.
             ValueError: if the weights of the tower are incomplete or of another size.
         """
-        if self.pretrained is None:
-            return
         from huggingface_hub.errors import HFValidationError
 
         try:
-            source, info = self._tower.model_class().from_pretrained(
-                self.pretrained, config=self.backbone.config, output_loading_info=True
+            model, info = self._tower.model_class().from_pretrained(
+                source, config=self.backbone.config, output_loading_info=True
             )
         except (OSError, HFValidationError) as error:
             raise FileNotFoundError(
-                f"{self.pretrained} is neither a folder with a CLIP model nor a hub model that can be reached; check pretrained."
+                f"{source} is neither a folder with a CLIP model nor a hub model that can be reached; check pretrained."
             ) from error
         except RuntimeError as error:
             raise ValueError(
-                f"{self.pretrained} does not fit the sizes of this CLIPVisual ({error}); set size to what it is."
+                f"{source} does not fit the sizes of this CLIPVisual ({error}); set size to what it is."
             ) from error
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
             raise ValueError(
-                f"{self.pretrained} lacks {len(missing)} weights ({', '.join(missing[:3])}); it is no complete CLIP model."
+                f"{source} lacks {len(missing)} weights ({', '.join(missing[:3])}); it is no complete CLIP model."
             )
-        state = source.state_dict()
+        state = model.state_dict()
         self.backbone.load_state_dict({name: state[name] for name in self.backbone.state_dict()})
 
 

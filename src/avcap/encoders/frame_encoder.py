@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from avcap.encoders.base import VisualEncoder
 from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
 from avcap.layers.freeze import Freezable
+from avcap.layers.loading import is_component, load_weights
 from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
 from avcap.types import Tokens
 
@@ -72,3 +73,23 @@ class FrameEncoder(Freezable, VisualEncoder):
             tokens = self.image_tokens(self.normalise(x))  # [B * N, P, C]
         tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
         return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
+
+    def load_pretrained(self) -> None:
+        """Load what ``pretrained`` names; does nothing where it is None.
+
+        A file made by ``avcap weights part`` holds the whole encoder, anything else the backbone alone.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+            ValueError: if it does not hold exactly the weights that are needed.
+        """
+        if self.pretrained is None:
+            return
+        if is_component(self.pretrained):
+            load_weights(self, self.pretrained, component=type(self).__name__)
+        else:
+            self.load_backbone(self.pretrained)
+
+    def load_backbone(self, source: str) -> None:
+        """Load the backbone's weights from where such models are published; see :meth:`load_pretrained`."""
+        super().load_pretrained()

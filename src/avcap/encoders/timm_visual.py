@@ -34,7 +34,8 @@ class TimmVisual(FrameEncoder):
         fused_attention: Use PyTorch's fused attention in a transformer. False is 1.5 times as fast in bfloat16 on a CPU,
             slower and larger on a GPU.
         frozen: Keep the backbone as it is, in evaluation mode and without gradients; a time embedding remains trainable.
-        pretrained: File with the model's weights (.safetensors, .pth or .bin), or ``timm`` for those that timm publishes.
+        pretrained: File with the model's weights (.safetensors, .pth or .bin), ``timm`` for those that timm publishes, or a
+            file made by ``avcap weights part``.
 
     Raises:
         ValueError: if the model is unknown, or has no class token and ``pooling`` is ``cls``.
@@ -80,21 +81,19 @@ class TimmVisual(FrameEncoder):
         tokens = self._as_tokens(self.backbone.forward_features(images))  # [B * N, prefix + P, C]
         return POOLINGS[self.pooling](tokens, self.prefix)
 
-    def load_pretrained(self) -> None:
-        """Load the backbone's weights; does nothing where ``pretrained`` is None. The classifier's are left out.
+    def load_backbone(self, source: str) -> None:
+        """Load the backbone's weights from a file or from timm. The classifier's are left out.
 
         Raises:
             FileNotFoundError: if the file is not there.
             ValueError: if it does not hold exactly the weights of the backbone.
         """
-        if self.pretrained is None:
-            return
-        if self.pretrained == PUBLISHED:
+        if source == PUBLISHED:
             from timm.models import load_pretrained
 
             load_pretrained(self.backbone, num_classes=0)
             return
-        _load_file(self.backbone, Path(self.pretrained), model=self.model)
+        _load_file(self.backbone, Path(source), model=self.model)
 
     def _as_tokens(self, features: Tensor) -> Tensor:
         """A feature map, channels first or last, or tokens -> tokens ``[B, P, C]``."""

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avcap.layers.vit import MLP, DropPath, SelfAttention
+from avcap.layers.vit import MLP, Block, DropPath, SelfAttention
 
 JOINT, AUDIO, VIDEO = range(3)  # which norms a clip goes through
+STREAMS = ("joint", "audio", "video")  # their names in the state dict
 EPS = 1e-5
 
 
@@ -101,3 +102,44 @@ class JointLayers(nn.Module):
         for block in self.blocks:
             x = block(x, kind, mask)
         return x if self.norm is None else self.norm(x, kind)
+
+
+class SingleStreamLayers(nn.Module):
+    """What joint layers are to clips that all have the same one stream: plain blocks, with the norms of that stream.
+
+    Args:
+        width: Channels of the tokens.
+        depth: Blocks; 0 leaves the norm alone.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
+        drop_path: Stochastic depth of every block.
+    """
+
+    def __init__(self, width: int, *, depth: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio=mlp_ratio, drop_path=drop_path, eps=EPS) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=EPS)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, N, C]``, ``mask`` ``[B, N]`` True where attention may look -> ``[B, N, C]``."""
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm(x)
+
+
+def single_stream_name(name: str, stream: str) -> str | None:
+    """Name in :class:`SingleStreamLayers` of a weight of :class:`JointLayers`; None for the norm of another stream.
+
+    ``norm1.audio.weight`` becomes ``norm1.weight`` for ``audio``; names of other layers stay.
+
+    Args:
+        name: Name in the state dict of joint layers, whatever stands before it.
+        stream: One of :data:`STREAMS`.
+    """
+    layer, _, leaf = name.rpartition(".")
+    norm, _, kind = layer.rpartition(".")
+    if kind not in STREAMS:
+        return name
+    return f"{norm}.{leaf}" if kind == stream else None

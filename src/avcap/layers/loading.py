@@ -1,18 +1,21 @@
-"""Strict loading of a safetensors file, made by ``avcap weights import``, into a module."""
+"""Strict loading of a safetensors file, made by ``avcap weights import`` or ``avcap weights part``, into a module."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
 METADATA = "avcap"  # key of a safetensors file's metadata that holds ours, as JSON
+PART = "part"  # entry of our metadata in a file of one component: what a file of several puts before its names
 LEFT_OUT = "avcap_left_out"  # entry of a run's checkpoint: names of the frozen weights that it does not hold
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -59,7 +62,8 @@ def load_part(
 
     Args:
         module: What is loaded; as strict as :func:`load_weights`.
-        path: A safetensors file whose names begin with their part (``audio.``, ``visual.``, ``joint.``, ``decoder.``).
+        path: A safetensors file whose names begin with their part (``audio.``, ``visual.``, ``joint.``, ``decoder.``), or a
+            file of one component whose metadata say which part it is.
         part: The part.
         component: Class name of ``module``, for messages.
         depth: The argument of that class that says how many blocks it has, for messages.
@@ -74,6 +78,7 @@ def load_part(
     """
     path = Path(path)
     state, metadata = _read(path)
+    state = by_part(state, metadata)
     mine = {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
     if not mine:
         parts = sorted({name.partition(".")[0] for name in state})
@@ -86,6 +91,34 @@ def load_part(
         "loaded %d tensors into %s from %s (%s)", len(mine), component, path, metadata.get("format", "no format")
     )
     return metadata
+
+
+def by_part(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
+    """Tensors of a file with their part before their names, which a file of one component has in its metadata."""
+    begin = f"{metadata[PART]}." if PART in metadata else ""
+    return {begin + name: tensor for name, tensor in state.items()}
+
+
+def parts_of(path: str | Path) -> frozenset[str]:
+    """The parts that a file holds weights of (``audio``, ``joint``); reads no weights.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no safetensors file.
+    """
+    with _opened(Path(path)) as (file, metadata):
+        if PART in metadata:
+            return frozenset({metadata[PART]})
+        return frozenset(name.partition(".")[0] for name in file.keys())  # noqa: SIM118
+
+
+def is_component(path: str | Path) -> bool:
+    """Whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
+    path = Path(path)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    with _opened(path) as (_, metadata):
+        return PART in metadata
 
 
 def block_count(names: Iterable[str]) -> int:
@@ -125,14 +158,20 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file."""
+    with _opened(path) as (file, metadata):
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A safetensors file and our metadata in it."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}; make it with `avcap weights import SOURCE {path}`.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            yield file, json.loads((file.metadata() or {}).get(METADATA, "{}"))
     except SafetensorError as error:
         raise ValueError(
             f"{path} is no safetensors file; convert it with `avcap weights import {path} OUT.safetensors`."

@@ -163,8 +163,9 @@ class CAVMAE(CheckpointFormat):
     summary = "CAV-MAE (scale++ and others): audio and visual encoder, joint layers of TokenConcat"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Official names at the top, of both streams."""
-        return {"modality_a", "modality_v", "patch_embed_a.proj.weight", "norm.weight"} <= set(keys)
+        """Official names at the top, of both streams, and no projection, which DALI adds."""
+        needed = {"modality_a", "modality_v", "patch_embed_a.proj.weight", "norm.weight"}
+        return needed <= set(keys) and "proj.weight" not in keys
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
         """See :func:`convert_cav_mae`."""

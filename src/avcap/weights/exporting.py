@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from avcap.layers.loading import is_component, parts_of
 from avcap.weights.reading import find_file, read_state
 from avcap.weights.registry import find_format
+from avcap.weights.writing import complete_file
 
 SAFETENSORS = ".safetensors"
 PARTS = {  # prefix in the checkpoint of a captioner -> prefix in a weights file
@@ -42,30 +43,32 @@ def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str
         raise ValueError(
             "--format auto says nothing about what to write; name a format that `avcap weights formats` lists."
         )
-    if out.exists() and out.samefile(source):
-        raise ValueError(f"the output {out} is the source itself; name another file.")
     kind = find_format((), format_name)
-    state = kind.export(by_part(read_state(source)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with complete_file(out, source) as partial:
+        state = kind.export(by_part(_with_part(read_state(source), source)))
         _write(state, partial, safe=out.suffix == SAFETENSORS)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return tuple(state)
 
 
 def by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of a captioner's checkpoint -> names of a weights file; the latter stay as they are."""
-    return {_part_name(name): tensor for name, tensor in state.items()}
+    return {part_name(name): tensor for name, tensor in state.items()}
 
 
-def _part_name(name: str) -> str:
+def part_name(name: str) -> str:
+    """A name in a captioner's checkpoint -> its name in a weights file of several parts."""
     for own, part in PARTS.items():
         if name.startswith(own):
             return part + name.removeprefix(own)
     return name
+
+
+def _with_part(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """A file of one component has its part in its metadata; here it comes before the names."""
+    if not is_component(source):
+        return dict(state)
+    (part,) = parts_of(source)
+    return {f"{part}.{name}": tensor for name, tensor in state.items()}
 
 
 def _write(state: dict[str, Tensor], path: Path, *, safe: bool) -> None:

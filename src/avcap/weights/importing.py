@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
-from avcap.layers.loading import METADATA
 from avcap.weights.format import ImportOptions
 from avcap.weights.reading import find_file, read_state, sha256
 from avcap.weights.registry import find_format
 from avcap.weights.report import ImportReport
+from avcap.weights.writing import complete_file, save_weights
 
 
 def import_checkpoint(
@@ -18,8 +16,7 @@ def import_checkpoint(
 ) -> ImportReport:
     """Convert ``source`` and write ``out``; the same source gives the same bytes.
 
-    The metadata of the file hold the format, the component, the sizes, and the sha256 of the source, as JSON under one key
-    (the order of several keys would differ from run to run).
+    The metadata of the file hold the format, the component, the sizes, and the sha256 of the source.
 
     Args:
         source: Checkpoint file, or Hugging Face folder.
@@ -34,38 +31,25 @@ def import_checkpoint(
         FileNotFoundError: if the source is not there.
         ValueError: if it cannot be read, is of no known format, or a key is missing or unexpected.
     """
-    from safetensors.torch import save_file
-
     options = options or ImportOptions()
     file = find_file(Path(source))
     out = Path(out)
-    if out.exists() and out.samefile(file):
-        raise ValueError(f"the output {out} is the source itself; name another file.")
-    state = read_state(file)
-    kind = find_format(state, format_name)
-    conversion = kind.convert(state, options)
-    loaded = conversion.state
-    report = ImportReport(
-        source=file,
-        format=kind.name,
-        component=kind.component,
-        sha256=sha256(file),
-        loaded=tuple(loaded),
-        missing=tuple(sorted(conversion.required - set(loaded))),
-        unexpected=conversion.unexpected,
-        ignored=conversion.ignored,
-    )
-    report.require_complete()
-    metadata = {"format": kind.name, "component": kind.component, "source_sha256": report.sha256, **conversion.about}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in loaded.items()},
-            partial,
-            metadata={METADATA: json.dumps(metadata)},
+    with complete_file(out, file) as partial:
+        state = read_state(file)
+        kind = find_format(state, format_name)
+        conversion = kind.convert(state, options)
+        loaded = conversion.state
+        report = ImportReport(
+            source=file,
+            format=kind.name,
+            component=kind.component,
+            sha256=sha256(file),
+            loaded=tuple(loaded),
+            missing=tuple(sorted(conversion.required - set(loaded))),
+            unexpected=conversion.unexpected,
+            ignored=conversion.ignored,
         )
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+        report.require_complete()
+        about = {"format": kind.name, "component": kind.component, "source_sha256": report.sha256, **conversion.about}
+        save_weights(loaded, partial, about)
     return report

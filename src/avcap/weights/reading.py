@@ -42,7 +42,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: if the file is neither, is damaged, or holds Python objects beside tensors.
     """
-    content = _read_safetensors(file) if _is_safetensors(file) else _read_torch(file)
+    content = _read_safetensors(file) if _is_safetensors(file) else read_torch(file)
     state = {key: value for key, value in _unwrap(content).items() if isinstance(value, Tensor)}
     if not state:
         raise ValueError(f"{file} holds no named tensors; give a file made by torch.save(model.state_dict(), ...).")
@@ -74,7 +74,12 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         raise ValueError(f"{file} is a damaged safetensors file ({error}); fetch it again.") from error
 
 
-def _read_torch(file: Path) -> object:
+def read_torch(file: Path) -> object:
+    """What a torch file holds, on the CPU; nothing but tensors and plain containers is ever unpickled.
+
+    Raises:
+        ValueError: if it is no torch file, is damaged, or holds Python objects beside tensors.
+    """
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

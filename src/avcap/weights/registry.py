@@ -9,12 +9,24 @@ from avcap.weights.cav_mae import CAVMAE
 from avcap.weights.ced_hf import CEDHuggingFace
 from avcap.weights.ced_lavcap import CEDLavcap
 from avcap.weights.ced_official import CEDOfficial
+from avcap.weights.dali import DALIAudioOfficial
 from avcap.weights.format import CheckpointFormat
 from avcap.weights.git import GITHuggingFace, GITOfficial
+from avcap.weights.llava_projector import LlavaProjector
 
 FORMATS: dict[str, CheckpointFormat] = {
     f.name: f
-    for f in (CEDOfficial(), CEDHuggingFace(), CEDLavcap(), CAVMAE(), GITOfficial(), GITHuggingFace(), AVCapOfficial())
+    for f in (
+        CEDOfficial(),
+        CEDHuggingFace(),
+        CEDLavcap(),
+        CAVMAE(),
+        GITOfficial(),
+        GITHuggingFace(),
+        AVCapOfficial(),
+        DALIAudioOfficial(),
+        LlavaProjector(),
+    )
 }
 
 

@@ -1,0 +1,117 @@
+"""DALI's audio backbone after alignment: CAV-MAE's names, a projection, and the scorers of attentive transport.
+
+The official checkpoint is a CAV-MAE with CLIP inside; what sound never passes is left out by name. Its parts become
+``audio.`` (for :class:`~avcap.encoders.dali_audio.DALIAudio`) and ``scorers.``, under their own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
+from avcap.layers.joint import single_stream_name
+from avcap.weights import cav_mae
+from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
+from avcap.weights.qkv import join_qkv
+from avcap.weights.report import require_all
+
+IGNORED = ("blocks_v.", "vision_tower.", "mmd.")  # beside what CAV-MAE's own path of vision and its decoder are called
+PROJECTION = {f"proj.{leaf}": f"audio.projection.{leaf}" for leaf in cav_mae.LEAVES}
+ATTENTION = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+SCORERS = {  # official name -> ours
+    name: f"scorers.{name}"
+    for name in (
+        *(f"{modality}_scorer.{leaf}" for modality in ("audio", "image") for leaf in ATTENTION),
+        *(f"{s}_{role}.{leaf}" for s in ("a", "i") for role in ("k", "q", "v") for leaf in cav_mae.LEAVES),
+    )
+}
+
+
+def dali_name(name: str) -> str | None:
+    """Name of ours for a CAV-MAE weight -> its name in DALI's audio encoder; None where sound alone does not pass."""
+    part, _, rest = name.partition(".")
+    if part == "audio":
+        return f"audio.stream.{rest}"
+    own = single_stream_name(rest, "audio") if part == "joint" else None
+    return None if own is None else f"audio.joint.{own}"
+
+
+def official_names(depth: int, joint_depth: int) -> dict[str, str]:
+    """Our name -> official one (q, k and v apart), of everything that the audio encoder needs."""
+    table = cav_mae.official_names({"audio": depth, "visual": 0, "joint": joint_depth})
+    names = {own: official for name, official in table.items() if (own := dali_name(name)) is not None}
+    return names | {ours: official for official, ours in PROJECTION.items()}
+
+
+class DALIAudioOfficial(CheckpointFormat):
+    """The authors' ``.pth`` files of the alignment stage, each key behind ``module.``, with CLIP beside the backbone.
+
+    The scorers are there after attentive transport only; where there is one of their weights, all are needed.
+    """
+
+    name = "dali_audio"
+    component = "DALIAudio"
+    summary = "DALI's audio backbone after alignment (audio encoder; scorers of attentive transport)"
+
+    def matches(self, keys: Collection[str]) -> bool:
+        """CAV-MAE's path of sound, with DALI's projection."""
+        return {"modality_a", "patch_embed_a.proj.weight", "norm_a.weight", *PROJECTION} <= set(keys)
+
+    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
+        """The path of sound as from a CAV-MAE checkpoint, the norms of sound alone under plain names."""
+        ignored = tuple(key for key in state if _takes_no_part(key))
+        added = {key: ours for key, ours in (PROJECTION | SCORERS).items() if key in state}
+        rest = {key: tensor for key, tensor in state.items() if key not in added and key not in ignored}
+        encoder = cav_mae.convert_cav_mae(rest, options)
+        out = {own: tensor for name, tensor in encoder.state.items() if (own := dali_name(name)) is not None}
+        out |= {ours: state[key].detach().clone() for key, ours in added.items()}
+        depths = cav_mae.block_depths(encoder.state)
+        required = {*official_names(depths["audio"], depths["joint"])}
+        if SCORERS.keys() & added.keys():
+            required |= {*SCORERS.values()}
+        return Conversion(
+            out,
+            frozenset(required),
+            (*ignored, *encoder.ignored),
+            encoder.unexpected,
+            _about(out, depths, options),
+        )
+
+    def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The path of sound, the projection, and the scorers if there are any; what takes no part in it is not written."""
+        audio = {name: tensor for name, tensor in state.items() if name.startswith("audio.")}
+        depths = cav_mae.block_depths(_cav_mae_name(name) for name in audio)
+        names = official_names(depths["audio"], depths["joint"])
+        require_all(audio, frozenset(names), format_name=self.name)
+        out = join_qkv({names[name]: tensor for name, tensor in audio.items()})
+        scorers = {name: tensor for name, tensor in state.items() if name.startswith("scorers.")}
+        if scorers:
+            require_all(scorers, frozenset(SCORERS.values()), format_name=self.name)
+            out |= {official: scorers[ours] for official, ours in SCORERS.items()}
+        return {cav_mae.PREFIX + name: tensor for name, tensor in out.items()}
+
+
+def _takes_no_part(key: str) -> bool:
+    """Whether an official weight is known, and none that sound alone passes."""
+    name = cav_mae.our_name(key)
+    return key.startswith(IGNORED) or (name is not None and dali_name(name) is None)
+
+
+def _cav_mae_name(name: str) -> str:
+    """``audio.stream.blocks.0.*`` -> ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` -> ``joint.blocks.0.*``."""
+    return name.replace("audio.stream.", "audio.", 1).replace("audio.joint.", "joint.", 1)
+
+
+def _about(state: Mapping[str, Tensor], depths: Mapping[str, int], options: ImportOptions) -> dict[str, str]:
+    """The sizes, as text."""
+    projection = state.get("audio.projection.weight")
+    width, output_width = (0, 0) if projection is None else (projection.shape[1], projection.shape[0])
+    return {
+        "width": str(width),
+        "depth": str(depths["audio"]),
+        "joint_depth": str(depths["joint"]),
+        "output_width": str(output_width),
+        "target_length": str(options.target_length),
+        "scorers": "included" if any(name in state for name in SCORERS.values()) else "absent",
+    }
