@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +20,15 @@ from avcap.data.collate import Framing, collate, to_sample
 from avcap.data.frame_sampling import frame_choice
 from avcap.data.front_end import make_front_end
 from avcap.data.item import load_clip
+from avcap.data.media import duration
 from avcap.systems import Captioner
 from avcap.systems.captioner import INPUTS_KEY
+from avcap.systems.carried_files import unpack_files
 from avcap.types import Batch
 
 log = logging.getLogger(__name__)
+
+TAIL = 0.1  # seconds: what an encoder may add to the end of a file is not worth a warning
 
 
 class Prediction(NamedTuple):
@@ -32,7 +37,7 @@ class Prediction(NamedTuple):
     file: str
     caption: str
     streams: tuple[str, ...]  # of "audio" and "video", what the file had
-    seconds: float  # length of the file, NaN where unknown
+    seconds: float  # length of what was read of it, NaN where unknown
 
 
 class FileCaptioner:
@@ -70,11 +75,18 @@ class FileCaptioner:
         inputs = content.get(INPUTS_KEY) if isinstance(content, dict) else None
         if inputs is None:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
+        folder = tempfile.TemporaryDirectory(prefix="avcap_")  # goes when the captioner goes
+        unpack_files(content, Path(folder.name))
+        here = Path(folder.name) / path.name
+        torch.save(content, here)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = Captioner.load_from_checkpoint(path, map_location="cpu")
+            model = Captioner.load_from_checkpoint(here, map_location="cpu")
+        here.unlink()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model.to(device), inputs)
+        captioner = cls(model.to(device), inputs)
+        captioner._files = folder
+        return captioner
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Prediction]:
         """Decode a file, or a pair of a sound and a picture: a batch of one, and a prediction without its caption.
@@ -83,15 +95,16 @@ class FileCaptioner:
             FileNotFoundError: if a file is not there.
             ValueError: if it cannot be decoded.
         """
-        item = load_clip(path, self.front_end, frames=self.stored_frames, size=self.size)
+        heard = None if self.model.audio_encoder is None else self.framing.target_length * 0.01  # seconds
+        item = load_clip(path, self.front_end, frames=self.stored_frames, size=self.size, max_seconds=heard)
         if item.frames is not None:
             item.frames = item.frames[list(self.choose(len(item.frames), self.frames))]
         batch = collate([to_sample(item, self.framing)])
         batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
-        seconds = self.framing.target_length * 0.01
-        if item.fbank is not None and len(item.fbank) > self.framing.target_length:
-            log.warning("%s is longer than the %.1f s that the model hears; the rest is left out.", name, seconds)
+        files = [path] if isinstance(path, Path) else path
+        if heard is not None and any(duration(file) > heard + TAIL for file in files):
+            log.warning("%s is longer than the %.1f s that the model hears; the rest is left out.", name, heard)
         streams = [name for name, there in (("audio", item.fbank), ("video", item.frames)) if there is not None]
         missing = self._needed() - set(streams)
         if missing == self._needed():

@@ -63,13 +63,27 @@ def test_sound_video_and_pairs_are_captioned_from_what_they_have(media, checkpoi
         ["audio"],
         ["audio"],
     ]
-    assert [row["seconds"] for row in rows] == pytest.approx([2, 3, 2, 0.3, 0.3, 35], abs=0.11)
+    assert [row["seconds"] for row in rows] == pytest.approx([2, 3, 2, 0.3, 0.3, 5.12], abs=0.11)
     assert all(isinstance(row["caption"], str) for row in rows)
 
 
 def test_a_file_of_which_only_the_beginning_is_heard_is_said_to_be_so(media, checkpoint, caplog):
     main(["caption", str(media["long.wav"]), *checkpoint])
     assert "long.wav is longer than the 5.1 s" in caplog.text
+
+
+def test_a_checkpoint_carries_its_tokenizer(tiny_run, media, checkpoint, tmp_path, monkeypatch, capsys):
+    (expected,) = captions([media["both.mp4"], *checkpoint], capsys)
+    content = torch.load(tiny_run / "checkpoints" / "last.ckpt", weights_only=True)
+    settings = content["hyper_parameters"]["decoder"]["init_args"]
+    named = {name: settings[name] for name in ("tokenizer", "config")}
+    assert set(map(str, named.values())) == set(content["avcap_files"])
+    content["avcap_files"] = {f"gone/{Path(path).name}": files for path, files in content["avcap_files"].items()}
+    settings |= {name: f"gone/{Path(path).name}" for name, path in named.items()}
+    torch.save(content, tmp_path / "moved.ckpt")
+    monkeypatch.chdir(tmp_path)
+    (found,) = captions([media["both.mp4"], "--ckpt_path", tmp_path / "moved.ckpt"], capsys)
+    assert found["caption"] == expected["caption"]
 
 
 def test_a_map_is_drawn_and_several_are_named_apart(media, checkpoint, tmp_path, capsys):

@@ -86,6 +86,13 @@ def test_max_seconds_cuts_the_sound(tmp_path: Path) -> None:
     assert len(read_audio(path, max_seconds=1.5)) == 24_000
 
 
+def test_max_seconds_keeps_the_pictures_to_what_is_heard(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "a.mp4", wave=tone(4.0), pictures=grey_ramp(20))  # 5 pictures a second
+    greys = read_frames(path, 2, 16, max_seconds=2.0).float().mean((1, 2, 3))
+    assert greys.tolist() == pytest.approx([30, 80], abs=4)  # the pictures at 0.5 and 1.5 s
+    assert torch.equal(read_frames(path, 2, 16, max_seconds=9.0), read_frames(path, 2, 16))
+
+
 def test_a_truncated_mp4_is_named(tmp_path: Path) -> None:
     whole = write_media(tmp_path / "whole.mp4", wave=tone(2.0), pictures=grey_ramp(10)).read_bytes()
     path = tmp_path / "cut.mp4"

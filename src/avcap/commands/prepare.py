@@ -42,7 +42,7 @@ def prepare(
         size: Height and width of the pictures in pixels.
         features: Folder of visual features made beforehand, one .npy [pictures, channels] a clip.
         keep_waveform: Store the sound too (FLAC, 16 kHz).
-        max_seconds: Read no more sound than that of a clip; null reads all.
+        max_seconds: Read no more of a clip than that, of its sound and its pictures; null reads all.
         half: Store spectrograms and features in float16, else in float32.
         num_workers: Processes.
         overwrite: Make finished splits again.

@@ -73,7 +73,7 @@ def read_item(
         frames: Pictures to take, at even times.
         size: Their height and width in pixels.
         keep_waveform: Keep the samples as well.
-        max_seconds: Read no more sound than that.
+        max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
 
     Raises:
         FileNotFoundError: if one of its files is gone.
@@ -88,7 +88,8 @@ def read_item(
             absent.append(str(error))
     if clip.frames and frames:
         try:
-            item.frames = read_frames(clip.frames[0] if len(clip.frames) == 1 else clip.frames, frames, size)
+            source = clip.frames[0] if len(clip.frames) == 1 else clip.frames
+            item.frames = read_frames(source, frames, size, max_seconds=max_seconds)
         except NoVideo as error:
             absent.append(str(error))
     if clip.features is not None:
@@ -113,7 +114,7 @@ def load_clip(
         front_end: Makes the spectrogram.
         frames: Pictures to take, at even times.
         size: Their height and width in pixels.
-        max_seconds: Read no more sound than that.
+        max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
 
     Raises:
         FileNotFoundError: if a file is not there.

@@ -75,7 +75,14 @@ def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | No
     return torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
 
 
-def read_frames(path: Path | Sequence[Path], count: int, size: int, *, times: Sequence[float] | None = None) -> Tensor:
+def read_frames(
+    path: Path | Sequence[Path],
+    count: int,
+    size: int,
+    *,
+    times: Sequence[float] | None = None,
+    max_seconds: float | None = None,
+) -> Tensor:
     """Take pictures at even times over a clip, resized (bicubic, short side) and centre-cropped to a square.
 
     The clip is cut into ``count`` equal parts and the picture shown in the middle of each is taken. It is decoded once.
@@ -86,6 +93,7 @@ def read_frames(path: Path | Sequence[Path], count: int, size: int, *, times: Se
         count: Number of pictures N.
         size: Height and width of the result in pixels.
         times: The N times in seconds after the first picture, in place of even ones; only for a video.
+        max_seconds: Take even times over the first so many seconds of a video; None: over all of it.
 
     Returns:
         ``[N, 3, size, size]`` uint8 RGB.
@@ -105,7 +113,7 @@ def read_frames(path: Path | Sequence[Path], count: int, size: int, *, times: Se
         read = {index: _square(_read_image(paths[index]), size) for index in sorted(set(chosen))}
         pictures = [read[index] for index in chosen]
     else:
-        pictures = _read_video(paths[0], count, size, times)
+        pictures = _read_video(paths[0], count, size, times, max_seconds)
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()  # [N, 3, H, W]
 
 
@@ -129,7 +137,9 @@ def duration(path: Path) -> float:
         return math.nan if container.duration is None else container.duration / 1e6
 
 
-def _read_video(path: Path, count: int, size: int, times: Sequence[float] | None) -> list[np.ndarray]:
+def _read_video(
+    path: Path, count: int, size: int, times: Sequence[float] | None, max_seconds: float | None
+) -> list[np.ndarray]:
     import av
     from av.video.reformatter import VideoReformatter
 
@@ -141,7 +151,7 @@ def _read_video(path: Path, count: int, size: int, times: Sequence[float] | None
             raise NoVideo(f"{path} has no video track.")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # clips are decoded in parallel, not pictures
-        wanted = _even_times(path, container, stream, count) if times is None else list(times)
+        wanted = _even_times(path, container, stream, count, max_seconds) if times is None else list(times)
         if len(wanted) != count or sorted(wanted) != wanted:
             raise ValueError(f"times must be {count} increasing seconds, got {wanted}.")
         try:
@@ -173,14 +183,15 @@ def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
         yield frame, time - start
 
 
-def _even_times(path: Path, container: object, stream: object, count: int) -> list[float]:
-    """The middles of ``count`` equal parts of the video, in seconds."""
+def _even_times(path: Path, container: object, stream: object, count: int, limit: float | None) -> list[float]:
+    """The middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
         seconds = float(stream.duration * stream.time_base)
     elif container.duration is not None and container.duration > 0:
         seconds = container.duration / 1e6
     else:
         seconds = _measure(path)
+    seconds = seconds if limit is None else min(seconds, limit)
     return [(k + 0.5) * seconds / count for k in range(count)]
 
 

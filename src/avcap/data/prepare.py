@@ -77,7 +77,7 @@ def prepare(
         size: Height and width of the pictures in pixels.
         features: Folder of visual features made beforehand, one ``.npy`` ``[N, C]`` a clip.
         keep_waveform: Store the sound too (FLAC).
-        max_seconds: Read no more sound than that of a clip; None reads all.
+        max_seconds: Read no more of a clip than that, of its sound and its pictures; None reads all.
         half: Store spectrograms and features in float16, else in float32.
         clips_per_shard: Clips in one shard file.
         num_workers: Processes.

@@ -31,7 +31,7 @@ class ShardInfo:
         size: Height and width of the pictures in pixels.
         dtype: float16 or float32, of spectrograms and features.
         waveform: Whether the samples were kept.
-        max_seconds: Sound beyond this was cut.
+        max_seconds: Sound and pictures beyond this were cut.
         ids: Clip ids in the order of the shards.
         id_hash: Hash of the sorted ids.
         clips: Clips in the caption file.

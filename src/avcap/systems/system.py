@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from avcap.encoders.base import Encoder
+from avcap.systems.carried_files import carry_files
 from avcap.systems.checkpointing import check_state, leave_out, reloadable
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
@@ -100,8 +101,9 @@ class System(LightningModule, ABC):
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what can be read again: the frozen weights of pretrained parts."""
+        """Leave out what can be read again (the frozen weights of pretrained parts); carry the small files they name."""
         leave_out(self, self.parts, checkpoint)
+        carry_files(checkpoint)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a checkpoint's state; only the frozen weights of pretrained parts may be absent.

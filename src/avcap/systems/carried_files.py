@@ -1,0 +1,66 @@
+"""Small files that a checkpoint carries with it: tokenizers and configurations that the parts name by a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+FILES_KEY = "avcap_files"  # entry of a checkpoint: path -> {file name: content}
+CARRIED = ("tokenizer", "config")  # arguments that name such a file or folder
+LARGEST = 32 * 2**20  # bytes; a tokenizer has a few MB, weights have more
+
+
+def carry_files(checkpoint: dict[str, Any]) -> None:
+    """Put the files that the hyper-parameters name into the checkpoint, so that it can be used anywhere.
+
+    Args:
+        checkpoint: A Lightning checkpoint that is about to be written.
+    """
+    named = {str(path) for path in _paths(checkpoint.get("hyper_parameters", {})) if Path(path).exists()}
+    files = {path: _read(Path(path)) for path in sorted(named)}
+    if files:
+        checkpoint[FILES_KEY] = files
+
+
+def unpack_files(checkpoint: dict[str, Any], folder: Path) -> None:
+    """Write the carried files below a folder and let the hyper-parameters name them there.
+
+    The files of the checkpoint go before those at the original paths, which may have changed since.
+
+    Args:
+        checkpoint: A Lightning checkpoint that was read; its hyper-parameters are replaced.
+        folder: Where the files go; it has to stay as long as the model is used.
+    """
+    places: dict[str, str] = {}
+    for number, (path, contents) in enumerate(checkpoint.get(FILES_KEY, {}).items()):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        for name, content in contents.items():
+            (place / Path(name).name).write_bytes(content)
+        alone = len(contents) == 1 and Path(path).name in contents
+        places[path] = str(place / Path(path).name if alone else place)
+    checkpoint["hyper_parameters"] = _replace(checkpoint["hyper_parameters"], lambda path: places.get(str(path), path))
+
+
+def _paths(settings: Any) -> Iterator[str | Path]:
+    """The values of the arguments that name a carried file, at any depth."""
+    for name, value in settings.items() if isinstance(settings, Mapping) else ():
+        if name in CARRIED and isinstance(value, str | Path):
+            yield value
+        yield from _paths(value)
+
+
+def _replace(settings: Any, change: Callable[[Any], Any]) -> Any:
+    """A copy in which the arguments that :func:`_paths` finds have other values."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return {
+        name: change(value) if name in CARRIED and isinstance(value, str | Path) else _replace(value, change)
+        for name, value in settings.items()
+    }
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    return {file.name: file.read_bytes() for file in files if file.stat().st_size <= LARGEST}
