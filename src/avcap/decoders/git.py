@@ -52,7 +52,7 @@ class GITDecoder(Decoder, Freezable):
         max_text_tokens: Longest caption in tokens, opening and end token not counted; longer ones are cut in training.
         label_smoothing: Share of the target's probability that is spread over the other words.
         dropout: Dropout of embeddings and layers.
-        attention_dropout: Dropout of the attention weights.
+        attention_dropout: Dropout of the attention weights (the code: 0.1). It keeps CPUs from the fused attention kernel.
         frozen: Train the projection only: the text decoder keeps its weights, and stays in evaluation mode.
         freeze_projection: Keep the projection as it is, random unless it is imported. The official code does so with
             its frozen decoder, by a misspelt name: it spares "visual_projection" and has an "av_projection".
@@ -85,7 +85,7 @@ class GITDecoder(Decoder, Freezable):
         max_text_tokens: int = 40,
         label_smoothing: float = 0.1,
         dropout: float = 0.1,
-        attention_dropout: float = 0.1,
+        attention_dropout: float = 0.0,
         frozen: bool = False,
         freeze_projection: bool = False,
         search: Search | None = None,
