@@ -120,3 +120,7 @@ def test_a_run_leaves_a_model_and_a_tokenizer(demo_root: Path, tmp_path: Path) -
     assert model.config.eos_token_id == tokenizer.eos_token_id
     assert len(tokenizer) <= model.config.vocab_size
     assert "<image>" in tokenizer.get_vocab()
+    decoder = LlavaDecoder(48, language_model=str(tmp_path / "run" / "lm"), config=LLAVA)  # as the captioner begins
+    decoder.load_pretrained()
+    assert decoder.codec.special.eos == (tokenizer.eos_token_id,)
+    assert torch.equal(decoder.lm.get_input_embeddings().weight, model.get_input_embeddings().weight)
