@@ -13,6 +13,7 @@ KINDS = {
     "decoder": ("avcap.decoders", "Decoder"),
     "front_end": ("avcap.data", "FrontEnd"),
     "transform": ("avcap.data", "Transform"),
+    "corruption": ("avcap.data.corruptions", "Corruption"),
     "schedule": ("avcap.systems", "Schedule"),
 }
 GROUPS = {"encoder": ("audio_encoder", "visual_encoder"), "all": tuple(KINDS)}
@@ -20,7 +21,16 @@ GROUPS = {"encoder": ("audio_encoder", "visual_encoder"), "all": tuple(KINDS)}
 
 def list_components(
     kind: Literal[
-        "all", "encoder", "audio_encoder", "visual_encoder", "fusion", "decoder", "front_end", "transform", "schedule"
+        "all",
+        "encoder",
+        "audio_encoder",
+        "visual_encoder",
+        "fusion",
+        "decoder",
+        "front_end",
+        "transform",
+        "corruption",
+        "schedule",
     ] = "all",
     /,
 ) -> None:

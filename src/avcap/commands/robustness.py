@@ -1,0 +1,237 @@
+"""`avcap robustness`: what a captioner loses when its sound or its pictures are spoilt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch import Tensor
+
+from avcap.commands.robustness_conditions import CLEAN, choose, describe, encoders_of, kind_of
+from avcap.data.corruptions import CorruptedClips, Corruption
+from avcap.data.loader import ClipLoader
+from avcap.data.sampler import ClipBatchSampler
+from avcap.data.shards import Shards
+from avcap.ids import id_hash
+from avcap.inference import FileCaptioner
+from avcap.metrics.evaluate import evaluate
+from avcap.metrics.predictions import read_json_lines, write_predictions
+from avcap.report import write_results
+from avcap.report.robustness import biases, draw_robustness, drops, robustness_table
+from avcap.systems.captioner import INPUTS_KEY
+
+
+class Test(NamedTuple):
+    """What all conditions of a run share."""
+
+    captioner: FileCaptioner
+    inputs: Mapping[str, Any]
+    shards: Shards
+    batch_size: int
+    num_workers: int
+    seed: int
+    limit: int | None
+    generation: dict[str, Any]
+    metrics: list[str]
+
+    def clips(self, corruptions: Sequence[Corruption]) -> CorruptedClips:
+        """The split under one condition; streams that the model does not read are not loaded."""
+        encoders = encoders_of(self.captioner.model)
+        from_frames = "video" in encoders and encoders["video"].input == "frames"
+        return CorruptedClips(
+            self.shards,
+            self.captioner.framing,
+            corruptions=corruptions,
+            streams=list(encoders),
+            frames=self.inputs["frames"] if from_frames else 0,
+            frame_sampling=self.inputs.get("frame_sampling", "even"),
+            seed=self.seed,
+            limit=self.limit,
+        )
+
+    def rows(self, corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
+        """Id, caption, references and scores of every clip under one condition."""
+        clips = self.clips(corruptions)
+        sampler = ClipBatchSampler(len(clips), self.batch_size, shuffle=False)
+        captions: dict[str, str] = {}
+        references: dict[str, list[str]] = {}
+        for batch in ClipLoader(clips, sampler, num_workers=self.num_workers):
+            device = self.captioner.model.device
+            batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            said, _ = self.captioner.caption(batch, **self.generation)
+            captions.update(zip(batch["id"], said, strict=True))
+            references.update(zip(batch["id"], batch["references"], strict=True))
+        scores = evaluate(captions, references, metrics=self.metrics).clips
+        return [{"id": i, "caption": captions[i], "references": references[i], "scores": scores[i]} for i in captions]
+
+
+def robustness(
+    *,
+    ckpt_path: Path = Path("runs/demo/checkpoints/best.ckpt"),
+    shards: Path | None = None,
+    config: Path | None = None,
+    split: str = "test",
+    only: list[str] | None = None,
+    conditions: list[Corruption] | None = None,
+    metrics: list[str] = ["cider_d"],  # noqa: B006 (a schema default; never changed)
+    num_beams: int | None = None,
+    batch_size: int = 60,
+    num_workers: int = 1,
+    seed: int = 0,
+    limit: int | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Caption a split with one stream silenced, swapped, noisy, blurred, dropped or shifted, and print what that costs.
+
+    The model is loaded once. Each condition leaves its captions in the folder, so that a stopped run goes on where it was;
+    `robustness.json` has all numbers, `robustness.png` shows them. docs/robustness.md defines conditions and index.
+
+    Args:
+        ckpt_path: Checkpoint of a trained captioner.
+        shards: Folder of the shards; null: the one that the config names.
+        config: The config of the run; null: config.yaml in its folder, two above the checkpoint.
+        split: The split to caption.
+        only: Conditions to test, by name, family or stream (`[swap,audio_noise_0dB]`); null: all. Those that an earlier run
+            with the same settings tested stay in the results.
+        conditions: Corruptions of your own in place of the built-in conditions.
+        metrics: Metrics with a score for each clip; table, intervals and index are of the first.
+        num_beams: Beams of the search; null: as the model was configured.
+        batch_size: Clips at a time.
+        num_workers: Processes that read and spoil clips.
+        seed: Seed of all chance.
+        limit: Take the first clips only, for a try; the results then go to a folder of their own.
+        out: Folder to write to; null: `robustness` in the folder of the run.
+        overwrite: Do again what is already there.
+
+    Raises:
+        FileNotFoundError: if the checkpoint, its config or the shards are not there.
+        ValueError: if nothing is left to test, or a metric has no score for each clip.
+    """
+    captioner = FileCaptioner.from_checkpoint(ckpt_path)
+    folder = out or ckpt_path.parent.parent / ("robustness" if limit is None else f"robustness_first_{limit}")
+    test = Test(
+        captioner,
+        torch.load(ckpt_path, map_location="cpu", weights_only=True, mmap=True)[INPUTS_KEY],
+        Shards((shards or shards_of(config or ckpt_path.parent.parent / "config.yaml")) / split),
+        batch_size,
+        num_workers,
+        seed,
+        limit,
+        {} if num_beams is None else {"num_beams": num_beams},
+        list(metrics),
+    )
+    chosen, left_out = choose(conditions, only, captioner.model)
+    for names, reason in left_out.items():
+        print(f"Left out {names}: {reason}.", file=sys.stderr)
+    if not chosen:
+        raise ValueError("No condition is left to test; `avcap list corruption` shows what there is.")
+    record = open_record(folder / "robustness.json", _settings(test, ckpt_path, split), overwrite=overwrite)
+    for name, corruptions in {CLEAN: (), **chosen}.items():
+        if not _is_done(name, corruptions, record, folder):
+            _run(test, name, corruptions, record, folder)
+    _finish(record, folder, metric=metrics[0])
+
+
+def shards_of(config: Path) -> Path:
+    """The folder of shards that a config names.
+
+    Raises:
+        FileNotFoundError: if there is no such config.
+        ValueError: if it names no shards.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
+    data = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
+    named = (data.get("init_args") or {}).get("shards") if isinstance(data, dict) else None
+    if named is None:
+        raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
+    return Path(named)
+
+
+def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
+    """What an earlier run with the same settings wrote, or a new record; anything else that is there is replaced."""
+    if path.is_file() and not overwrite:
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            earlier = {}
+        if earlier.get("settings") == json.loads(json.dumps(settings)):
+            return earlier
+        print(f"{path} is of another checkpoint or other settings; starting anew.", file=sys.stderr)
+    return {"settings": settings, "conditions": {}}
+
+
+def _settings(test: Test, ckpt_path: Path, split: str) -> dict[str, Any]:
+    """All that the captions and scores depend on."""
+    with ckpt_path.open("rb") as file:
+        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+    ids = test.clips(()).ids
+    return {
+        "checkpoint": fingerprint,
+        "split": split,
+        "clips": len(ids),
+        "id_hash": id_hash(ids),
+        "shards": test.shards.info.plan,
+        "seed": test.seed,
+        "metrics": test.metrics,
+        "generation": {**test.captioner.model.decoder.generation, **test.generation},
+    }
+
+
+def _is_done(name: str, corruptions: Sequence[Corruption], record: dict[str, Any], folder: Path) -> bool:
+    earlier = record["conditions"].get(name, {})
+    return earlier.get("corruptions") == describe(corruptions) and (folder / earlier["predictions"]).is_file()
+
+
+def _run(test: Test, name: str, corruptions: Sequence[Corruption], record: dict[str, Any], folder: Path) -> None:
+    """Caption and score the split under one condition; captions first, so that what the record names is there."""
+    start = time.monotonic()
+    rows = test.rows(corruptions)
+    metric = test.metrics[0]
+    if metric not in rows[0]["scores"]:
+        raise ValueError(
+            f"{metric} cannot be computed here or has no score for each clip; name another with --metrics."
+        )
+    write_predictions(folder / f"{name}.jsonl", rows)
+    means = {m: fmean(row["scores"][m] for row in rows) for m in rows[0]["scores"]}
+    stream, family = kind_of(corruptions)
+    record["conditions"][name] = {
+        "stream": stream,
+        "family": family,
+        "corruptions": describe(corruptions),
+        "predictions": f"{name}.jsonl",
+        "scores": means,
+    }
+    write_results(folder / "robustness.json", record)
+    print(f"{name}: {metric} {100 * means[metric]:.1f} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+
+
+def _finish(record: dict[str, Any], folder: Path, *, metric: str) -> None:
+    """Drops, index, table and picture of all conditions that the record has."""
+    conditions = record["conditions"]
+    scores = {
+        name: {row["id"]: row["scores"][metric] for _, row in read_json_lines(folder / condition["predictions"])}
+        for name, condition in conditions.items()
+    }
+    clean = scores.pop(CLEAN)
+    found = drops(clean, scores, {name: (conditions[name]["stream"], conditions[name]["family"]) for name in scores})
+    for drop in found:
+        conditions[drop.name]["drop"] = {k: getattr(drop, k) for k in ("absolute", "relative", "low", "high")}
+    record["bias"] = {bias.family: bias._asdict() for bias in biases(found)}
+    write_results(folder / "robustness.json", record)
+    mean = fmean(clean.values())
+    draw_robustness(folder / "robustness.png", mean, found, metric=metric)
+    settings = record["settings"]
+    print(robustness_table(mean, found, metric=metric))
+    print(
+        f"\n{settings['clips']} clips ({settings['id_hash']}) of {settings['split']}; wrote {folder / 'robustness.json'}"
+    )
