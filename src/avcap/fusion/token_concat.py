@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from avcap.fusion.base import Fusion
 from avcap.layers.attention_mask import attention_mask
+from avcap.layers.cross_attention import HEAD_WIDTH
 from avcap.layers.freeze import Freezable
 from avcap.layers.joint import AUDIO, JOINT, VIDEO, JointLayers
 from avcap.layers.loading import load_part
@@ -28,7 +29,7 @@ class TokenConcat(Fusion, Freezable):
         width: Channels of the fused tokens; None takes the audio width (without audio the visual one). A stream of another
             width goes through a linear layer first.
         joint_depth: Joint blocks; 0 with ``final_norm: false`` is plain concatenation.
-        heads: Attention heads.
+        heads: Attention heads; None: one for every 64 channels (12 in the official model).
         final_norm: The norm at the end, there in the official model at every depth.
         mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
         drop_path: Stochastic depth of the joint blocks.
@@ -46,7 +47,7 @@ class TokenConcat(Fusion, Freezable):
         *,
         width: int | None = None,
         joint_depth: int = 1,
-        heads: int = 12,
+        heads: int | None = None,
         final_norm: bool = True,
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
@@ -63,7 +64,7 @@ class TokenConcat(Fusion, Freezable):
         self.joint = JointLayers(
             self.width,
             depth=joint_depth,
-            heads=heads,
+            heads=max(1, self.width // HEAD_WIDTH) if heads is None else heads,
             mlp_ratio=mlp_ratio,
             drop_path=drop_path,
             final_norm=final_norm,
