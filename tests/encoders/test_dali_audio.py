@@ -14,6 +14,7 @@ from torch import Tensor
 from avcap.encoders import CAVMAEAudio, DALIAudio
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
+from avcap.systems.checkpointing import reloadable
 from avcap.weights import FORMATS, ImportOptions
 from tests.encoders.cav_mae_golden import official_state, part
 from tests.golden import golden
@@ -138,6 +139,17 @@ def test_lora_trains_adapters_and_unless_frozen_the_projection(frozen: bool, als
     assert {name.partition(".")[0] for name in adapters} == {"stream", "joint"}
     encoder(fbank()).x.sum().backward()
     assert all(p.grad is not None for name, p in encoder.named_parameters() if name in trained)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [({"frozen": True}, False), ({"lora": LoRA(rank=2)}, True), ({"positions": "fixed"}, True)],
+)
+def test_a_checkpoint_holds_all_of_it_unless_nothing_is_trained(changes: dict, kept: bool) -> None:
+    system = torch.nn.Module()
+    system.audio_encoder = DALIAudio(**TINY, pretrained="cav_mae.safetensors", **changes)
+    absent = reloadable(system, ("audio_encoder",))
+    assert absent == (set() if kept else set(system.state_dict()))
 
 
 # -- weights --------------------------------------------------------------------------------------------------------

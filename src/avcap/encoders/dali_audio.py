@@ -92,6 +92,11 @@ class DALIAudio(Freezable, AudioEncoder):
         elif lora is not None:
             self.freeze(self.stream, self.joint)
 
+    @property
+    def always_saved(self) -> tuple[str, ...]:
+        """A checkpoint of a run that trains any of it holds all of it, to be handed on as one file."""
+        return () if self._no_grad else ("stream", "joint", "projection")
+
     def input_shape(self, frames: int) -> tuple[int, ...]:
         """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
         return self.stream.input_shape(frames)
