@@ -3,6 +3,8 @@
 from avcap.callbacks.predictions import WritePredictions
 from avcap.callbacks.results import WriteResults
 from avcap.callbacks.samples import LogSamples
+from avcap.callbacks.speed import MeasureSpeed
 from avcap.callbacks.stop import SaveOnStop
+from avcap.callbacks.token_figure import TokenFigure
 
-__all__ = ["LogSamples", "SaveOnStop", "WritePredictions", "WriteResults"]
+__all__ = ["LogSamples", "MeasureSpeed", "SaveOnStop", "TokenFigure", "WritePredictions", "WriteResults"]

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from avcap.metrics.cider import cider_d
     from avcap.metrics.diversity import UniqueRatio, Vocabulary
     from avcap.metrics.map_quality import MapQuality, mass_on_pairs, pair_truth
+    from avcap.metrics.token_distance import TokenDistance, TokenMeans
 
 _HOMES = {
     "CaptionScores": "caption_scores",
     "ConstantCaption": "bounds",
     "MapQuality": "map_quality",
+    "TokenDistance": "token_distance",
+    "TokenMeans": "token_distance",
     "UniqueRatio": "diversity",
     "Vocabulary": "diversity",
     "cider_d": "cider",
@@ -32,6 +35,8 @@ __all__ = [
     "ConstantCaption",
     "MapQuality",
     "Scores",
+    "TokenDistance",
+    "TokenMeans",
     "UniqueRatio",
     "Vocabulary",
     "available",

@@ -1,0 +1,169 @@
+"""DALI's distribution alignment: audio tokens are taught to look like image tokens, from clips without captions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from lightning.pytorch.utilities import GradClipAlgorithmType
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from avcap.encoders.base import AudioEncoder, VisualEncoder
+from avcap.losses import AlignmentObjective, AlignmentOutput, check_finite
+from avcap.metrics import TokenDistance
+from avcap.systems.optimisation import Constant, Schedule
+from avcap.systems.system import OptimizerFactory, System, encode, idle, zero
+from avcap.types import Batch, Tokens
+
+
+def adam(parameters: list[dict]) -> Optimizer:
+    """Adam as in the paper, for when a config names no optimiser."""
+    return torch.optim.Adam(parameters, lr=1e-4)
+
+
+class Alignment(System):
+    """Train an audio encoder so that the tokens of a clip's sound are distributed like those of its picture.
+
+    Malard et al., "An Eye for an Ear" (NeurIPS 2024), stage 1b. No caption is read. The result is the audio encoder:
+    ``avcap weights part CKPT audio_encoder OUT``.
+
+    The scorers of an attentive objective have gradients of their own loss only, a parameter group of their own, and a
+    gradient norm that is clipped on its own. Adam keeps its moments by parameter, so this one optimiser does what two would do,
+    and clipping, accumulated gradients and resuming work as everywhere. The official code adds both losses' gradients up in
+    the encoder, which it does not mean to; here each loss has its own parameters.
+
+    Args:
+        audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, C]``.
+        visual_encoder: frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, C]``; kept as it is, whatever its own settings say.
+        objective: The distance that is minimised.
+        optimizer: An optimiser class; it is given the parameter groups.
+        schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
+        lr_scales: Learning rate factor of a part, by name (``audio_encoder``, ``objective``: its scorers).
+
+    Raises:
+        ValueError: if the encoders' tokens differ in width, or ``lr_scales`` names no part.
+    """
+
+    parts = ("audio_encoder", "visual_encoder", "objective")
+
+    def __init__(
+        self,
+        audio_encoder: AudioEncoder,
+        visual_encoder: VisualEncoder,
+        objective: AlignmentObjective,
+        *,
+        optimizer: OptimizerFactory = adam,
+        schedule: Schedule | None = None,
+        lr_scales: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if audio_encoder.width != visual_encoder.width:
+            raise ValueError(
+                f"The audio tokens have {audio_encoder.width} channels and the image tokens {visual_encoder.width}; set the "
+                f"width of the audio encoder (audio_encoder.init_args.output_width of DALIAudio) to {visual_encoder.width}."
+            )
+        self.audio_encoder = audio_encoder
+        self.visual_encoder = visual_encoder.requires_grad_(False)
+        self.objective = objective
+        self.optimise_with(optimizer, schedule or Constant(), lr_scales)
+        self.validation_distance = TokenDistance(audio_encoder.width)
+        self.test_distance = TokenDistance(audio_encoder.width)
+        self._scorers_rest = False
+        self.train()  # but not the visual encoder
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    def tokens(self, batch: Batch) -> tuple[Tokens, Tokens]:
+        """Audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``; one masked token for a stream that the batch lacks."""
+        audio = encode(self.audio_encoder, batch)
+        with torch.no_grad():
+            image = encode(self.visual_encoder, batch)
+        return self._or_nothing(audio, batch), self._or_nothing(image, batch)
+
+    def forward(self, batch: Batch) -> AlignmentOutput:
+        """The objective's value for a batch; a clip that lacks a stream takes no part."""
+        output = self.objective(*self.tokens(batch), epoch=self.current_epoch + 1)
+        check_finite(output.per_clip, batch["id"])
+        return output
+
+    def train(self, mode: bool = True) -> Alignment:
+        """Set the training mode of all but the visual encoder."""
+        super().train(mode)
+        self.visual_encoder.eval()
+        return self
+
+    def _or_nothing(self, tokens: Tokens | None, batch: Batch) -> Tokens:
+        if tokens is not None:
+            return tokens
+        x = torch.zeros(len(batch["id"]), 1, self.audio_encoder.width, device=self.device)
+        return Tokens(x, torch.zeros(x.shape[:2], dtype=torch.bool, device=self.device))
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The sum of the loss and the scorers' own; stops the run where a clip's value is not finite."""
+        output = self(batch)
+        clips = len(batch["id"])
+        self.log("train/loss", output.loss, batch_size=clips, prog_bar=True)
+        self._log("train", output.logs, clips)
+        self._scorers_rest = output.scorer_loss is None
+        scorers = zero(self.objective.scorer_parameters()) if output.scorer_loss is None else output.scorer_loss
+        return output.loss + scorers + idle([self.audio_encoder], batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The distances between the tokens of clips that were not trained on."""
+        self._measure("val", self.validation_distance, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """The distances over all ranks, every clip once."""
+        self._log_distances("val", self.validation_distance)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """As in validation."""
+        self._measure("test", self.test_distance, batch)
+        return {}
+
+    def on_test_epoch_end(self) -> None:
+        """As in validation."""
+        self._log_distances("test", self.test_distance)
+
+    def _measure(self, stage: str, distance: TokenDistance, batch: Batch) -> None:
+        audio, image = self.tokens(batch)
+        output = self.objective(audio, image, epoch=self.current_epoch + 1)
+        check_finite(output.per_clip, batch["id"])
+        self.log(f"{stage}/loss", output.loss, batch_size=len(batch["id"]), sync_dist=True)
+        distance.update(batch["id"], audio, image)
+
+    def _log(self, stage: str, values: Mapping[str, Tensor], clips: int) -> None:
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, batch_size=clips)
+
+    def _log_distances(self, stage: str, distance: TokenDistance) -> None:
+        values = distance.compute()
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, prog_bar=stage == "val")
+        distance.reset()
+
+    # -- optimisation -------------------------------------------------------------------------------------------
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Let resting scorers be as they are: a gradient of zeros, which DDP needs, would still move Adam's moments."""
+        if self._scorers_rest:
+            for parameter in self.objective.scorer_parameters():
+                parameter.grad = None
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the scorers' gradients apart from the encoder's, whose loss does not share their scale."""
+        scorers = self.objective.scorer_parameters()
+        if not gradient_clip_val or not scorers or gradient_clip_algorithm == GradClipAlgorithmType.VALUE:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        apart = {id(parameter) for parameter in scorers}
+        others = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in apart]
+        for parameters in (scorers, others):
+            nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
