@@ -64,29 +64,10 @@ class FileCaptioner:
             FileNotFoundError: if there is no such file, or one that the model needs is gone.
             ValueError: if the file is no checkpoint of a captioner.
         """
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise ValueError(
-                f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file."
-            ) from error
-        inputs = content.get(INPUTS_KEY) if isinstance(content, dict) else None
+        model, inputs = load_captioner(path)
         if inputs is None:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
-        folder = tempfile.TemporaryDirectory(prefix="avcap_")  # goes when the captioner goes
-        unpack_files(content, Path(folder.name))
-        here = Path(folder.name) / path.name
-        torch.save(content, here)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = Captioner.load_from_checkpoint(here, map_location="cpu")
-        here.unlink()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        captioner = cls(model.to(device), inputs)
-        captioner._files = folder
-        return captioner
+        return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Prediction]:
         """Decode a file, or a pair of a sound and a picture: a batch of one, and a prediction without its caption.
@@ -120,6 +101,38 @@ class FileCaptioner:
     def _needed(self) -> set[str]:
         encoders = {"audio": self.model.audio_encoder, "video": self.model.visual_encoder}
         return {stream for stream, encoder in encoders.items() if encoder is not None}
+
+
+def load_captioner(path: Path) -> tuple[Captioner, dict[str, Any] | None]:
+    """Rebuild a captioner from its checkpoint, on the CPU.
+
+    Returns:
+        The captioner, and what the checkpoint says of its inputs.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or one that the model needs is gone.
+        ValueError: if the file is no checkpoint of a captioner.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file."
+        ) from error
+    if not isinstance(content, dict) or "hyper_parameters" not in content:
+        raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
+    folder = tempfile.TemporaryDirectory(prefix="avcap_")  # goes when the model goes
+    unpack_files(content, Path(folder.name))
+    here = Path(folder.name) / path.name
+    torch.save(content, here)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = Captioner.load_from_checkpoint(here, map_location="cpu")
+    here.unlink()
+    model._files = folder
+    return model, content.get(INPUTS_KEY)
 
 
 def parse_files(words: Sequence[Path]) -> list[Path | tuple[Path, Path]]:

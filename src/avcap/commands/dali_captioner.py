@@ -15,7 +15,7 @@ from avcap.decoders import LlavaDecoder
 from avcap.decoders.prompts import PROMPT, TOKENS
 from avcap.encoders import LlavaVision
 from avcap.fusion import LlavaProjection
-from avcap.inference import FileCaptioner
+from avcap.inference import load_captioner
 from avcap.layers.llava import IMAGE_TOKEN, LANGUAGE, PROJECTOR, VISION, PartNames
 from avcap.systems import Captioner
 
@@ -40,7 +40,7 @@ def write_captioner(ckpt: Path, out: Path) -> None:
     """
     if out.exists():
         raise FileExistsError(f"{out} is already there; remove it or name another folder.")
-    model = FileCaptioner.from_checkpoint(ckpt).model.cpu()
+    model, _ = load_captioner(ckpt)
     for name, kind in PARTS.items():
         part = getattr(model, name)
         if not isinstance(part, kind):
