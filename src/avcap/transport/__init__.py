@@ -3,21 +3,30 @@
 Every function takes the batch axis first and treats clips independently. Nothing here knows Lightning or a model.
 """
 
+from avcap.transport.annealed import annealed_sinkhorn
 from avcap.transport.cost import cosine_cost, cosine_similarity, squared_euclidean_cost
+from avcap.transport.emd import emd
+from avcap.transport.envelope import TransportSolution, transport_cost
+from avcap.transport.mmd import mmd
 from avcap.transport.plan import apply_plan, barycentric_projection, marginals, plan_entropy
 from avcap.transport.precision import as_full_precision, full_precision
 from avcap.transport.sinkhorn import GradientPolicy, sinkhorn
 
 __all__ = [
     "GradientPolicy",
+    "TransportSolution",
+    "annealed_sinkhorn",
     "apply_plan",
     "as_full_precision",
     "barycentric_projection",
     "cosine_cost",
     "cosine_similarity",
+    "emd",
     "full_precision",
     "marginals",
+    "mmd",
     "plan_entropy",
     "sinkhorn",
     "squared_euclidean_cost",
+    "transport_cost",
 ]

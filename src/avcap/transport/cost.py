@@ -28,7 +28,7 @@ def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if the two sets differ in batch or width.
     """
-    _check(x, y)
+    check_points(x, y)
     with full_precision(x.device):
         x = F.normalize(as_full_precision(x), dim=-1, eps=NORM_FLOOR)
         y = F.normalize(as_full_precision(y), dim=-1, eps=NORM_FLOOR)
@@ -63,16 +63,26 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if the two sets differ in batch or width.
     """
-    _check(x, y)
+    check_points(x, y)
     with full_precision(x.device):
         x, y = as_full_precision(x), as_full_precision(y)
-        centre = torch.cat([x, y], dim=1).detach().mean(dim=1, keepdim=True)  # [B, 1, C]
-        x, y = x - centre, y - centre  # distances do not change, cancellation shrinks
+        x, y = centred(x, y)
         squares = x.square().sum(-1).unsqueeze(2) + y.square().sum(-1).unsqueeze(1)  # [B, n, m]
-        return (squares - 2 * x @ y.mT).clamp_min(0)
+        return torch.baddbmm(squares, x, y.mT, alpha=-2).clamp_min(0)
 
 
-def _check(x: Tensor, y: Tensor) -> None:
+def centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets ``[B, n, C]``, ``[B, m, C]`` moved by the mean of all their points, a constant to the gradient.
+
+    Distances do not change, and the cancellation of large squares shrinks.
+    """
+    total = x.detach().sum(dim=1, keepdim=True) + y.detach().sum(dim=1, keepdim=True)  # [B, 1, C]
+    centre = total / max(1, x.shape[1] + y.shape[1])
+    return x - centre, y - centre
+
+
+def check_points(x: Tensor, y: Tensor) -> None:
+    """Raise a ValueError unless the two are ``[B, n, C]`` and ``[B, m, C]``."""
     if x.dim() != 3 or y.dim() != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ValueError(
             f"A pairwise cost needs points [B, n, C] and [B, m, C] of one batch and one width, "

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from avcap.transport.cost import centred, check_points
 from avcap.transport.precision import as_full_precision, full_precision
 
 CHUNK_CPU, CHUNK_ACCELERATOR = 2**21, 2**26
@@ -47,18 +48,16 @@ def mmd(
     Example:
         >>> points = torch.tensor([[[0.0], [1.0], [5.0]]])
         >>> round(mmd(points, points.flip(1)).item(), 6), round(mmd(points, points + 9).item(), 2)
-        (0.0, 2.04)
+        (0.0, 4.88)
     """
-    if x.dim() != 3 or y.dim() != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
-        raise ValueError(f"mmd needs tokens [B, n, C] and [B, m, C], got {list(x.shape)} and {list(y.shape)}.")
+    check_points(x, y)
     if kernels < 1:
         raise ValueError(f"mmd: kernels is {kernels}, it must be at least 1.")
     with full_precision(x.device):
         x, y = as_full_precision(x), as_full_precision(y)
         weights_x, weights_y = _weights(x, mask_x), _weights(y, mask_y)  # [B, n], [B, m]
         both = (weights_x.sum(dim=1) > 0) & (weights_y.sum(dim=1) > 0)  # [B]
-        centre = (x.detach().sum(dim=1, keepdim=True) + y.detach().sum(dim=1, keepdim=True)) / (x.shape[1] + y.shape[1])
-        x, y = x - centre, y - centre  # distances do not change, cancellation shrinks
+        x, y = centred(x, y)
         bandwidth = mean_squared_distance(x.detach(), y.detach(), mask_x=mask_x, mask_y=mask_y)  # [B]
         widest = torch.where(bandwidth > 0, bandwidth, 1) * 2.0 ** (kernels - 1 - kernels // 2)
         grad = torch.is_grad_enabled()
@@ -154,7 +153,9 @@ def _pull(x: Tensor, y: Tensor, a: Tensor, b: Tensor, slope: Tensor) -> Tensor:
 def _real(tokens: Tensor, mask: Tensor | None) -> Tensor:
     """1 for a real token, 0 for padding ``[B, N]``."""
     if mask is None:
-        return torch.ones(tokens.shape[:2], dtype=torch.promote_types(tokens.dtype, torch.float32), device=tokens.device)
+        return torch.ones(
+            tokens.shape[:2], dtype=torch.promote_types(tokens.dtype, torch.float32), device=tokens.device
+        )
     return mask.to(torch.promote_types(tokens.dtype, torch.float32))
 
 
