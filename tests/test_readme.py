@@ -20,7 +20,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 def blocks(text: str) -> str:
     """What stands between fences that name no language, or a shell."""
-    return "\n".join(re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, flags=re.DOTALL))
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    return "\n".join(block for language, block in fences if language in ("", "bash", "sh", "console"))
 
 
 def commands() -> list[tuple[str, str]]:
