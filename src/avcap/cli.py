@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
     "robustness": ("avcap.commands.robustness:robustness", "what a captioner loses without its sound or its pictures"),
     "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
+    "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
     "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
     "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
     "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),
@@ -47,6 +48,7 @@ COMMANDS = {
     "metrics list": ("avcap.commands.metrics:list_metrics", "metrics that are available here, and why others are not"),
     "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
 }
+CONFIGURED = ("check", "dali pseudo-label")  # verbs that take the options of fit, and read them themselves
 EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right; anything else is a fault of ours
 
 
@@ -71,16 +73,13 @@ def run(argv: list[str]) -> Any:
         from avcap.lightning_cli import build_cli
 
         return build_cli(argv)
-    if argv[:1] == ["check"]:  # takes the options of fit
-        from avcap.commands.check import check
-
-        return check(argv[1:])
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)
     target, _ = COMMANDS[verb]
-    module, function = target.split(":")
-    return call(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")
+    module, name = target.split(":")
+    function, rest = getattr(importlib.import_module(module), name), argv[len(verb.split()) :]
+    return function(rest) if verb in CONFIGURED else call(function, rest, f"avcap {verb}")
 
 
 def call(function: Callable, argv: Sequence[str], prog: str) -> Any:

@@ -28,10 +28,9 @@ class Alignment(System):
     Malard et al., "An Eye for an Ear" (NeurIPS 2024), stage 1b. No caption is read. The result is the audio encoder:
     ``avcap weights part CKPT audio_encoder OUT``.
 
-    The scorers of an attentive objective have gradients of their own loss only, a parameter group of their own, and a
-    gradient norm that is clipped on its own. Adam keeps its moments by parameter, so this one optimiser does what two would do,
-    and clipping, accumulated gradients and resuming work as everywhere. The official code adds both losses' gradients up in
-    the encoder, which it does not mean to; here each loss has its own parameters.
+    The scorers of an attentive objective have the gradient of their own loss, learning rates of their own, and a gradient
+    norm that is clipped apart; where they rest, they have none. An optimiser that keeps its moments by parameter, as Adam does,
+    then does what two optimisers would do, and clipping, accumulated gradients and resuming work as everywhere.
 
     Args:
         audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, C]``.

@@ -1,0 +1,61 @@
+"""Keep every caption as soon as it is there, so that a run that is killed goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from avcap.types import Batch
+
+
+class AppendCaptions(Callback):
+    """Append the captions of each batch of `avcap predict` to ``<folder>/<rank>.jsonl``, a file for each process.
+
+    Args:
+        folder: Where the files go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: dict[str, Any],
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write a batch and close the file."""
+        rows = zip(outputs["id"], outputs["captions"], strict=True)
+        lines = [json.dumps({"id": clip, "caption": caption}, ensure_ascii=False) + "\n" for clip, caption in rows]
+        with (self.folder / f"{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:
+            if _is_torn(file.name):
+                file.write("\n")  # what a killed process left is a line of its own then, which readers pass over
+            file.write("".join(lines))
+
+
+def read_appended(folder: Path) -> dict[str, str]:
+    """Clip id -> caption, from the files of all processes; a line cut short by a kill is passed over."""
+    captions: dict[str, str] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            captions.setdefault(row["id"], row["caption"])
+    return captions
+
+
+def _is_torn(path: str) -> bool:
+    """Whether a file ends within a line."""
+    with Path(path).open("rb") as file:
+        if not file.seek(0, 2):
+            return False
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"

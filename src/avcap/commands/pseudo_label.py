@@ -1,0 +1,168 @@
+"""`avcap dali pseudo-label`: a captioner's own captions of a split, to train on (DALI's second stage)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+from torch.utils.data import Dataset
+
+from avcap import __version__
+from avcap.callbacks import WritePredictions
+from avcap.callbacks.append_captions import AppendCaptions, read_appended
+from avcap.data import AudioCapsDataModule
+from avcap.data.caption_rows import PROVENANCE
+from avcap.data.collate import Sample
+from avcap.data.dataset import ClipDataset
+from avcap.data.loader import ClipLoader
+from avcap.data.sampler import ClipBatchSampler
+from avcap.ids import id_hash, name_some
+from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
+from avcap.metrics.predictions import write_json_lines
+from avcap.systems import Captioner
+from avcap.weights.reading import sha256
+
+log = logging.getLogger(__name__)
+
+LONGEST_PATH = 255  # characters; a longer setting is a text
+
+
+class LabelCLI(AvcapCLI):
+    """Takes the options of `avcap predict` and those of the verb."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Where the captions go, of which split, and by which weights."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--out", type=Path, default="runs/dali/pseudo.jsonl", help="the JSON lines to write")
+        parser.add_argument("--split", type=str, default="train", help="the split to caption")
+        parser.add_argument(
+            "--ckpt_path", type=Path | None, default=None, help="a captioner's checkpoint; null: the config's weights"
+        )
+
+
+def pseudo_label(args: Sequence[str]) -> None:
+    """Caption a split with the captioner of a config; ``args`` are those of `avcap predict`, ``--out`` and ``--split``.
+
+    Every process appends what it has said to a file of its own in ``<out>.parts``; the first one merges them. Run again after
+    a kill, also with another number of processes, it goes on with the clips that have no caption yet.
+
+    Raises:
+        SystemExit: with status 2, for a wrong option or config.
+        ValueError: if the config is no captioner, or the parts were made by other weights or settings.
+    """
+    quieten()
+    classes = {"subclass_mode_model": True, "subclass_mode_data": True}
+    parser = {"parser_class": AvcapParser, "parser_kwargs": {"prog": "avcap dali pseudo-label"}}
+    cli = LabelCLI(LightningModule, LightningDataModule, args=list(args), run=False, **classes, **parser)
+    if not isinstance(cli.model, Captioner):
+        raise ValueError(f"avcap dali pseudo-label needs a Captioner, not {type(cli.model).__name__}.")
+    provenance = {
+        "split": cli.config.split,
+        "model": cli.config.model.as_dict(),
+        "checkpoint": None if cli.config.ckpt_path is None else str(cli.config.ckpt_path),
+        "files": fingerprints([cli.config.model.as_dict(), cli.config.ckpt_path]),
+        "generation": dict(cli.model.decoder.generation),
+        "avcap": __version__,
+    }
+    provenance = json.loads(json.dumps(provenance, default=str))
+    label(cli.trainer, cli.model, cli.datamodule, provenance=provenance, out=cli.config.out)
+
+
+def label(
+    trainer: Trainer, model: Captioner, data: AudioCapsDataModule, *, provenance: dict[str, Any], out: Path
+) -> None:
+    """Caption the clips of ``provenance["split"]`` that have no caption yet, then merge all.
+
+    Args:
+        trainer: Of any number of processes.
+        model: The captioner.
+        data: The data module; its evaluation settings hold.
+        provenance: How the captions are made: ``split``, ``checkpoint`` and whatever a reader should know.
+        out: The JSON lines to write; the first line is ``{"provenance": ...}`` with ``clips`` and ``id_hash`` added.
+
+    Raises:
+        ValueError: if ``<out>.parts`` holds captions that were made otherwise.
+    """
+    dataset = data.dataset(provenance["split"])
+    parts = out.with_name(f"{out.name}.parts")
+    if trainer.is_global_zero:
+        _begin(parts, provenance)
+    said = read_appended(parts)
+    missing = [place for place, clip in enumerate(dataset.ids) if clip not in said]
+    if missing:
+        keep = [callback for callback in trainer.callbacks if not isinstance(callback, WritePredictions)]
+        trainer.callbacks = [*keep, AppendCaptions(parts)]
+        sampler = ClipBatchSampler(
+            len(missing),
+            data.eval_batch_size,
+            shuffle=False,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        loader = ClipLoader(_Rest(dataset, missing), sampler, num_workers=data.num_workers)
+        trainer.predict(model, loader, ckpt_path=provenance["checkpoint"], return_predictions=False)
+        trainer.strategy.barrier("all have written")
+    if trainer.is_global_zero:
+        _merge(parts, dataset.ids, provenance, out)
+
+
+class _Rest(Dataset):
+    """Some clips of a data set."""
+
+    def __init__(self, dataset: ClipDataset, places: Sequence[int]) -> None:
+        self.dataset, self.places = dataset, places
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        return self.dataset[epoch, self.places[index]]
+
+
+def fingerprints(settings: Any) -> dict[str, str]:
+    """The sha256 of every file that settings name, and of every file in a folder that they name."""
+    found: dict[str, str] = {}
+    queue = [settings]
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            queue += value.values()
+        elif isinstance(value, list | tuple):
+            queue += value
+        elif isinstance(value, str | Path) and value and len(str(value)) <= LONGEST_PATH:
+            path = Path(value)
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+            found.update((str(file), sha256(file)) for file in files if file.is_file())
+    return dict(sorted(found.items()))
+
+
+def _begin(parts: Path, provenance: dict[str, Any]) -> None:
+    """Make the folder of the parts, or see that those in it were made in the same way."""
+    note = parts / "provenance.json"
+    if note.is_file():
+        if json.loads(note.read_text(encoding="utf-8")) != provenance:
+            raise ValueError(f"{parts} was begun with other weights or settings; delete it, or choose another --out.")
+        return
+    parts.mkdir(parents=True, exist_ok=True)
+    fresh = note.with_suffix(".partial")
+    fresh.write_text(json.dumps(provenance), encoding="utf-8")
+    fresh.replace(note)
+
+
+def _merge(parts: Path, ids: Sequence[str], provenance: dict[str, Any], out: Path) -> None:
+    """Write the captions in the order of the clips, and remove the parts; a clip without a caption is left out."""
+    said = read_appended(parts)
+    rows = [{"id": clip, "caption": said[clip]} for clip in ids if said[clip].strip()]
+    silent = [clip for clip in ids if not said[clip].strip()]
+    if not rows:
+        raise ValueError(f"No clip got a caption; look at the captioner, and delete {parts}.")
+    if silent:
+        log.warning("%d clips got no caption and are left out: %s.", len(silent), name_some(silent))
+    about = {**provenance, "clips": len(rows), "id_hash": id_hash(row["id"] for row in rows)}
+    write_json_lines(out, [{PROVENANCE: about}, *rows])
+    shutil.rmtree(parts)
+    print(f"{len(rows)} of {len(ids)} clips captioned: {out}")
