@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avcap.data.text_module import TextBatch
-from avcap.decoders.context import IGNORED, ContextDecoder
+from avcap.decoders.context import IGNORED
 from avcap.decoders.language_model import evaluating, predict
-from avcap.decoders.llava import SOUND_PROMPT, TEMPLATE
+from avcap.decoders.llava import SOUND_PROMPT, LlavaDecoder
 from avcap.decoders.prompts import fill_template
 from avcap.decoders.search import search
 from avcap.decoders.text import Ids
@@ -24,7 +24,7 @@ PROMPTS = {"see": IMAGE_PROMPT, "hear": SOUND_PROMPT}
 FOLDER = "lm"
 
 
-class _Frames(NamedTuple):
+class _Around(NamedTuple):
     """The conversation around what is seen, a row a task."""
 
     before: Ids  # [tasks, Lb]
@@ -40,9 +40,8 @@ class LanguageModelling(System):
     model and its tokenizer are written to ``<trainer.default_root_dir>/lm``, in Hugging Face's format.
 
     Args:
-        decoder: Holds the language model and its tokenizer, rightly a ``LlavaDecoder`` with ``frozen: false``.
+        decoder: Holds the language model (``frozen: false``), its tokenizer and the template of the conversation.
         prompts: Task of a text -> the instruction that follows what is seen. None: ``see`` and ``hear``, as the later stages ask.
-        template: Text around {tokens} and {prompt}.
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run.
     """
@@ -51,10 +50,9 @@ class LanguageModelling(System):
 
     def __init__(
         self,
-        decoder: ContextDecoder,
+        decoder: LlavaDecoder,
         *,
         prompts: dict[str, str] | None = None,
-        template: str = TEMPLATE,
         optimizer: OptimizerFactory = adamw,
         schedule: Schedule | None = None,
     ) -> None:
@@ -62,8 +60,7 @@ class LanguageModelling(System):
         self.save_hyperparameters()
         self.decoder = decoder
         self.prompts = prompts or PROMPTS
-        self.template = template
-        self._frames: _Frames | None = None
+        self._around: _Around | None = None
         self.optimise_with(optimizer, schedule)
 
     def loss(self, batch: TextBatch) -> Tensor:
@@ -85,7 +82,7 @@ class LanguageModelling(System):
         """
         if unknown := set(batch["task"]) - set(self.prompts):
             raise ValueError(f"There is no prompt for the task {', '.join(sorted(unknown))}; add it to model.prompts.")
-        before, after = self._read_frames()
+        before, after = self._read_around()
         tasks = list(self.prompts)
         choice = torch.tensor([tasks.index(task) for task in batch["task"]], device="cpu")
         seen = self.decoder.codec.encode(batch["prompt_text"])  # [B, Ls]
@@ -131,12 +128,12 @@ class LanguageModelling(System):
     def _embed(self, ids: Tensor) -> Tensor:
         return self.decoder.lm.get_input_embeddings()(ids.to(self.device))
 
-    def _read_frames(self) -> _Frames:
-        if self._frames is None:
+    def _read_around(self) -> _Around:
+        if self._around is None:
             codec = self.decoder.codec
-            halves = [fill_template(self.template, prompt) for prompt in self.prompts.values()]
+            halves = [fill_template(self.decoder.template, prompt) for prompt in self.prompts.values()]
             opens = bool(codec.tokenizer("")["input_ids"])  # whether the tokenizer itself begins a text with a token
             before = codec.encode([half.before for half in halves], bos=opens)
             after = codec.encode([half.after for half in halves], padding_side="left")
-            self._frames = _Frames(before, after)
-        return self._frames
+            self._around = _Around(before, after)
+        return self._around
