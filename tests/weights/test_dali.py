@@ -10,13 +10,15 @@ from torch import Tensor
 
 from avcap.commands import weights as commands
 from avcap.encoders import DALIAudio
-from avcap.layers.loading import load_weights
+from avcap.layers.loading import load_part, load_weights
+from avcap.losses import AttentiveOTAlignment
+from avcap.types import Tokens
 from avcap.weights import FORMATS, ImportOptions, export_checkpoint, find_format, import_checkpoint
 from tests.encoders.cav_mae_golden import official_state
 from tests.golden import golden
 
 BRANCH, ARRAYS = golden.load("dali_audio_branch")
-LOSSES, _ = golden.load("dali_losses")
+LOSSES, LOSS_ARRAYS = golden.load("dali_losses")
 USED = {p["name"] for p in BRANCH["parameters"] if p["used"]}
 SIZE = {"heads": 4, "output_width": 32}
 ELSEWHERE = (  # what the official model holds beside the audio path
@@ -77,9 +79,7 @@ def test_the_account_with_and_without_scorers(with_scorers: bool) -> None:
     conversion = kind.convert(state, ImportOptions())
     assert kind.name == "dali_audio"
     assert set(conversion.state) == conversion.required
-    assert {name.removeprefix("scorers.") for name in conversion.state if name.startswith("scorers.")} == (
-        set(scorers()) if with_scorers else set()
-    )
+    assert sum(name.startswith("scorers.") for name in conversion.state) == (len(scorers()) if with_scorers else 0)
     assert conversion.about == {
         "width": "48",
         "depth": "11",
@@ -88,6 +88,17 @@ def test_the_account_with_and_without_scorers(with_scorers: bool) -> None:
         "target_length": "1024",
         "scorers": "included" if with_scorers else "absent",
     }
+
+
+def test_the_scorers_weigh_tokens_as_the_official_ones(checkpoint: Path, tmp_path: Path) -> None:
+    import_checkpoint(checkpoint, tmp_path / "dali.safetensors")
+    config = LOSSES["config"]
+    objective = AttentiveOTAlignment(config["dim"], heads=config["heads"])
+    load_part(objective, tmp_path / "dali.safetensors", part="scorers", component="AttentiveOTAlignment")
+    audio, image = (Tokens(torch.from_numpy(golden.inputs(LOSSES)[f"{name}_tokens"])) for name in ("audio", "image"))
+    with torch.no_grad():
+        golden.check(LOSSES, LOSS_ARRAYS, "audio_weights", objective.audio_scorer(audio, image).numpy())
+        golden.check(LOSSES, LOSS_ARRAYS, "image_weights", objective.image_scorer(image, audio).numpy())
 
 
 @pytest.mark.parametrize("gone", ["proj.bias", "norm_a.weight", "blocks_u.0.norm2_a.bias", "image_scorer.in_proj_bias"])
@@ -126,10 +137,13 @@ def test_export_is_the_exact_way_back(checkpoint: Path, tmp_path: Path) -> None:
 def test_export_from_a_run_and_what_is_missing_there(tmp_path: Path) -> None:
     encoder = DALIAudio(48, **SIZE)
     run, back = tmp_path / "run.ckpt", tmp_path / "back.pth"
-    torch.save({"state_dict": {f"audio_encoder.{n}": v for n, v in encoder.state_dict().items()}}, run)
+    scorers_of_run = AttentiveOTAlignment(24)
+    state = {f"audio_encoder.{n}": v for n, v in encoder.state_dict().items()}
+    torch.save({"state_dict": state | {f"objective.{n}": v for n, v in scorers_of_run.state_dict().items()}}, run)
     export_checkpoint(run, back, format_name="dali_audio")
     returned = torch.load(back, weights_only=True)
-    assert set(returned) == {f"module.{name}" for name in USED}
+    assert set(returned) == {f"module.{name}" for name in USED | set(scorers())}
+    assert torch.equal(returned["module.i_k.weight"], scorers_of_run.audio_scorer.key.weight)
     assert torch.equal(returned["module.proj.weight"], encoder.projection.weight)
     assert torch.equal(returned["module.blocks_u.0.norm1_a.weight"], encoder.joint.blocks[0].norm1.weight)
     torch.save({"state_dict": {"audio_encoder.projection.weight": torch.zeros(32, 48)}}, run)

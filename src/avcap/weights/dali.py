@@ -1,7 +1,8 @@
 """DALI's audio backbone after alignment: CAV-MAE's names, a projection, and the scorers of attentive transport.
 
 The official checkpoint is a CAV-MAE with CLIP inside; what sound never passes is left out by name. Its parts become
-``audio.`` (for :class:`~avcap.encoders.dali_audio.DALIAudio`) and ``scorers.``, under their own names.
+``audio.`` (for :class:`~avcap.encoders.dali_audio.DALIAudio`) and ``scorers.`` (the names of
+:class:`~avcap.losses.AttentiveOTAlignment`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ from avcap.weights.report import require_all
 IGNORED = ("blocks_v.", "vision_tower.", "mmd.")  # beside what CAV-MAE's own path of vision and its decoder are called
 PROJECTION = {f"proj.{leaf}": f"audio.projection.{leaf}" for leaf in cav_mae.LEAVES}
 ATTENTION = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+SCORER_LAYERS = {  # official layer -> ours; a scorer is called after the tokens that it weighs, there after those it reads
+    "a_q": "audio_scorer.query",
+    "i_k": "audio_scorer.key",
+    "i_v": "audio_scorer.value",
+    "image_scorer": "audio_scorer.attention",
+    "i_q": "image_scorer.query",
+    "a_k": "image_scorer.key",
+    "a_v": "image_scorer.value",
+    "audio_scorer": "image_scorer.attention",
+}
 SCORERS = {  # official name -> ours
-    name: f"scorers.{name}"
-    for name in (
-        *(f"{modality}_scorer.{leaf}" for modality in ("audio", "image") for leaf in ATTENTION),
-        *(f"{s}_{role}.{leaf}" for s in ("a", "i") for role in ("k", "q", "v") for leaf in cav_mae.LEAVES),
-    )
+    f"{theirs}.{leaf}": f"scorers.{ours}.{leaf}"
+    for theirs, ours in SCORER_LAYERS.items()
+    for leaf in (ATTENTION if ours.endswith(".attention") else cav_mae.LEAVES)
 }
 
 

@@ -20,6 +20,8 @@ PARTS = {  # prefix in the checkpoint of a captioner -> prefix in a weights file
     "fusion.joint.": "joint.",
     "fusion.": "fusion.",
     "decoder.": "decoder.",
+    "objective.audio_scorer.": "scorers.audio_scorer.",
+    "objective.image_scorer.": "scorers.image_scorer.",
 }
 
 
