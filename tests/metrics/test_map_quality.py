@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from avcap.metrics import MapQuality, mass_on_pairs, pair_truth
+from avcap.metrics.map_quality import even_times, uniform_plan
 
 
 def test_share_of_mass_on_true_pairs():
@@ -20,7 +21,20 @@ def test_mean_over_clips_beside_a_uniform_plan():
     metric.update(torch.ones(1, 4, 4), truth[None])
     metric.update(torch.rand(2, 4, 4), torch.stack([torch.zeros(4, 4), torch.ones(4, 4)]).bool())  # nothing to tell
     values = {name: float(value) for name, value in metric.compute().items()}
-    assert values == pytest.approx({"map_mass": 0.625, "map_uniform": 0.25, "map_gain": 2.5, "map_clips": 2})
+    expected = {"map_mass": 0.625, "map_uniform": 0.25, "map_gain": 2.5, "map_skill": 0.5, "map_clips": 2}
+    assert values == pytest.approx(expected)
+
+
+def test_tokens_without_mass_are_not_in_the_uniform_plan():
+    plan = torch.zeros(1, 3, 4)
+    plan[:, :2, :3] = torch.tensor([[0.5, 0.1, 0.0], [0.1, 0.1, 0.2]])  # the 0 is of a real row and column
+    assert uniform_plan(plan)[0].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+    metric = MapQuality()
+    truth = torch.zeros(1, 3, 4, dtype=torch.bool)
+    truth[0, 0, 0] = truth[0, 2, 3] = True  # the second is of padding
+    metric.update(plan, truth)
+    assert float(metric.compute()["map_uniform"]) == pytest.approx(1 / 6)
+    assert float(metric.compute()["map_gain"]) == pytest.approx(3.0)
 
 
 def test_log_plans_and_wrong_shapes_are_refused():
@@ -33,8 +47,17 @@ def test_log_plans_and_wrong_shapes_are_refused():
 
 
 def test_truth_from_times():
-    truth = pair_truth([(0, 2), (3, 4)], [(0, 4), (2, 4)], seconds=4, audio_tokens=4, visual_tokens=2)
+    times = {"audio_times": even_times(4, seconds=4), "visual_times": even_times(2, seconds=4)}
+    truth = pair_truth([(0, 2), (3, 4)], [(0, 4), (2, 4)], **times)
     assert truth.int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 1]]  # rows: 0-2 s and 2-4 s of the picture
-    assert not pair_truth([], [], seconds=4, audio_tokens=4, visual_tokens=2).any()
+    assert not pair_truth([], [], **times).any()
     with pytest.raises(ValueError, match="got 1 and 0"):
-        pair_truth([(0, 1)], [], seconds=4, audio_tokens=4, visual_tokens=2)
+        pair_truth([(0, 1)], [], **times)
+
+
+def test_the_streams_have_times_of_their_own():
+    # 8 s of padded sound for a clip of 4 s: the last two tokens are padding
+    truth = pair_truth([(0, 9)], [(2, 4)], audio_times=even_times(4, seconds=8), visual_times=even_times(2, seconds=4))
+    assert truth.int().tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
+    truth = pair_truth([(0, 4)], [(2, 4)], audio_times=even_times(4, seconds=8), visual_times=even_times(2, seconds=4))
+    assert truth.int().tolist() == [[0, 0, 0, 0], [1, 1, 0, 0]]

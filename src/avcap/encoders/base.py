@@ -47,9 +47,15 @@ class Encoder(nn.Module, ABC):
 
 
 class AudioEncoder(Encoder):
-    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``."""
+    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``.
+
+    Attributes:
+        bands: How often the tokens run through the time of the clip: once, or once for each band of frequencies (token
+            ``band * Na / bands + t``).
+    """
 
     input = "fbank"
+    bands: int = 1
 
 
 class VisualEncoder(Encoder):

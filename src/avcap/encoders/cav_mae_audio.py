@@ -73,6 +73,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             learned=positions == "learned",
         )
         self.mels = mels
+        self.bands = rows
         self.target_length = target_length
         self.patch = patch
         self.mask_padding = mask_padding

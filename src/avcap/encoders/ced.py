@@ -98,6 +98,7 @@ class CEDEncoder(Freezable, AudioEncoder):
         self.target_length = target_length
         self.patch = patch
         self.frequency_mean = frequency_mean
+        self.bands = 1 if frequency_mean else mels // patch
         self.mask_padding = mask_padding
         self.pretrained = pretrained
 

@@ -30,24 +30,37 @@ def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
     return (plan * truth).sum((1, 2)) / plan.sum((1, 2))
 
 
+def uniform_plan(plan: Tensor) -> Tensor:
+    """The map ``[B, Nv, Na]`` that says nothing: 1 wherever both the row and the column of ``plan`` have mass, else 0."""
+    return ((plan.sum(2, keepdim=True) > 0) & (plan.sum(1, keepdim=True) > 0)).double()
+
+
+def even_times(parts: int, *, seconds: float) -> Tensor:
+    """The middles of ``parts`` equal parts of ``seconds``, in float64.
+
+    >>> even_times(2, seconds=5.0).tolist()
+    [1.25, 3.75]
+    """
+    return (torch.arange(parts, dtype=torch.float64) + 0.5) * (seconds / parts)
+
+
 def pair_truth(
     audio: Sequence[tuple[float, float]],
     visual: Sequence[tuple[float, float]],
     *,
-    seconds: float,
-    audio_tokens: int,
-    visual_tokens: int,
+    audio_times: Tensor,
+    visual_times: Tensor,
 ) -> Tensor:
     """Which token pairs belong together, from the times of events that are both heard and seen.
 
-    Tokens of a stream divide the clip evenly; a token belongs to an event if its middle lies in the event's span.
+    A token belongs to an event if its time lies in the event's span. The two streams have times of their own: audio tokens cover
+    the spectrogram with its padding (512 rows are 5.12 s), pictures the clip (5 s).
 
     Args:
         audio: Start and end of each event's sound, in seconds.
         visual: Start and end of each event's picture, in the same order.
-        seconds: Length of the clip.
-        audio_tokens: Na.
-        visual_tokens: Nv.
+        audio_times: Middle of each audio token, in seconds ``[Na]``; see :func:`even_times`.
+        visual_times: Time of each visual token's picture ``[Nv]``.
 
     Returns:
         ``[Nv, Na]`` bool.
@@ -57,22 +70,22 @@ def pair_truth(
     """
     if len(audio) != len(visual):
         raise ValueError(f"every event needs a span of sound and one of picture; got {len(audio)} and {len(visual)}")
-    heard = _inside(audio, seconds=seconds, tokens=audio_tokens)  # [E, Na]
-    seen = _inside(visual, seconds=seconds, tokens=visual_tokens)  # [E, Nv]
+    heard = _inside(audio, audio_times)  # [E, Na]
+    seen = _inside(visual, visual_times)  # [E, Nv]
     return torch.einsum("ev,ea->va", seen.float(), heard.float()) > 0
 
 
-def _inside(spans: Sequence[tuple[float, float]], *, seconds: float, tokens: int) -> Tensor:
-    """Whether each token's middle lies in each span: ``[spans, tokens]`` bool."""
-    middles = (torch.arange(tokens, dtype=torch.float64) + 0.5) * seconds / tokens
+def _inside(spans: Sequence[tuple[float, float]], times: Tensor) -> Tensor:
+    """Whether each time lies in each span: ``[spans, times]`` bool."""
     bounds = torch.tensor(list(spans), dtype=torch.float64).reshape(-1, 2, 1)
-    return (bounds[:, 0] <= middles) & (middles < bounds[:, 1])
+    return (bounds[:, 0] <= times) & (times < bounds[:, 1])
 
 
 class MapQuality(Metric):
     """Mean share of plan mass on true pairs, beside that of a uniform plan on the same clips.
 
-    A clip counts if its truth has at least one true and one false pair; on the others every plan scores the same.
+    A clip counts if its truth has at least one true and one false pair among the tokens that are real (those with any mass);
+    on the others every plan scores the same.
     """
 
     full_state_update = False
@@ -96,8 +109,8 @@ class MapQuality(Metric):
         Raises:
             ValueError: If the shapes differ or the plan is negative somewhere.
         """
-        share = truth.double().mean((1, 2)) if truth.dim() == 3 else truth.double()
         quality = mass_on_pairs(plan, truth)
+        share = mass_on_pairs(uniform_plan(plan), truth)
         counts = (share > 0) & (share < 1) & quality.isfinite()
         self.mass += quality[counts].sum()
         self.uniform += share[counts].sum()
@@ -108,11 +121,13 @@ class MapQuality(Metric):
 
         Returns:
             ``map_mass`` (of the plan), ``map_uniform`` (of a uniform plan), ``map_gain`` (their ratio: 1 is chance),
+            ``map_skill`` (how much of the way from the uniform plan's mass to all of it: 0 is chance, 1 all mass on true pairs),
             ``map_clips``. NaN where no clip counts.
         """
         return {
             "map_mass": self.mass / self.clips,
             "map_uniform": self.uniform / self.clips,
             "map_gain": self.mass / self.uniform,
+            "map_skill": (self.mass - self.uniform) / (self.clips - self.uniform),
             "map_clips": self.clips,
         }
