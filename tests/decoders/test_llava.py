@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avcap.data.scenes.tokenizer import train_tokenizer
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.prefix import INITIAL_STD
 from avcap.systems import Captioner
@@ -186,8 +187,6 @@ def test_the_text_of_the_prompt_and_the_template_count(model: Path):
 
 
 def test_a_random_model_takes_its_vocabulary_from_the_tokenizer(tmp_path: Path):
-    from avcap.data.scenes.tokenizer import train_tokenizer
-
     train_tokenizer(tmp_path, CAPTIONS, vocab_size=300)  # knows no <image> and opens no text
     decoder = LlavaDecoder(WIDTH, config=settings(), tokenizer=str(tmp_path), frozen=False)
     tokenizer = decoder.codec.tokenizer
@@ -203,7 +202,7 @@ def test_it_learns_captions_and_each_ends_by_itself(tokenizer_folder: Path):
     whole["text_config"]["initializer_range"] = 0.05
     decoder = LlavaDecoder(WIDTH, config=whole, tokenizer=str(tokenizer_folder), frozen=False).train()
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(45):
         optimizer.zero_grad()
         decoder.loss(tokens(), CAPTIONS).backward()
         optimizer.step()
@@ -231,8 +230,7 @@ def test_a_checkpoint_holds_what_no_file_holds(model: Path, tokenizer_folder: Pa
     def saved(**arguments: object) -> set[str]:
         whole = torch.nn.Module()
         whole.decoder = LlavaDecoder(WIDTH, **arguments)
-        names = {name.split(".")[1] for name in whole.state_dict().keys() - reloadable(whole, ["decoder"])}
-        return names
+        return {name.split(".")[1] for name in whole.state_dict().keys() - reloadable(whole, ["decoder"])}
 
     assert saved(model=str(model)) == set()
     assert saved(model=str(model), **file) == set()

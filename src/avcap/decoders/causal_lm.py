@@ -62,7 +62,7 @@ class CausalLMDecoder(ContextDecoder):
         *,
         model: str | None = None,
         gguf_file: str | None = None,
-        config: Path | dict[str, Any] | None = None,
+        config: dict[str, Any] | Path | None = None,
         tokenizer: str | None = None,
         lora: LoRA | None = None,
         frozen: bool = False,

@@ -77,7 +77,7 @@ class LlavaDecoder(ContextDecoder):
         input_width: int,
         *,
         model: str | None = None,
-        config: Path | dict[str, Any] | None = None,
+        config: dict[str, Any] | Path | None = None,
         language_model: str | None = None,
         tokenizer: str | None = None,
         frozen: bool = True,

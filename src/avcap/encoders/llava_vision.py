@@ -43,7 +43,7 @@ class LlavaVision(FrameEncoder):
         self,
         *,
         model: str | None = None,
-        config: Path | dict[str, Any] | None = None,
+        config: dict[str, Any] | Path | None = None,
         layer: int | None = None,
         select: Literal["default", "full"] | None = None,
         frozen: bool = True,
@@ -72,16 +72,16 @@ class LlavaVision(FrameEncoder):
         tokens = self.backbone(images.to(self.backbone.dtype)).last_hidden_state  # [B * N, 1 + P, C]
         return tokens if self.select == "full" else tokens[:, 1:]
 
-    def load_pretrained(self) -> None:
-        """Read the tower from ``model``; does nothing where it is None, or the second time.
+    def load_backbone(self, source: str) -> None:
+        """Read the tower from a LLaVA model; does nothing the second time.
 
         Raises:
             FileNotFoundError: if there is no such model.
             ValueError: if its tower is incomplete or of another size.
         """
-        if self.pretrained is None or not is_empty(self.backbone):
+        if not is_empty(self.backbone):
             return
-        loaded = load_pretrained_part(self.backbone, self.pretrained, VISION, owner="visual_encoder", dtype=self.dtype)
+        loaded = load_pretrained_part(self.backbone, source, VISION, owner="visual_encoder", dtype=self.dtype)
         self.backbone = _without_final_norm(loaded).train(self.training)
         if self._frozen_backbone:
             self.freeze(self.backbone)
@@ -90,8 +90,8 @@ class LlavaVision(FrameEncoder):
 class LlavaImages(nn.Module):
     """Frames -> the pixel values of LLaVA-1.5's image processor: short side to ``image_size``, centre crop, CLIP's colours.
 
-    uint8 frames that have the size already give the same values to the bit. Resized ones differ by rounding alone: at most
-    one level of 255 in a few pixels (PIL computes in integers).
+    uint8 frames that have the size already give the same values to the bit. Of resized ones less than one value in a hundred
+    differs, by one level of 255 (PIL's weights are integers).
 
     Args:
         image_size: Height and width of the images.
@@ -121,9 +121,10 @@ class LlavaImages(nn.Module):
         size, (height, width) = self.image_size, images.shape[-2:]
         if min(height, width) != size:
             short = min(height, width)
-            shape = [size if side == short else int(size * side / short) for side in (height, width)]
-            images = F.interpolate(images, shape, mode="bicubic", antialias=True, align_corners=False)
-            images = images.round().clamp(0, 255)
+            rows, columns = (size if side == short else int(size * side / short) for side in (height, width))
+            for shape in ((height, columns), (rows, columns)):  # PIL resizes one axis at a time and rounds in between
+                images = F.interpolate(images, shape, mode="bicubic", antialias=True, align_corners=False)
+                images = images.round().clamp(0, 255)
         top, left = ((side - size) // 2 for side in images.shape[-2:])
         return images[..., top : top + size, left : left + size]
 

@@ -49,7 +49,7 @@ class LlavaProjection(Fusion, Freezable):
         visual_width: int | None,
         *,
         model: str | None = None,
-        config: Path | dict[str, Any] | None = None,
+        config: dict[str, Any] | Path | None = None,
         audio_projector: Literal["shared", "copy"] = "shared",
         pretrained_audio: str | None = None,
         frozen: bool = True,
