@@ -88,6 +88,8 @@ class DebiasedTransport(TransportDistance):
             if x.is_meta or 0 in (x.shape[1], y.shape[1]):
                 return 0 * (x.sum(dim=(1, 2)) + y.sum(dim=(1, 2)) + a.sum(dim=1) + b.sum(dim=1))
             both = (a > 0).any(dim=1) & (b > 0).any(dim=1)  # [B]
+            broken = ~(x.isfinite().all(dim=2).all(dim=1) & y.isfinite().all(dim=2).all(dim=1))  # [B]
+            x, y = (t.masked_fill(broken.view(-1, 1, 1), 0) for t in (x, y))  # geomloss's schedule fails for all clips
             a, b = _measure(a.to(x.dtype)), _measure(b.to(x.dtype))
             unit = _root_mean_cost(x.detach(), y.detach(), a.detach(), b.detach())  # [B, 1, 1]
             # geomloss halves the cost: blur^2 = epsilon / 2 in units of the mean cost
@@ -95,7 +97,7 @@ class DebiasedTransport(TransportDistance):
                 "sinkhorn", p=2, blur=(self.epsilon / 2) ** 0.5, scaling=self.scaling, backend="tensorized"
             )
             values = 2 * unit.view(-1).square() * solver(a, x / unit, b, y / unit)  # [B]
-            return torch.where(both, values, 0)
+            return torch.where(both, values, 0).masked_fill(broken, torch.nan)
 
 
 def _measure(mass: Tensor) -> Tensor:
