@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 
 from avcap.losses import sinkhorn_divergence
 from avcap.metrics import TokenDistance
-from avcap.transport.mmd import mmd
+from avcap.transport import mmd
 from avcap.types import Tokens
 
 # relative; geomloss anneals from the extent of all points of a batch, so that a clip's value depends on it a little

@@ -13,7 +13,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from avcap.layers.masking import zero_padding
 from avcap.losses import sinkhorn_divergence
 from avcap.metrics.wire import pack, unpack
-from avcap.transport.mmd import mmd
+from avcap.transport import mmd
 from avcap.types import Tokens
 
 

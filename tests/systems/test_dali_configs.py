@@ -1,0 +1,116 @@
+"""Every config of DALI builds on the meta device, and its stages fit each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule
+
+from avcap.check import Report
+from avcap.commands.check import MetaCLI, build_report
+from avcap.lightning_cli import AvcapParser
+from avcap.losses import AttentiveOTAlignment, ContrastiveAlignment, MMDAlignment, OTAlignment
+from avcap.systems import Alignment
+from tests.end_to_end.program import REPOSITORY
+from tests.systems.dali_place import make_place, write_sizes
+
+FOLDER = REPOSITORY / "configs" / "dali"
+BASE = re.compile(r"put it after configs/dali/(\S+\.yaml)")
+FILES = {str(path.relative_to(FOLDER)): path.read_text() for path in sorted(FOLDER.rglob("*.yaml"))}
+OBJECTIVES = {
+    "1b_alignment": OTAlignment,
+    "ot": OTAlignment,
+    "mmd": MMDAlignment,
+    "attentive_ot": AttentiveOTAlignment,
+    "contrastive": ContrastiveAlignment,
+}
+
+
+def _after(name: str) -> list[str]:
+    """A config, with the one that it is laid over before it."""
+    found = BASE.search(FILES[name])
+    return [found[1], name] if found else [name]
+
+
+def _of(system: str) -> list[str]:
+    """The configs of a system."""
+    settings = {name: [yaml.safe_load(FILES[part]).get("model", {}) for part in _after(name)] for name in FILES}
+    return [name for name, models in settings.items() if any(m.get("class_path") == system for m in models)]
+
+
+CAPTIONERS, ALIGNMENTS = _of("Captioner"), _of("Alignment")
+
+
+@pytest.fixture(scope="module")
+def place(demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = make_place(tmp_path_factory.mktemp("dali") / "place", demo_root)
+    write_sizes(place)
+    return place
+
+
+@pytest.fixture
+def inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+
+
+def words(name: str) -> list[str]:
+    return [word for part in _after(name) for word in ("--config", f"configs/dali/{part}")]
+
+
+def report(name: str) -> Report:
+    return build_report(words(name))
+
+
+def alignment(name: str) -> Alignment:
+    classes = {"parser_class": AvcapParser, "subclass_mode_model": True, "subclass_mode_data": True}
+    return MetaCLI(LightningModule, LightningDataModule, args=words(name), run=False, **classes).model
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_a_captioner_builds_and_its_parts_fit(name: str):
+    found = report(name)
+    trainable = {part.part for part in found.parts if part.trainable}
+    expected = {"0b": {"visual_encoder", "fusion", "decoder"}, "1a": {"decoder"}, "pa": {"decoder"}, "2_": {"fusion"}}
+    stage = name.removeprefix("paper/")
+    assert trainable == expected.get(stage[:2], set())
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_an_alignment_builds_with_tokens_of_one_width(name: str):
+    model = alignment(name)
+    assert type(model.objective) is OBJECTIVES[Path(name).stem]
+    assert model.visual_encoder.width == model.audio_encoder.width
+    assert not any(parameter.requires_grad for parameter in model.visual_encoder.parameters())
+
+
+@pytest.mark.usefixtures("inside")
+def test_stages_at_paper_size_have_the_papers_tokens_and_trained_parts():
+    sizes = {part.part: part for part in report("paper/inference.yaml").parts}
+    assert sizes["audio_encoder"].tokens == "512 x 1024"
+    assert sizes["visual_encoder"].tokens == "576 x 1024"
+    assert sizes["fusion"].tokens == "1088 x 4096"
+    assert sizes["decoder"].frozen > 6.7e9
+    prefix = report("paper/1a_prefix.yaml").parts[-1]
+    assert prefix.trainable == 16 * 4096
+    projector = {part.part: part for part in report("paper/2_distillation.yaml").parts}["fusion"]
+    assert projector.trainable == 1024 * 4096 + 4096 * 4096 + 2 * 4096
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("folder", ["", "paper/"])
+def test_the_audio_encoder_is_the_same_in_all_stages(folder: str):
+    ours = {n: p.shape for n, p in alignment(f"{folder}1b_alignment.yaml").audio_encoder.named_parameters()}
+    for stage in ("inference", "2_distillation"):
+        count = sum(shape.numel() for shape in ours.values())
+        parts = {part.part: part for part in report(f"{folder}{stage}.yaml").parts}
+        assert parts["audio_encoder"].frozen == count
+
+
+def test_every_config_is_built():
+    assert set(CAPTIONERS) | set(ALIGNMENTS) | {"0a_language.yaml"} == set(FILES)  # 0a: tests/test_configs.py
+    assert len(ALIGNMENTS) == 6
