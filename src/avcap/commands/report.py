@@ -50,7 +50,8 @@ def report(
         clips=clips,
     )
     for path in write_report(out, content, title=title, thumbnails=thumbnails(groups, clips)):
-        print(f"{path}  ({path.stat().st_size / 1e6:.2f} MB)")
+        size = path.stat().st_size
+        print(f"{path}  ({f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.1f} kB'})")
 
 
 def thumbnails(groups: list[Group], clips: int) -> dict[str, str]:
@@ -80,7 +81,7 @@ def scene_kinds(group: Group) -> dict[str, str]:
 
 def shards_of(run: Run) -> Path | None:
     """The shards that a run's config names, in the working folder or any folder above the run; None if they are gone."""
-    named = run.config.get("data", {}).get("init_args", {}).get("shards")
+    named = run.setting("data.init_args.shards")
     if named is None:
         return None
     places = (base / named for base in (Path.cwd(), *run.folder.parents))

@@ -43,6 +43,13 @@ class Run:
     config: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    def setting(self, path: str) -> Any:
+        """What the config has at a dotted path; None where it has nothing."""
+        value: Any = self.config
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -180,12 +187,9 @@ def short_names(paths: Iterable[Path]) -> dict[Path, str]:
     wanted = set(paths)
 
     def shortest(path: Path) -> str:
-        tails = ("/".join(path.parts[-length:]) for length in range(1, len(path.parts) + 1))
-        return next(
-            tail
-            for tail in tails
-            if sum(f"/{other}".endswith(f"/{tail}") for other in wanted) == 1 or tail == str(path)
-        )
+        tails = (path.parts[-length:] for length in range(1, len(path.parts)))
+        alone = (tail for tail in tails if sum(other.parts[-len(tail) :] == tail for other in wanted) == 1)
+        return "/".join(next(alone, ())) or str(path)
 
     return {path: shortest(path) for path in wanted}
 
@@ -202,11 +206,15 @@ def _read(folder: Path, axis: str, variant: str) -> Run:
             )
         except yaml.YAMLError as error:
             raise ValueError(f"{config_file} is no YAML: {error}") from error
-    rows = {row["id"]: row for _, row in read_json_lines(predictions)} if predictions.is_file() else {}
+    rows = {}
+    for number, row in read_json_lines(predictions) if predictions.is_file() else ():
+        if "id" not in row or not isinstance(row.get("caption"), str):
+            raise ValueError(f"{predictions}, line {number}: needs `id` and a text `caption`; run `avcap test` again.")
+        rows[str(row["id"])] = row
     if rows and id_hash(rows) != results["id_hash"]:
         raise ValueError(f"{predictions} and results.json beside it are of different clips; run `avcap test` again.")
-    number = _SEED.fullmatch(folder.name)
-    seed = number[1] if number else str((config or {}).get("seed_everything", ""))
+    named = _SEED.fullmatch(folder.name)
+    seed = named[1] if named else str((config or {}).get("seed_everything", ""))
     return Run(folder, axis, variant, seed, results, config or {}, rows)
 
 

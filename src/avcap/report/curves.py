@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,13 +69,11 @@ def clips_per_second(run: Run, curves: Mapping[str, Curve]) -> float | None:
         run: Its config has the batch size and the number of devices.
         curves: Its curves.
     """
-    batch = run.config.get("data", {}).get("init_args", {}).get("batch_size")
-    trainer = run.config.get("trainer", {})
-    processes = [trainer.get("devices", 1), trainer.get("num_nodes", 1)]
+    factors = [run.setting(path) for path in ("data.init_args.batch_size", "trainer.devices", "trainer.num_nodes")]
     curve = curves.get("train/loss")
-    if curve is None or len(curve.steps) < 3 or not all(isinstance(number, int) for number in (batch, *processes)):
+    if curve is None or len(curve.steps) < 3 or not all(isinstance(factor, int) for factor in factors):
         return None
     seconds = np.diff(curve.times)
     steps = np.diff(curve.steps)[seconds > 0]
-    clips = batch * int(np.prod(processes)) * (trainer.get("accumulate_grad_batches") or 1)
+    clips = math.prod(factors) * (run.setting("trainer.accumulate_grad_batches") or 1)
     return float(np.median(steps / seconds[seconds > 0])) * clips if len(steps) else None

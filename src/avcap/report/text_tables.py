@@ -19,7 +19,7 @@ _TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "×": r"$\times$",
     "±": r"$\pm$",
     "↑": r"$\uparrow$",
@@ -50,7 +50,8 @@ def latex(table: Table) -> str:
 
     def line(row: Sequence[Entry]) -> str:
         cells = [rf"\textbf{{{escape_latex(e.text)}}}" if e.strong else escape_latex(e.text) for e in row]
-        return f"{' & '.join(cells)} \\\\"
+        guard = "{}" if cells[0].startswith(("[", "*")) else ""  # the line break before would take it as its argument
+        return f"{guard}{' & '.join(cells)} \\\\"
 
     notes = [f"% {line}" for note in (table.title, *table.notes) for line in note.splitlines()]
     below = [r"\hline", *map(line, table.below)] if table.below else []

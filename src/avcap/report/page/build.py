@@ -108,7 +108,11 @@ def curves_html(groups: Sequence[Group], curves: Mapping[Path, Mapping[str, Curv
             known = [(n, cell, curves[run.folder]) for n, cell in enumerate(cells) for run in cell.runs]
             tags = shown([by_tag for *_, by_tag in known])
             charts = [
-                line_chart(tag, [Line(c.name, n, *by_tag[tag][:2]) for n, c, by_tag in known if tag in by_tag])
+                line_chart(
+                    tag,
+                    [Line(c.name, n, *by_tag[tag][:2]) for n, c, by_tag in known if tag in by_tag],
+                    log="loss" in tag,
+                )
                 for tag in tags
             ]
             if charts:

@@ -25,12 +25,13 @@ class Line(NamedTuple):
     values: np.ndarray  # [n]
 
 
-def line_chart(title: str, lines: Sequence[Line]) -> str:
-    """An SVG element; logarithmic where all values are positive and span more than a factor of 20.
+def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
+    """An SVG element; empty where no value is finite.
 
     Args:
         title: What is drawn.
         lines: At least one, each with at least one point; long ones are averaged over stretches of steps.
+        log: Whether to draw on a logarithmic scale if all values are positive and span more than a factor of 20.
     """
     drawn = [
         line._replace(**dict(zip(("steps", "values"), _thin(line.steps, line.values), strict=True))) for line in lines
@@ -40,7 +41,7 @@ def line_chart(title: str, lines: Sequence[Line]) -> str:
     values = values[np.isfinite(values)]
     if not values.size:
         return ""
-    log = bool(values.min() > 0 and values.max() > 20 * values.min())
+    log = bool(log and values.min() > 0 and values.max() > 20 * values.min())
     scale = np.log10 if log else np.asarray
     low, high = (float(scale(bound)) for bound in (values.min(), values.max()))
     pad = 0.04 * (high - low) or 0.5

@@ -177,7 +177,7 @@ function startBrowser(groups) {
     said.append(table);
     const made = element("article", { class: picture ? "clip" : "clip bare" }, title);
     if (picture) {
-      made.append(element("div", {}, element("img", {
+      made.append(element("div", { class: "picture" }, element("img", {
         src: picture, alt: `Spectrogram and frames of ${clip.id}`, decoding: "async",
       })));
     }
