@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from avcap.callbacks import LogSamples, SaveOnStop, WritePredictions, WriteResults
+from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
 
 # importing a component is what registers its short name
 from avcap.data import AudioCapsDataModule, FrontEnd, TextDataModule, Transform  # noqa: F401 (registered by its import)
@@ -86,6 +86,7 @@ class AvcapCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(SaveOnStop, "save_on_stop")
         parser.add_lightning_class_args(LogSamples, "samples")
+        parser.add_lightning_class_args(MeasureMaps, "map_quality")
         parser.add_lightning_class_args(WriteResults, "results")
         parser.add_lightning_class_args(WritePredictions, "predictions")
         parser.set_defaults(

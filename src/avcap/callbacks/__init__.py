@@ -1,5 +1,6 @@
 """What happens around a run: samples, results, predictions, and a clean stop."""
 
+from avcap.callbacks.map_quality import MeasureMaps
 from avcap.callbacks.predictions import WritePredictions
 from avcap.callbacks.results import WriteResults
 from avcap.callbacks.samples import LogSamples
@@ -7,4 +8,4 @@ from avcap.callbacks.speed import MeasureSpeed
 from avcap.callbacks.stop import SaveOnStop
 from avcap.callbacks.token_figure import TokenFigure
 
-__all__ = ["LogSamples", "MeasureSpeed", "SaveOnStop", "TokenFigure", "WritePredictions", "WriteResults"]
+__all__ = ["LogSamples", "MeasureMaps", "MeasureSpeed", "SaveOnStop", "TokenFigure", "WritePredictions", "WriteResults"]

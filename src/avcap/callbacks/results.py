@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from avcap.callbacks.events import beside_the_shards, read_scenes
 from avcap.callbacks.samples import picture_parts
 from avcap.metrics import constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
@@ -42,7 +42,8 @@ class WriteResults(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
         self._drawn, self._spare = {}, {}
-        self._times = read_events(self.events or _beside_the_shards(trainer))
+        scenes = read_scenes(self.events or beside_the_shards(getattr(trainer.datamodule, "shards", None)))
+        self._times = {clip: scene.events for clip, scene in scenes.items()}
 
     def on_test_batch_end(
         self,
@@ -88,6 +89,11 @@ class WriteResults(Callback):
             constant=constant,
             settings=_settings(trainer, pl_module),
         )
+        results["maps"] = {
+            name.removeprefix("test/"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("test/map_")
+        }
         write_predictions(folder / "predictions.jsonl", rows)
         self._draw(folder / "maps")
         write_results(folder / "results.json", results)  # last: where it stands, the rest stands too
@@ -106,20 +112,6 @@ class WriteResults(Callback):
                 logger.log_hyperparams(
                     dict(pl_module.hparams), {f"test/{name}": value for name, value in scores.items()}
                 )
-
-
-def read_events(path: Path | None) -> dict[str, list[dict[str, Any]]]:
-    """Clip id -> its true events, from an ``events.jsonl``; empty without one."""
-    if path is None:
-        return {}
-    with Path(path).open(encoding="utf-8") as lines:
-        return {clip["id"]: clip["events"] for clip in map(json.loads, lines)}
-
-
-def _beside_the_shards(trainer: Trainer) -> Path | None:
-    shards = getattr(trainer.datamodule, "shards", None)
-    path = None if shards is None else Path(shards).parent / "events.jsonl"
-    return path if path is not None and path.is_file() else None
 
 
 def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:

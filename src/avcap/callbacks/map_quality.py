@@ -1,0 +1,126 @@
+"""Measure assignment maps against the true times of events, while a model trains and when it is tested."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from avcap.callbacks.events import beside_the_shards, read_scenes
+from avcap.callbacks.scene_truth import SceneTruth
+from avcap.metrics.map_quality import MapQuality
+from avcap.types import Batch
+
+
+class MeasureMaps(Callback):
+    """Log how much of the maps' mass falls on pairs of tokens of the same event: ``val/map_gain``, ``test/map_gain`` and others.
+
+    Only where the fusion makes maps and the true times are known. Beside the map's own share (``map_mass``) stand that of a
+    uniform map (``map_uniform``), the ratio of the two (``map_gain``, 1 is chance), how much of the way from the uniform map to a
+    perfect one is done (``map_skill``), and the gain of maps whose pictures are those of another clip (``map_gain_shuffled``):
+    what of the gain comes without looking.
+
+    Args:
+        events: An ``events.jsonl`` with the true times; None for the one beside the shards, where there is one.
+        batches: How many batches are fused a second time with shuffled pictures; 0 leaves the control out.
+    """
+
+    def __init__(self, events: Path | None = None, batches: int = 4) -> None:
+        self.events = events
+        self.batches = batches
+        self._truth: SceneTruth | None = None
+        self._own, self._shuffled = MapQuality(), MapQuality()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the true times, once."""
+        self._begin(trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the true times, once."""
+        self._begin(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure the maps of a batch."""
+        self._measure(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure the maps of a batch."""
+        self._measure(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log over all processes."""
+        self._log("val", trainer, pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log over all processes."""
+        self._log("test", trainer, pl_module)
+
+    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for metric in (self._own, self._shuffled):
+            metric.to(pl_module.device).reset()
+        data = trainer.datamodule
+        path = self.events or beside_the_shards(getattr(data, "shards", None))
+        if self._truth is None and path is not None and hasattr(data, "input_settings"):
+            self._truth = SceneTruth(read_scenes(path), pl_module, data.input_settings())
+
+    def _measure(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        maps = outputs.get("maps") if isinstance(outputs, dict) else None
+        if not maps or self._truth is None or not has_both(pl_module, batch):
+            return
+        truth = self._truth(batch, first(maps))
+        self._own.update(first(maps), truth)
+        if batch_idx < self.batches and len(batch["id"]) > 1:
+            with torch.no_grad(), trainer.precision_plugin.val_step_context():
+                self._shuffled.update(first(pl_module.fuse(with_other_pictures(pl_module, batch)).maps), truth)
+
+    def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._truth is None or trainer.sanity_checking:
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The ``compute`` method")  # no maps, or none in this process
+            values, shuffled = self._own.compute(), self._shuffled.compute()
+        if not float(values["map_clips"]):
+            return
+        if float(shuffled["map_clips"]):
+            values["map_gain_shuffled"] = shuffled["map_gain"]
+        pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
+
+
+def first(maps: dict[str, Tensor]) -> Tensor:
+    """The map that is measured, where a fusion makes several."""
+    return next(iter(maps.values())).float()
+
+
+def has_both(model: LightningModule, batch: Batch) -> bool:
+    """Whether the model reads both streams and the batch has them."""
+    encoders = (model.audio_encoder, model.visual_encoder)
+    return all(encoder is not None and encoder.input in batch for encoder in encoders)
+
+
+def with_other_pictures(model: LightningModule, batch: Batch) -> Batch:
+    """The batch with every clip's visual input exchanged for that of the clip before it."""
+    name = model.visual_encoder.input
+    rolled = {key: batch[key].roll(1, dims=0) for key in (name, f"{name}_mask") if key in batch}
+    return {**batch, **rolled}
