@@ -24,9 +24,13 @@ from avcap.decoders import Decoder
 from avcap.encoders import Encoder
 from avcap.explain import OneSentence
 from avcap.fusion import Fusion
+from avcap.losses import AlignmentObjective, TransportDistance
 from avcap.systems import Schedule
 
-NAMED = (Encoder, Fusion, Decoder, FrontEnd, Transform, Schedule, LightningModule, LightningDataModule)
+NAMED = (
+    *(Encoder, Fusion, Decoder, AlignmentObjective, TransportDistance),
+    *(FrontEnd, Transform, Schedule, LightningModule, LightningDataModule),
+)
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
     ".*isinstance\\(treespec, LeafSpec\\).*",
@@ -36,6 +40,7 @@ QUIET = (
     ".*Lightning couldn't infer the batch size.*",
     ".*LightningCLI's args parameter is intended to run from within Python.*",
     ".*but CUDA is not available.*",
+    ".*module\\(s\\) in eval mode at the start of training.*",  # those that are frozen
 )
 
 
