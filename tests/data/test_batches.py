@@ -43,6 +43,16 @@ def test_evaluation_gives_every_clip_once_with_all_references(small_shards: Path
     assert "frames" not in batches[1]  # the fifth has no pictures: a stream that no clip has is left out
 
 
+def test_the_training_captions_are_told(small_shards: Path) -> None:
+    captions = _module(small_shards).training_captions()
+    shards = _module(small_shards).dataset("train", training=True).shards
+    assert captions == [caption for index in range(len(shards)) for caption in shards.item(index).captions]
+    assert all("of train clip" in caption for caption in captions)
+    assert _module(small_shards).training_captions(limit=5) == [
+        caption for index in range(0, len(shards), -(-len(shards) // 5)) for caption in shards.item(index).captions
+    ]
+
+
 def test_normalisation_is_the_front_ends_own_or_as_told(small_shards: Path) -> None:
     usual = next(iter(_module(small_shards).val_dataloader()))["fbank"]
     plain = next(iter(_module(small_shards, mean=0.0, std=1.0).val_dataloader()))["fbank"]

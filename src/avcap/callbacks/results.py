@@ -116,7 +116,7 @@ class WriteResults(Callback):
 
 def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:
     """The captions of the training split; the references themselves where that split is not there."""
-    captions = getattr(trainer.datamodule, "training_captions", list)()
+    captions = trainer.datamodule.training_captions() if hasattr(trainer.datamodule, "training_captions") else []
     return captions or [caption for clip in references.values() for caption in clip]
 
 

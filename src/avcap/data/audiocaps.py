@@ -209,6 +209,18 @@ class AudioCapsDataModule(LightningDataModule):
             self._caption_rows = CaptionRows.read(self.captions)
         return self._caption_rows.examples(shards.ids, split=split, training=training, timed=self.frames == 1)
 
+    def training_captions(self, limit: int = 5000) -> list[str]:
+        """The captions that the shards of the training split hold; none where there is no such split.
+
+        Args:
+            limit: Read no more clips than that, at even distances (a record is read whole, with its media).
+        """
+        if not self._has("train"):
+            return []
+        shards = Shards(self.shards / "train")
+        chosen = range(0, len(shards), max(1, -(-len(shards) // limit)))
+        return [caption for index in chosen for caption in shards.meta(index)["captions"]]
+
     def _has(self, split: str) -> bool:
         return (self.shards / split).is_dir()
 
