@@ -79,14 +79,14 @@ def make_thumbnails(ids: list[str]) -> dict[str, str]:
 
 
 def open_seconds(page: Path) -> float | None:
-    """Seconds from navigation to everything drawn, in a headless Chromium; None without one."""
+    """Seconds from navigation to everything loaded and laid out, in a headless Chromium; None without one."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         return None
     probe = page.with_name("probe.html")
     watch = (
-        "<script>addEventListener('load', () => requestAnimationFrame(() => setTimeout(() => "
-        "{ document.title = `opened ${performance.now()}`; })));</script></body>"
+        "<script>addEventListener('load', () => "
+        "{ document.title = `laid out ${document.body.offsetHeight}, opened ${performance.now()}`; });</script></body>"
     )
     probe.write_text(page.read_text(encoding="utf-8").replace("</body>", watch), encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -94,7 +94,9 @@ def open_seconds(page: Path) -> float | None:
     dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     probe.unlink()
     found = re.search(r"opened ([\d.]+)", dom)
-    return float(found[1]) / 1000 if found else None
+    if found is None:
+        raise RuntimeError(f"{program} did not open the page within 20 s")
+    return float(found[1]) / 1000
 
 
 def _sentence(generator: np.random.Generator) -> str:

@@ -57,6 +57,18 @@ def test_a_run_named_twice_counts_once_and_the_order_given_is_kept(matrix):
     assert [run.variant for run in runs] == ["none", "8", "16", "16"]
 
 
+def test_a_run_linked_into_another_axis_counts_there_too(matrix):
+    root = matrix / "matrix"
+    (root / "loss" / "same").mkdir()
+    (root / "loss" / "same" / "0").symlink_to("../../frames/8/seed_0")
+    (root / "loop").symlink_to(root)
+    (group,) = group_runs(find_runs([root]))
+    assert [cell.name for cell in group.cells] == ["frames/8", "frames/16", "loss/none", "loss/same"]
+    assert [cell.name for cell in group.captioned] == ["frames/8", "frames/16", "loss/none"]  # the same captions once
+    baselines = choose_baselines([group], "frames/8")
+    assert {axis: cell.name for (_, axis), cell in baselines.items()} == {"frames": "frames/8", "loss": "loss/same"}
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path):
     runs = find_runs([make_run(tmp_path / "one" / "demo", {"a": 1.0}), make_run(tmp_path / "two" / "demo", {"a": 1.0})])
     assert [run.variant for run in runs] == ["one/demo", "two/demo"]

@@ -62,6 +62,15 @@ def test_clips_per_second():
     assert clips_per_second(automatic, curves) is None
 
 
+def test_a_measured_speed_comes_first(tmp_path):
+    run = Run(tmp_path, "", "x", "0", {})
+    (tmp_path / "speed.json").write_text('{"clips": 100, "seconds": 2.0, "clips_per_second": 50.0}')
+    assert clips_per_second(run, {}) == 50.0
+    (tmp_path / "speed.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"speed\.json is damaged"):
+        clips_per_second(run, {})
+
+
 def test_ticks_are_round():
     assert ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert ticks(-3, 799) == [0, 200, 400, 600]

@@ -136,8 +136,8 @@ def test_the_clips_shown_are_half_those_of_most_disagreement(tmp_path):
     assert len(set(shown)) == 20
     assert most <= set(shown)
     assert browser_data(group, clips=0, kinds={}) is None
-    data = browser_data(group, clips=20, kinds={shown[0]: "plain"})
-    assert data["clips"][0]["kind"] == "plain"
+    data = browser_data(group, clips=20, kinds={shown[0]: "sound_alike"})
+    assert data["clips"][0]["kind"] == "sound-alike"
     rows = group.cells[3].runs[0].rows[shown[0]]
     assert data["texts"][data["clips"][0]["captions"][3]] == rows["caption"]
     assert data["clips"][0]["scores"][3][0] == round(1000 * rows["scores"]["cider_d"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +65,11 @@ class Cell:
         """Axis and variant."""
         return f"{self.axis}/{self.variant}" if self.axis else self.variant
 
+    @cached_property
+    def places(self) -> tuple[Path, ...]:
+        """Where its runs really are: a variant may be a link to one of another axis."""
+        return tuple(run.folder.resolve() for run in self.runs)
+
     def scores(self, metric: str) -> np.ndarray:
         """The corpus score of each run that has this metric, ``[S]``."""
         return np.array([run.results["scores"][metric] for run in self.runs if metric in run.results["scores"]])
@@ -90,10 +96,18 @@ class Group:
         """The clip ids, sorted; empty where no run has predictions."""
         return next((sorted(run.rows) for cell in self.cells for run in cell.runs if run.rows), [])
 
-    @property
+    @cached_property
+    def originals(self) -> dict[tuple[Path, ...], Cell]:
+        """Where the runs of a cell really are -> the first cell that has them."""
+        found: dict[tuple[Path, ...], Cell] = {}
+        for cell in self.cells:
+            found.setdefault(cell.places, cell)
+        return found
+
+    @cached_property
     def captioned(self) -> list[Cell]:
-        """The cells whose runs all have predictions."""
-        return [cell for cell in self.cells if all(run.rows for run in cell.runs)]
+        """The cells whose runs all have predictions, but none twice under two names."""
+        return [cell for cell in self.originals.values() if all(run.rows for run in cell.runs)]
 
     @cached_property
     def clip_metrics(self) -> list[str]:
@@ -115,7 +129,8 @@ def find_runs(places: Iterable[Path]) -> list[Run]:
     """Reads every run in or below some folders, in the order given, below one folder by name.
 
     A run is one seed of a matrix where its folder is called by a number (``0`` or ``seed_0``): the folder above it is the
-    variant and the one above that the axis. Every other run stands alone.
+    variant and the one above that the axis. Every other run stands alone. Links are followed: a run that is linked into
+    another axis counts there too.
 
     Args:
         places: Folders of runs, or roots of them.
@@ -126,7 +141,8 @@ def find_runs(places: Iterable[Path]) -> list[Run]:
     """
     folders: dict[Path, None] = {}
     for place in map(Path, places):
-        found = sorted({file.parent.resolve() for file in place.rglob("results.json")}, key=_natural)
+        whole = Path(os.path.abspath(place))  # noqa: PTH100 (resolve() would follow links)
+        found = sorted(_folders(whole), key=_natural)
         if not found:
             raise FileNotFoundError(f"There is no results.json in or below {place}; run `avcap test` first.")
         folders |= dict.fromkeys(found)
@@ -174,8 +190,9 @@ def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[st
     for group in groups:
         for axis, cells in group.axes.items():
             named = [cell for cell in [*cells, *group.cells] if name in (None, cell.name, cell.variant)]
-            if named:
-                chosen[group.id_hash, axis] = named[0]
+            if named:  # the axis may have it under another name
+                own = [cell for cell in cells if cell.places == named[0].places]
+                chosen[group.id_hash, axis] = own[0] if own else named[0]
     if not chosen:
         names = ", ".join(cell.name for group in groups for cell in group.cells)
         raise ValueError(f"There is no run called {name} to compare with; there are {names}.")
@@ -192,6 +209,15 @@ def short_names(paths: Iterable[Path]) -> dict[Path, str]:
         return "/".join(next(alone, ())) or str(path)
 
     return {path: shortest(path) for path in wanted}
+
+
+def _folders(place: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The folders of runs in or below a place, links followed; nothing is sought inside a run."""
+    if (place / "results.json").is_file():
+        yield place
+    elif place.is_dir() and (real := place.resolve()) not in above:  # a link may lead back
+        for child in place.iterdir():
+            yield from _folders(child, above | {real})
 
 
 def _read(folder: Path, axis: str, variant: str) -> Run:

@@ -50,7 +50,9 @@ def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
     rows = []
     for number, cell in enumerate(group.cells):
         scores = [_score(cell.scores(m), best=len(group.cells) > 1 and _ties(means[m])[number]) for m in metrics]
-        rows.append([Entry(cell.name), *scores, *_facts(cell, speeds.get(cell.name))])
+        original = group.originals[cell.places]
+        name = cell.name if original is cell else f"{cell.name} (= {original.name})"
+        rows.append([Entry(name), *scores, *_facts(cell, speeds.get(cell.name))])
     seeds = ", mean ± standard deviation over seeds" if any(len(cell.runs) > 1 for cell in group.cells) else ""
     notes = [f"Scores × 100{seeds}{'; bold: the best' if len(group.cells) > 1 else ''}."]
     return Table("Results", head, rows, _bounds(group, metrics), notes)
@@ -71,7 +73,7 @@ def differences_of(group: Group, axis: str, baseline: Cell) -> Table:
     title = f"Axis: {axis}" if axis else "Differences"
     notes = [_INTERVALS.format(baseline=baseline.name, resamples=RESAMPLES)]
     if pooled := [TITLES[m] for m in metrics if not any("[" in entry.text for entry in columns[m])]:
-        notes.append(f"Without interval, being no mean of the clips' scores or lacking them: {', '.join(pooled)}.")
+        notes.append(f"No interval: the score is no mean over clips, or clips have none: {', '.join(pooled)}.")
     return Table(title, ["variant", *(f"{TITLES[m]} ↑" for m in metrics)], rows, notes=notes)
 
 

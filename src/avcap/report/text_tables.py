@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -87,7 +88,7 @@ def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
                 *(run.axis, run.variant, run.seed, run.results["clips"], run.results["id_hash"]),
                 *(parameters.get("trainable", ""), parameters.get("all", ""), "" if speed is None else f"{speed:.4g}"),
                 *(run.results["scores"].get(metric, "") for metric in metrics),
-                run.folder,
+                os.path.relpath(run.folder),
             ]
         )
     return out.getvalue()

@@ -128,7 +128,7 @@ def pictures_html(groups: Sequence[Group], folder: str) -> str:
     parts = [
         (cell, pictures)
         for group in groups
-        for cell in group.cells
+        for cell in group.originals.values()
         if (pictures := sorted((cell.runs[0].folder / folder).glob("*.png")))
     ]
     return "".join(

@@ -41,7 +41,7 @@ def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[
         listed.append(
             {
                 "id": clip,
-                "kind": kinds.get(clip, ""),
+                "kind": kinds.get(clip, "").replace("_", "-"),
                 "references": [stored(text) for text in rows[0].get("references", [])],
                 "captions": [stored(row["caption"]) for row in rows],
                 "scores": [[round(1000 * row["scores"][metric]) for metric in metrics] for row in rows],

@@ -156,7 +156,7 @@ function startBrowser(groups) {
     const { texts, systems: names, metrics } = state.group;
     const picture = thumbnail(clip.id);
     const title = element("h3", {}, clip.id);
-    if (clip.kind) title.append(element("small", {}, clip.kind.replaceAll("_", "-")));
+    if (clip.kind) title.append(element("small", {}, clip.kind));
     const best = metrics.map((_, m) => Math.max(...clip.scores.map((scores) => scores[m])));
     const rows = names.map((name, s) => element("tr", {},
       element("th", { scope: "row" }, name),
