@@ -1,0 +1,89 @@
+"""What the result of a cell depends on, as one hash of contents: a file that was only touched changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGE = 16 * 2**20  # bytes; of a larger file (weights) size and time stand for the contents
+
+
+def fingerprint(configs: Sequence[Path], *, seed: int) -> str:
+    """The hash of configs, of the files that they name, and of a seed.
+
+    Comments, the order of keys and ``trainer.default_root_dir`` (every cell has a folder of its own) do not count. Of a
+    folder that a config names, the files in it count (a tokenizer), and each ``info.json`` one level below (the splits of
+    the shards). Code does not count.
+
+    Args:
+        configs: Base config and overlays, in order.
+        seed: The seed of the run.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: if a config is not there.
+        ValueError: if one is no YAML mapping.
+    """
+    documents = [_read(path) for path in configs]
+    named = {}
+    for config, document in zip(configs, documents, strict=True):
+        for text in _texts(document):
+            path = _find(text, config.parent)
+            if path is not None:
+                named[text] = list(_contents(path))
+    whole = json.dumps([documents, named, seed], sort_keys=True, default=str)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no config {path}; name an existing YAML file.")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML ({error}); put it right.") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} holds no settings; an overlay needs at least one key.")
+    if isinstance(document.get("trainer"), dict):
+        document["trainer"].pop("default_root_dir", None)
+    return document
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings in a document that may be paths."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str) and "/" in value and "\n" not in value and len(value) < 1024:
+        yield value
+
+
+def _find(text: str, folder: Path) -> Path | None:
+    """The path that ``text`` names, from here or from the folder of its config; None where it names none."""
+    return next((path for path in (Path(text), folder / text) if path.exists()), None)
+
+
+def _contents(path: Path) -> Iterator[tuple[str, str]]:
+    """File -> hash of its contents, of a file or of what counts in a folder."""
+    if path.is_file():
+        yield path.name, _hash(path)
+        return
+    files = [*path.iterdir(), *path.glob("*/info.json")]
+    for file in sorted(file for file in files if file.is_file()):
+        yield str(file.relative_to(path)), _hash(file)
+
+
+def _hash(path: Path) -> str:
+    facts = path.stat()
+    if facts.st_size > LARGE:
+        return f"{facts.st_size} {facts.st_mtime_ns}"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
