@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help
 help:  ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
@@ -34,6 +34,18 @@ demo: install  ## Make the embedded data set, train LAVCap on it, test it, show 
 	$(AVCAP) fit --config configs/demo/lavcap.yaml --ckpt_path last
 	$(AVCAP) test --config configs/demo/lavcap.yaml --ckpt_path $(DEMO_RUN)/checkpoints/best.ckpt
 	@$(AVCAP) summary $(DEMO_RUN)
+
+$(DEMO_DATA)/shards/test/info.json: | $(VENV)/.installed
+	$(AVCAP) data demo --root $(DEMO_DATA)
+	$(AVCAP) data prepare $(DEMO_DATA) --frames 8 --size 64
+
+include ablation.mk
+
+.PHONY: ablation-demo
+ablation-demo: $(DEMO_DATA)/shards/test/info.json  ## Run a small matrix on the embedded data set (JOBS=2 at a time), compare by scene
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) ablation MATRIX=demo
+	@$(AVCAP) compare $(foreach variant,audio video both,runs/ablation_demo/modality/$(variant)/0)
+	@$(AVCAP) report runs/ablation_demo
 
 .PHONY: test
 test: install  ## Run all tests (PYTEST_ARGS="-m 'not slow'" for the quick ones)

@@ -14,7 +14,7 @@ from avcap.lightning_cli import AvcapParser
 from tests.end_to_end.program import DECODER, REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
-AVCAP_VARIANTS = CONFIGS / "ablation" / "avcap"  # built in tests/systems/test_avcap_configs.py
+ABLATION = CONFIGS / "ablation"  # the cells are built in tests/ablation/test_matrices.py
 DALI_STAGES = CONFIGS / "dali"  # built in tests/systems/test_dali_configs.py, but for the language model
 BASE = re.compile(r"put it after (configs/\S+\.yaml)")
 DEMO = CONFIGS / "demo" / "lavcap.yaml"
@@ -31,7 +31,7 @@ def _is_other(path: Path) -> bool:
     return (yaml.safe_load(path.read_text()) or {}).get("model", {}).get("class_path", "Captioner") != "Captioner"
 
 
-FILES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if AVCAP_VARIANTS not in path.parents]
+FILES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path.parent.parent != ABLATION]
 FILES = [path for path in FILES if DALI_STAGES not in path.parents or path.stem == "0a_language"]
 OTHERS = [path for path in FILES if _is_other(path)]
 SYSTEMS = [path for path in FILES if _is_whole(path)]
