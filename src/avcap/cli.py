@@ -31,6 +31,7 @@ COMMANDS = {
     "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
     "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
     "robustness": ("avcap.commands.robustness:robustness", "what a captioner loses without its sound or its pictures"),
+    "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
     "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
     "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
     "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),

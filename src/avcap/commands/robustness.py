@@ -6,35 +6,25 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-import torch
-import yaml
-from torch import Tensor
-
-from avcap.commands.robustness_conditions import CLEAN, choose, describe, encoders_of, kind_of
-from avcap.data.corruptions import CorruptedClips, Corruption
-from avcap.data.loader import ClipLoader
-from avcap.data.sampler import ClipBatchSampler
-from avcap.data.shards import Shards
+from avcap.commands.checkpoint_clips import CheckpointClips, run_folder
+from avcap.commands.robustness_conditions import CLEAN, choose, describe, kind_of
+from avcap.data.corruptions import Corruption
 from avcap.ids import id_hash
-from avcap.inference import FileCaptioner
 from avcap.metrics.evaluate import evaluate
 from avcap.metrics.predictions import read_json_lines, write_predictions
 from avcap.report import write_results
 from avcap.report.robustness import biases, draw_robustness, drops, robustness_table
-from avcap.systems.captioner import INPUTS_KEY
 
 
 class Test(NamedTuple):
     """What all conditions of a run share."""
 
-    captioner: FileCaptioner
-    inputs: Mapping[str, Any]
-    shards: Shards
+    source: CheckpointClips
     batch_size: int
     num_workers: int
     seed: int
@@ -42,31 +32,13 @@ class Test(NamedTuple):
     generation: dict[str, Any]
     metrics: list[str]
 
-    def clips(self, corruptions: Sequence[Corruption]) -> CorruptedClips:
-        """The split under one condition; streams that the model does not read are not loaded."""
-        encoders = encoders_of(self.captioner.model)
-        from_frames = "video" in encoders and encoders["video"].input == "frames"
-        return CorruptedClips(
-            self.shards,
-            self.captioner.framing,
-            corruptions=corruptions,
-            streams=list(encoders),
-            frames=self.inputs["frames"] if from_frames else 0,
-            frame_sampling=self.inputs.get("frame_sampling", "even"),
-            seed=self.seed,
-            limit=self.limit,
-        )
-
     def rows(self, corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
         """Id, caption, references and scores of every clip under one condition."""
-        clips = self.clips(corruptions)
-        sampler = ClipBatchSampler(len(clips), self.batch_size, shuffle=False)
+        clips = self.source.clips(corruptions, seed=self.seed, limit=self.limit)
         captions: dict[str, str] = {}
         references: dict[str, list[str]] = {}
-        for batch in ClipLoader(clips, sampler, num_workers=self.num_workers):
-            device = self.captioner.model.device
-            batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-            said, _ = self.captioner.caption(batch, **self.generation)
+        for batch in self.source.batches(clips, batch_size=self.batch_size, num_workers=self.num_workers):
+            said, _ = self.source.captioner.caption(batch, **self.generation)
             captions.update(zip(batch["id"], said, strict=True))
             references.update(zip(batch["id"], batch["references"], strict=True))
         scores = evaluate(captions, references, metrics=self.metrics).clips
@@ -116,12 +88,8 @@ def robustness(
         FileNotFoundError: if the checkpoint, its config or the shards are not there.
         ValueError: if nothing is left to test, or a metric has no score for each clip.
     """
-    captioner = FileCaptioner.from_checkpoint(ckpt_path)
-    folder = out or ckpt_path.parent.parent / ("robustness" if limit is None else f"robustness_first_{limit}")
     test = Test(
-        captioner,
-        torch.load(ckpt_path, map_location="cpu", weights_only=True, mmap=True)[INPUTS_KEY],
-        Shards((shards or shards_of(config or ckpt_path.parent.parent / "config.yaml")) / split),
+        CheckpointClips.open(ckpt_path, shards=shards, config=config, split=split),
         batch_size,
         num_workers,
         seed,
@@ -129,7 +97,8 @@ def robustness(
         {} if num_beams is None else {"num_beams": num_beams},
         list(metrics),
     )
-    chosen, left_out = choose(conditions, only, captioner.model)
+    folder = out or run_folder(ckpt_path) / ("robustness" if limit is None else f"robustness_first_{limit}")
+    chosen, left_out = choose(conditions, only, test.source.model)
     for names, reason in left_out.items():
         print(f"Left out {names}: {reason}.", file=sys.stderr)
     if not chosen:
@@ -139,22 +108,6 @@ def robustness(
         if not _is_done(name, corruptions, record, folder):
             _run(test, name, corruptions, record, folder)
     _finish(record, folder, metric=metrics[0])
-
-
-def shards_of(config: Path) -> Path:
-    """The folder of shards that a config names.
-
-    Raises:
-        FileNotFoundError: if there is no such config.
-        ValueError: if it names no shards.
-    """
-    if not config.is_file():
-        raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
-    data = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
-    named = (data.get("init_args") or {}).get("shards") if isinstance(data, dict) else None
-    if named is None:
-        raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
-    return Path(named)
 
 
 def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
@@ -174,16 +127,16 @@ def _settings(test: Test, ckpt_path: Path, split: str) -> dict[str, Any]:
     """All that the captions and scores depend on."""
     with ckpt_path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-    ids = test.clips(()).ids
+    ids = test.source.clips(limit=test.limit).ids
     return {
         "checkpoint": fingerprint,
         "split": split,
         "clips": len(ids),
         "id_hash": id_hash(ids),
-        "shards": test.shards.info.plan,
+        "shards": test.source.shards.info.plan,
         "seed": test.seed,
         "metrics": test.metrics,
-        "generation": {**test.captioner.model.decoder.generation, **test.generation},
+        "generation": {**test.source.model.decoder.generation, **test.generation},
     }
 
 

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from avcap.commands.checkpoint_clips import encoders_of
 from avcap.data.corruptions import Corruption, suite
 from avcap.report.robustness import BOTH
 from avcap.systems import Captioner
 
 CLEAN = "clean"
-
-
-def encoders_of(model: Captioner) -> dict[str, Any]:
-    """Stream -> the encoder that reads it; a stream that the model does not read is not in it."""
-    encoders = {"audio": model.audio_encoder, "video": model.visual_encoder}
-    return {stream: encoder for stream, encoder in encoders.items() if encoder is not None}
 
 
 def choose(

@@ -1,0 +1,138 @@
+"""`avcap maps`: a trained captioner's assignment maps measured against true times, at several regularisations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from avcap.callbacks.events import beside_the_shards, read_scenes
+from avcap.callbacks.map_quality import first, has_both, with_other_pictures
+from avcap.callbacks.scene_truth import SceneTruth
+from avcap.commands.checkpoint_clips import CheckpointClips
+from avcap.losses.plan_contrast import PlanContrast
+from avcap.metrics.map_quality import MapQuality
+from avcap.report.table import align
+from avcap.systems import Captioner
+from avcap.systems.system import encode
+from avcap.types import Batch
+
+COLUMNS = {
+    "map_mass": "mass on true pairs",
+    "map_uniform": "uniform",
+    "map_gain": "gain",
+    "map_skill": "skill",
+    "map_gain_shuffled": "gain, shuffled",
+}
+
+
+def maps(
+    *,
+    ckpt_path: Path = Path("runs/demo/checkpoints/best.ckpt"),
+    epsilons: list[float] = [0.02, 0.05, 0.1, 0.2, 0.5],  # noqa: B006 (a schema default; never changed)
+    shards: Path | None = None,
+    config: Path | None = None,
+    events: Path | None = None,
+    split: str = "test",
+    batch_size: int = 60,
+    num_workers: int = 1,
+    limit: int | None = None,
+) -> None:
+    """Print how much of the assignment maps' mass falls on pairs of tokens of the same event.
+
+    The plan is solved anew at each epsilon with the tokens of the trained model. A gain of 1 is that of a uniform map; the
+    shuffled one has the pictures of another clip. docs/metrics.md defines the columns.
+
+    Args:
+        ckpt_path: Checkpoint of a trained captioner whose fusion makes maps.
+        epsilons: Regularisations of the transport plan; of maps that are no plans the one row has none.
+        shards: Folder of the shards; null: the one that the config names.
+        config: The config of the run; null: config.yaml in its folder, two above the checkpoint.
+        events: An events.jsonl with the true times; null: the one beside the shards.
+        split: The split to measure on.
+        batch_size: Clips at a time.
+        num_workers: Processes that read clips.
+        limit: Take the first clips only.
+
+    Raises:
+        FileNotFoundError: if the checkpoint, its config, the shards or the true times are not there.
+        ValueError: if the fusion makes no maps, or no clip has something to tell apart.
+    """
+    source = CheckpointClips.open(ckpt_path, shards=shards, config=config, split=split)
+    found = map_quality(
+        source, epsilons=epsilons, events=events, batch_size=batch_size, num_workers=num_workers, limit=limit
+    )
+    body = [["-" if e is None else f"{e:g}", *(f"{row[name]:.3f}" for name in COLUMNS)] for e, row in found.items()]
+    print("\n".join(align(["epsilon", *COLUMNS.values()], body)))
+    print(
+        f"\n{next(iter(found.values()))['map_clips']:.0f} clips of {source.shards.folder} whose pairs can be told apart"
+    )
+
+
+def map_quality(
+    source: CheckpointClips,
+    *,
+    epsilons: Sequence[float],
+    events: Path | None = None,
+    batch_size: int = 60,
+    num_workers: int = 0,
+    limit: int | None = None,
+) -> dict[float | None, dict[str, float]]:
+    """What :class:`avcap.metrics.MapQuality` says of a captioner's maps, and ``map_gain_shuffled``, at each epsilon.
+
+    Args:
+        source: The captioner and its clips; see :meth:`CheckpointClips.open`.
+        epsilons: Regularisations of the transport plan. A fusion without one has a single row, under None.
+        events: True times; None: the file beside the shards.
+        batch_size: Clips at a time.
+        num_workers: Processes that read clips.
+        limit: Take the first clips only.
+
+    Raises:
+        FileNotFoundError: if there are no true times.
+        ValueError: if the fusion makes no maps, or no clip has something to tell apart.
+    """
+    path = events or beside_the_shards(source.shards.folder.parent)
+    if path is None:
+        raise FileNotFoundError(
+            f"There is no events.jsonl beside {source.shards.folder.parent}; name one with --events."
+        )
+    truth = SceneTruth(read_scenes(path), source.model, source.inputs)
+    plans = [module for module in source.model.fusion.modules() if isinstance(module, PlanContrast)]
+    measured = {epsilon: (MapQuality(), MapQuality()) for epsilon in (epsilons if plans else [None])}
+    for batch in source.batches(source.clips(limit=limit), batch_size=batch_size, num_workers=num_workers):
+        if has_both(source.model, batch):
+            _update(source.model, batch, truth, plans, measured)
+    rows = {epsilon: _row(*metrics) for epsilon, metrics in measured.items()}
+    if not all(row["map_clips"] for row in rows.values()):
+        raise ValueError(f"No clip of {source.shards.folder} has known events that a map could tell apart.")
+    return rows
+
+
+@torch.inference_mode()
+def _update(
+    model: Captioner,
+    batch: Batch,
+    truth: SceneTruth,
+    plans: Sequence[PlanContrast],
+    measured: Mapping[float | None, tuple[MapQuality, MapQuality]],
+) -> None:
+    """Measure a batch as it is, and with the pictures of other clips, at every epsilon; encoded once."""
+    audio, video = encode(model.audio_encoder, batch), encode(model.visual_encoder, batch)
+    others = encode(model.visual_encoder, with_other_pictures(model, batch)) if len(batch["id"]) > 1 else None
+    for epsilon, (own, shuffled) in measured.items():
+        for plan in plans:
+            plan.epsilon = epsilon
+        maps = model.fusion(audio, video).maps
+        if not maps:
+            raise ValueError(f"{type(model.fusion).__name__} makes no assignment maps.")
+        pairs = truth(batch, first(maps)).cpu()
+        own.update(first(maps).cpu(), pairs)
+        if others is not None:
+            shuffled.update(first(model.fusion(audio, others).maps).cpu(), pairs)
+
+
+def _row(own: MapQuality, shuffled: MapQuality) -> dict[str, float]:
+    values = {name: float(value) for name, value in own.compute().items()}
+    return {**values, "map_gain_shuffled": float(shuffled.compute()["map_gain"])}
