@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from avcap.losses import AlignmentObjective, AlignmentOutput
+from avcap.losses import AlignmentObjective, AlignmentOutput, AttentiveOTAlignment, MMDAlignment, OTAlignment
 from avcap.losses.alignment import mean_over_clips
 from avcap.systems import Alignment, WarmupCosine
 from avcap.types import Batch, Tokens
@@ -99,14 +99,19 @@ def test_no_caption_is_read_and_the_picture_stays_as_it_is(tmp_path: Path):
     assert not model.visual_encoder.training
 
 
-def test_the_distance_falls(tmp_path: Path):
-    model = make(audio_encoder=LinearAudio())
+@pytest.mark.parametrize(
+    "objective",
+    [MeanDistance(), MMDAlignment(), OTAlignment(), AttentiveOTAlignment(6, heads=2)],
+    ids=lambda o: type(o).__name__,
+)
+def test_the_distance_falls(objective: AlignmentObjective, tmp_path: Path):
+    model = make(objective=objective)
     data = loader()
     run = trainer(tmp_path, max_epochs=30)
     before = run.validate(model, data, verbose=False)[0]
     run.fit(model, data)
     after = run.validate(model, data, verbose=False)[0]
-    assert after["val/loss"] < 0.3 * before["val/loss"]
+    assert after["val/loss"] < 0.7 * before["val/loss"]
     assert after["val/sinkhorn_divergence"] < 0.7 * before["val/sinkhorn_divergence"]
     assert set(after) == {"val/loss", "val/mmd", "val/sinkhorn_divergence", "val/recall_1"}
 

@@ -1,0 +1,117 @@
+"""DALI's stages one after the other, by the real program and the configs of the embedded data, a step or two each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from avcap.cli import main
+from tests.end_to_end.program import program
+from tests.end_to_end.test_ddp import TWO
+from tests.systems.dali_place import make_place
+
+QUICK = (
+    *("--trainer.accelerator", "cpu", "--trainer.precision", "32-true", "--trainer.enable_progress_bar", "false"),
+    *("--data.init_args.num_workers", "0"),
+)
+STEP = ("--trainer.max_epochs", "1", "--trainer.check_val_every_n_epoch", "1", "--trainer.limit_train_batches", "2")
+EACH = ("--trainer.log_every_n_steps", "1")
+SMALL = ("--data.init_args.batch_size", "8", "--data.init_args.eval_batch_size", "6")
+SHORT = ("--model.init_args.decoder.init_args.generation.max_new_tokens", "4")
+
+
+def avcap(*words: str) -> None:
+    main(list(words))
+
+
+def fit(stage: str, *more: str) -> None:
+    avcap("fit", "--config", f"configs/dali/{stage}.yaml", *STEP, *EACH, *QUICK, *SMALL, *more)
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = make_place(tmp_path / "place", demo_root)
+    runs = place / "runs" / "dali"
+    monkeypatch.chdir(place)
+
+    avcap("dali", "texts", "--out", "texts.jsonl", "--count", "60")
+    texts = ("--data.init_args.path", "texts.jsonl", "--data.init_args.val", "10", "--data.init_args.batch_size", "10")
+    every = ("--trainer.val_check_interval", "2", "--trainer.max_steps", "2", *QUICK[:6])
+    avcap("fit", "--config", "configs/dali/0a_language.yaml", *every, *texts)
+
+    fit("0b_image_captioner", *SHORT)
+    avcap("dali", "captioner", str(runs / "image_captioner/checkpoints/last.ckpt"), "runs/dali/llava")
+    untouched = {path: path.read_bytes() for path in (runs / "llava").iterdir()}
+
+    fit("1a_prefix", *SHORT, "--data.init_args.pairs", "8")
+    part("prefix", "decoder.prefix", "prefix")
+    assert load_file(runs / "prefix.safetensors")["prefix"].shape == (16, 192)
+
+    fit("1b_alignment")
+    part("alignment", "audio_encoder", "aligned")
+    drawn = np.load(runs / "alignment/figures/tokens.npz")
+    assert drawn["image"].shape == drawn["audio"].shape == (6, 192)
+    assert len(set(drawn["ids"])) == 6
+    assert (runs / "alignment/figures/tokens.png").stat().st_size > 10_000
+    board = EventAccumulator(str(runs / "alignment/tensorboard")).Reload()
+    assert {"val/mmd", "val/sinkhorn_divergence", "val/recall_1", "train/loss"} <= set(board.Tags()["scalars"])
+    assert "val/tokens" in board.Tags()["images"]
+    kept = torch.load(runs / "alignment/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert {name.split(".")[0] for name in kept} == {"audio_encoder"}
+
+    label = ("dali", "pseudo-label", "--config", "configs/dali/inference.yaml", "--out", "runs/dali/pseudo.jsonl")
+    avcap(*label, *QUICK, *SMALL, *SHORT)
+    head, *rows = lines(runs / "pseudo.jsonl")
+    assert len(rows) == 32
+    named = {"llava/model.safetensors", "prefix.safetensors", "aligned.safetensors"}
+    assert {f"runs/dali/{name}" for name in named} <= set(head["provenance"]["files"])
+
+    fit("2_distillation", *SHORT)
+    part("distillation", "fusion.audio_projector", "audio_projector")
+    image = load_file(runs / "llava/model.safetensors")
+    start = next(tensor for name, tensor in image.items() if name.endswith("projector.linear_1.weight"))
+    learned = load_file(runs / "audio_projector.safetensors")["linear_1.weight"]
+    assert start.shape == learned.shape
+    assert not torch.equal(start, learned)
+
+    overlays = ("--config", "configs/dali/distilled.yaml", "--config", "configs/dali/modality/audio.yaml")
+    avcap("test", "--config", "configs/dali/inference.yaml", *overlays, *QUICK, *SMALL, *SHORT)
+    results = json.loads((runs / "modality/audio/results.json").read_text())
+    assert results["clips"] == 9
+    assert "cider_d" in results["scores"]
+    assert untouched == {path: path.read_bytes() for path in (runs / "llava").iterdir()}
+
+
+def part(run: str, name: str, out: str) -> None:
+    avcap("weights", "part", f"runs/dali/{run}/checkpoints/last.ckpt", name, f"runs/dali/{out}.safetensors")
+
+
+@pytest.mark.slow
+def test_two_processes_align_where_one_of_them_sees_no_pictures(demo_root: Path, tmp_path: Path):
+    """In the first epoch the scorers rest, and one process has no clip to compare: DDP waits for every gradient all the same."""
+    configs = ("--config", "configs/dali/1b_alignment.yaml", "--config", "configs/dali/objective/attentive_ot.yaml")
+    tower = "--model.init_args.visual_encoder.init_args"
+    random = (f"{tower}.model", "null", f"{tower}.config", "configs/llm/llava_demo.json")
+    blind = (
+        "--data",
+        "tests.end_to_end.missing_stream.BlindRank",
+        "--data.init_args.shards",
+        str(demo_root / "shards"),
+    )
+    run = ("--trainer.default_root_dir", str(tmp_path), "--trainer.max_epochs", "2", *STEP[2:])
+    done = program("fit", *configs, *random, *blind, *QUICK, *SMALL, *run, *TWO)
+    assert done.returncode == 0, done.stderr[-3000:]
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    steps = {int(state["step"]) for state in checkpoint["optimizer_states"][0]["state"].values()}
+    assert steps == {4, 2}  # the encoder's, and the scorers' of the second epoch
+    assert np.load(tmp_path / "figures" / "tokens.npz")["ids"].shape == (6,)
