@@ -61,8 +61,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except EXPECTED as error:
-        if os.environ.get("AVCAP_DEBUG"):
+    except Exception as error:
+        from avcap.explain import cause
+
+        error = cause(error)
+        if not isinstance(error, EXPECTED) or os.environ.get("AVCAP_DEBUG"):
             raise
         print(f"avcap: error: {_one_sentence(error)}", file=sys.stderr)
         sys.exit(1)

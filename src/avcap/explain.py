@@ -23,6 +23,9 @@ _LITERAL = re.compile(r"Expected a typing\.Literal\[(.*?)\]")
 _NESTED = re.compile(r"NestedArg\(key='([\w.]+)'")
 _GIVEN = re.compile(r"Got value: (.*)|Given value: (?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?$", re.MULTILINE)
 
+_UNION = "Does not validate against any of the Union subtypes"
+_EMPTY = "Cannot copy out of meta tensor"
+
 
 class OneSentence:
     """Mixed into a jsonargparse parser: a wrong option or config is told in one sentence, with status 2."""
@@ -87,6 +90,19 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
         return f"{where} must be {types}, not {(given[1] or given[2]).strip().strip(chr(39))!r}."
     text = " ".join(message.replace("Parser key ", "").split())
     return text if text.endswith(".") else f"{text}."
+
+
+def cause(error: BaseException) -> BaseException:
+    """What went wrong, where a library only says what followed from it.
+
+    jsonargparse wraps what a constructor raises once for each argument that may be null as well; Lightning, tidying up after
+    weights that could not be read, fails to move the empty ones.
+    """
+    while str(error).startswith(_UNION) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, NotImplementedError) and _EMPTY in str(error) and error.__context__ is not None:
+        return cause(error.__context__)
+    return error
 
 
 def _near(word: str, known: Collection[str]) -> str:
