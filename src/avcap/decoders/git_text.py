@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -153,12 +154,19 @@ class GITText(nn.Module):
             )
 
 
-def init_bert(module: nn.Module) -> None:
-    """The start of BERT: weights from a normal of deviation 0.02, biases zero, LayerNorms one and zero."""
+def init_bert(module: GITText) -> None:
+    """The start of BERT at any width: weights from a normal, biases zero, LayerNorms one and zero.
+
+    BERT's deviation 0.02 belongs to 768 channels. A layer of fewer channels sums fewer terms: with the same deviation what the
+    words take from the tokens would vanish beside the words themselves, and a small decoder would learn to ignore the tokens.
+    The deviation of the layers grows with the root of the ratio; embeddings keep theirs, as a LayerNorm follows them.
+    """
+    deviation = 0.02 * math.sqrt(768 / module.norm.normalized_shape[0])
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Embedding):
+        if isinstance(part, nn.Embedding):
             nn.init.normal_(part.weight, std=0.02)
         if isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=deviation)
             nn.init.zeros_(part.bias)
-        if isinstance(part, GITText) and part.output_weight is not None:
-            nn.init.normal_(part.output_weight, std=0.02)
+    if module.output_weight is not None:
+        nn.init.normal_(module.output_weight, std=0.02)
