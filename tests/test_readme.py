@@ -11,7 +11,9 @@ import pytest
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from avcap.cli import COMMANDS, LIGHTNING, parse
+from avcap.cli import COMMANDS, CONFIGURED, LIGHTNING, parse
+from avcap.commands.check import MetaCLI
+from avcap.commands.pseudo_label import LabelCLI
 from avcap.lightning_cli import AvcapCLI, quieten
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +44,17 @@ class ParseOnly(AvcapCLI):
         pass
 
 
+class ParseCheckOnly(ParseOnly, MetaCLI):
+    """The same for `avcap check`."""
+
+
+class ParseLabelOnly(ParseOnly, LabelCLI):
+    """The same for `avcap dali pseudo-label`."""
+
+
+CONFIGURED_CLASSES = {"check": ParseCheckOnly, "dali pseudo-label": ParseLabelOnly}
+
+
 def test_the_pages_show_commands():
     verbs = {words.split()[1] for _, words in commands()}
     assert {"fit", "test", "caption", "check", "data", "list", "doctor", "score"} <= verbs
@@ -52,14 +65,16 @@ def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(ROOT)
     argv = shlex.split(words)[1:]
     quieten()
-    if argv[0] in LIGHTNING or argv[0] == "check":
+    verb = next(v for v in (" ".join(argv[:2]), argv[0]) if v in {*COMMANDS, *LIGHTNING})
+    if verb in {*LIGHTNING, *CONFIGURED}:
+        argv = argv[len(verb.split()) - 1 :]
         names = [argv[i + 1] for i, word in enumerate(argv) if word == "--ckpt_path"]
         rest = [w for i, w in enumerate(argv[1:], 1) if w != "--ckpt_path" and argv[i - 1] != "--ckpt_path"]
         assert all(name == "last" or name.endswith(".ckpt") for name in names)
         classes = {"subclass_mode_model": True, "subclass_mode_data": True}
-        ParseOnly(LightningModule, LightningDataModule, args=rest, run=False, **classes)
+        cli = CONFIGURED_CLASSES.get(verb, ParseOnly)
+        cli(LightningModule, LightningDataModule, args=rest, run=False, **classes)
         return
-    verb = next(v for v in (" ".join(argv[:2]), argv[0]) if v in COMMANDS)
     module, function = COMMANDS[verb][0].split(":")
     with torch.device("meta"):  # an encoder on the command line is built, but not at full size
         parse(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")

@@ -99,9 +99,11 @@ def part(run: str, name: str, out: str) -> None:
 @pytest.mark.slow
 def test_two_processes_align_where_one_of_them_sees_no_pictures(demo_root: Path, tmp_path: Path):
     """In the first epoch the scorers rest, and one process has no clip to compare: DDP waits for every gradient all the same."""
-    configs = ("--config", "configs/dali/1b_alignment.yaml", "--config", "configs/dali/objective/attentive_ot.yaml")
-    tower = "--model.init_args.visual_encoder.init_args"
-    random = (f"{tower}.model", "null", f"{tower}.config", "configs/llm/llava_demo.json")
+    tower = {"class_path": "LlavaVision", "init_args": {"model": None, "config": "configs/llm/llava_demo.json"}}
+    random = tmp_path / "random.yaml"
+    random.write_text(json.dumps({"model": {"class_path": "Alignment", "init_args": {"visual_encoder": tower}}}))
+    files = ("configs/dali/1b_alignment.yaml", "configs/dali/objective/attentive_ot.yaml", str(random))
+    configs = [word for file in files for word in ("--config", file)]
     blind = (
         "--data",
         "tests.end_to_end.missing_stream.BlindRank",
@@ -109,7 +111,7 @@ def test_two_processes_align_where_one_of_them_sees_no_pictures(demo_root: Path,
         str(demo_root / "shards"),
     )
     run = ("--trainer.default_root_dir", str(tmp_path), "--trainer.max_epochs", "2", *STEP[2:])
-    done = program("fit", *configs, *random, *blind, *QUICK, *SMALL, *run, *TWO)
+    done = program("fit", *configs, *blind, *QUICK, *SMALL, *run, *TWO)
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     steps = {int(state["step"]) for state in checkpoint["optimizer_states"][0]["state"].values()}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-_INK, _FAINT = "#22262b", "#b9bfc6"
+_INK, _FAINT = "#22262b", "#8d949c"
 _IMAGE, _AUDIO = "#1b9cb4", "#f08a1d"
 
 
@@ -28,6 +27,8 @@ def project(image: Tensor, audio: Tensor) -> tuple[np.ndarray, np.ndarray, float
     Raises:
         ValueError: If there are fewer than two images, or the widths differ.
     """
+    import torch
+
     if len(image) < 2 or image.shape[1] != audio.shape[1] or image.shape[1] < 2:
         raise ValueError(
             f"a projection needs two images and tokens of one width, got {list(image.shape)} and {list(audio.shape)}"
@@ -78,5 +79,6 @@ def figure_tokens(image: Tensor, audio: Tensor, *, joined: int = 12, title: str 
     axes.grid(color="#eef0f2", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(0.06)
+    axes.set_aspect("equal", adjustable="datalim")  # a length is the same distance in every direction
     axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
     return figure
