@@ -2,6 +2,7 @@
 
 from avcap.fusion.base import Fusion
 from avcap.fusion.concat import ChannelConcat, TimeConcat
+from avcap.fusion.contrasted import ContrastedOTAttention
 from avcap.fusion.cross_attention import CrossAttention
 from avcap.fusion.llava_projection import LlavaProjection
 from avcap.fusion.optimal_transport import OTAttention, OTChannelConcat, OTCrossAttention, OTTimeConcat, TransportFusion
@@ -12,6 +13,7 @@ from avcap.fusion.two_stream import TwoStreamFusion
 __all__ = [
     "AudioOnly",
     "ChannelConcat",
+    "ContrastedOTAttention",
     "CrossAttention",
     "Fusion",
     "LlavaProjection",

@@ -3,6 +3,7 @@
 from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.losses.attentive import AttentiveOTAlignment
 from avcap.losses.captioning import smoothed_divergence
+from avcap.losses.clip_contrast import ClipContrast
 from avcap.losses.contrastive import ContrastiveAlignment
 from avcap.losses.divergence import SinkhornDivergence, sinkhorn_divergence
 from avcap.losses.mmd_alignment import MMDAlignment
@@ -19,6 +20,7 @@ __all__ = [
     "AlignmentObjective",
     "AlignmentOutput",
     "AttentiveOTAlignment",
+    "ClipContrast",
     "ContrastiveAlignment",
     "DebiasedTransport",
     "ExactTransport",
