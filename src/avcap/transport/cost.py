@@ -67,8 +67,14 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     with full_precision(x.device):
         x, y = as_full_precision(x), as_full_precision(y)
         x, y = centred(x, y)
-        squares = x.square().sum(-1).unsqueeze(2) + y.square().sum(-1).unsqueeze(1)  # [B, n, m]
-        return torch.baddbmm(squares, x, y.mT, alpha=-2).clamp_min(0)
+        return torch.baddbmm(sums_of_squares(x, y), x, y.mT, alpha=-2).clamp_min(0)
+
+
+def sums_of_squares(x: Tensor, y: Tensor) -> Tensor:
+    """``|x_i|^2 + |y_j|^2``, ``[B, n, C], [B, m, C] -> [B, n, m]``."""
+    # a norm and its square take one pass over the points, a square and its sum two
+    norm_x, norm_y = torch.linalg.vector_norm(x, dim=-1), torch.linalg.vector_norm(y, dim=-1)  # [B, n], [B, m]
+    return norm_x.square().unsqueeze(2) + norm_y.square().unsqueeze(1)
 
 
 def centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from avcap.transport.cost import centred, check_points
+from avcap.transport.cost import centred, check_points, sums_of_squares
 from avcap.transport.precision import as_full_precision, full_precision
 
 CHUNK_CPU, CHUNK_ACCELERATOR = 2**21, 2**26
@@ -127,8 +127,7 @@ def _mean_kernel(
     x: Tensor, y: Tensor, a: Tensor, b: Tensor, widest: Tensor, kernels: int, wanted: tuple[bool, bool]
 ) -> _Term:
     """``sum_ij a_i b_j k(x_i, y_j)`` and its gradients by the points."""
-    squares = x.square().sum(-1).unsqueeze(2) + y.square().sum(-1).unsqueeze(1)  # [b, n, m]
-    power = torch.baddbmm(squares, x, y.mT, alpha=-2).clamp_min_(0)
+    power = torch.baddbmm(sums_of_squares(x, y), x, y.mT, alpha=-2).clamp_min_(0)  # [b, n, m]
     power.div_(-widest.view(-1, 1, 1)).exp_()  # t, the widest kernel
     total = power.clone()  # t + t^2 + t^4 + ...
     slope = power.clone() if any(wanted) else None  # t + 2 t^2 + 4 t^4 + ..., the derivative by -distance / widest
