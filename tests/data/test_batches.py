@@ -12,6 +12,7 @@ from PIL import Image
 
 from avcap.data import AudioCapsDataModule, KaldiFbank, SpecAugment
 from avcap.data.collate import Framing, collate, to_sample
+from avcap.data.corruptions import SwappedSound
 from avcap.data.item import load_clip
 from avcap.data.media import MediaError
 from tests.data.media_files import grey_ramp, tone, write_media
@@ -51,6 +52,19 @@ def test_the_training_captions_are_told(small_shards: Path) -> None:
     assert _module(small_shards).training_captions(limit=5) == [
         caption for index in range(0, len(shards), -(-len(shards) // 5)) for caption in shards.item(index).captions
     ]
+
+
+def test_evaluated_clips_can_be_spoilt_and_training_never_is(small_shards: Path) -> None:
+    clean, spoilt = _module(small_shards), _module(small_shards, corruptions=[SwappedSound()])
+    before, after = clean.dataset("val")[1], spoilt.dataset("val")[1]
+    assert not torch.equal(before["fbank"], after["fbank"])
+    assert torch.equal(before["frames"], after["frames"])
+    assert (before["caption"], before["references"]) == (after["caption"], after["references"])
+    assert torch.equal(
+        clean.dataset("train", training=True)[1]["fbank"], spoilt.dataset("train", training=True)[1]["fbank"]
+    )
+    with pytest.raises(ValueError, match="corruptions and captions cannot go together"):
+        _module(small_shards, corruptions=[SwappedSound()], captions=Path("rows.jsonl"))
 
 
 def test_normalisation_is_the_front_ends_own_or_as_told(small_shards: Path) -> None:

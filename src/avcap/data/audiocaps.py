@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 
 from avcap.data.caption_rows import CaptionRows, Example
 from avcap.data.collate import Framing
+from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import AUDIO, VIDEO, ClipDataset
 from avcap.data.frame_sampling import FrameSampling
 from avcap.data.front_end import make_front_end
@@ -36,6 +37,7 @@ class AudioCapsDataModule(LightningDataModule):
         mean: Subtracted from the spectrogram; None: the front end's own (Kaldi -4.346, CED 0).
         std: Divided by then; None: the front end's own (Kaldi 4.332, CED 1).
         transforms: Augmentation of training spectrograms, in order.
+        corruptions: Spoil the clips of every split that is evaluated, one after the other (``avcap robustness`` tries many).
         seed: Seed of order, caption choice and augmentation.
         limit: Use the first clips of each split only.
         captions: JSON lines ``{"id", "caption", "time"?}`` in place of the captions of the training split, and of the
@@ -59,6 +61,7 @@ class AudioCapsDataModule(LightningDataModule):
         mean: float | None = None,
         std: float | None = None,
         transforms: list[Transform] = [],  # noqa: B006
+        corruptions: list[Corruption] = [],  # noqa: B006
         seed: int = 0,
         limit: int | None = None,
         captions: Path | None = None,
@@ -78,6 +81,10 @@ class AudioCapsDataModule(LightningDataModule):
             raise ValueError(
                 f"batch_size must be at least 1 and num_workers not negative, got {batch_size}, {num_workers}."
             )
+        if corruptions and captions is not None:
+            raise ValueError(
+                "corruptions and captions cannot go together: spoilt clips keep the captions of the shards."
+            )
         self.shards = Path(shards)
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
@@ -89,6 +96,7 @@ class AudioCapsDataModule(LightningDataModule):
         self.mean = mean
         self.std = std
         self.transforms = list(transforms)
+        self.corruptions = list(corruptions)
         self.seed = seed
         self.limit = limit
         self.captions = captions
@@ -155,21 +163,28 @@ class AudioCapsDataModule(LightningDataModule):
             ValueError: if ``captions`` does not fit it, or has fewer examples than ``pairs``.
         """
         if (split, training) not in self._datasets:
-            shards = Shards(self.shards / split)
-            self._datasets[split, training] = ClipDataset(
-                shards,
-                self.framing,
-                streams=self.streams,
-                frames=self.frames,
-                frame_sampling=self.frame_sampling,
-                training=training,
-                transforms=self.transforms,
-                seed=self.seed,
-                limit=self.limit,
-                examples=self._examples(split, shards, training=training),
-                pairs=self.pairs if training else None,
-            )
+            self._datasets[split, training] = self._open(Shards(self.shards / split), split, training=training)
         return self._datasets[split, training]
+
+    def _open(self, shards: Shards, split: str, *, training: bool) -> ClipDataset:
+        common = {
+            "streams": self.streams,
+            "frames": self.frames,
+            "frame_sampling": self.frame_sampling,
+            "seed": self.seed,
+            "limit": self.limit,
+        }
+        if self.corruptions and not training:
+            return CorruptedClips(shards, self.framing, corruptions=self.corruptions, **common)
+        return ClipDataset(
+            shards,
+            self.framing,
+            training=training,
+            transforms=self.transforms,
+            examples=self._examples(split, shards, training=training),
+            pairs=self.pairs if training else None,
+            **common,
+        )
 
     def setup(self, stage: str) -> None:
         """Open the splits that a stage reads, so that a fault shows before the first batch.

@@ -64,7 +64,8 @@ class CorruptedClips(ClipDataset):
             item = corruption(item, source)
         if item.frames is not None and self.frames is not None:
             item.frames = item.frames[list(frame_choice(self.frame_sampling)(len(item.frames), self.frames))]
-        return to_sample(item, self.framing, references=item.captions)
+        caption = item.captions[0] if item.captions else None
+        return to_sample(item, self.framing, caption=caption, references=item.captions)
 
     def partner(self, index: int, stream: str) -> Item:
         """The next clip of the split, in the drawn order, that has the stream.
