@@ -127,6 +127,16 @@ def test_each_stream_has_its_own_length():
     ]
 
 
+def test_the_map_that_knows_the_time_alone():
+    encoders = SimpleNamespace(audio_encoder=LinearAudio(), visual_encoder=MeanVisual())
+    data = {"id": ["a", "unknown"], "fbank": torch.zeros(2, 16, 8), "frames": torch.zeros(2, 2, 3, 4, 4)}
+    near = SceneTruth({"a": Scene(0.12, [])}, encoders, {}).nearness(data, torch.zeros(2, 2, 4), sigma=0.02)
+    # tokens at 0.02, 0.06, 0.1 and 0.14 s, pictures at 0.03 and 0.09 s
+    apart = torch.tensor([[0.01, 0.03, 0.07, 0.11], [0.07, 0.03, 0.01, 0.05]])
+    torch.testing.assert_close(near[0], (-0.5 * (apart / 0.02) ** 2).exp())
+    assert not near[1].any()
+
+
 def test_patches_of_a_picture_share_its_time():
     paired = [{"audio": [0.0, 0.04], "visual": [0.06, 0.12]}]
     assert truth(paired, tokens=(6, 4)).tolist() == [[0] * 4] * 3 + [[1, 0, 0, 0]] * 3

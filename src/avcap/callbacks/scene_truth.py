@@ -39,20 +39,36 @@ class SceneTruth:
             batch: What was fused, with both streams.
             maps: The assignment maps, rows frame by frame.
         """
-        _, visual_tokens, audio_tokens = maps.shape
-        bands = self.model.audio_encoder.bands
-        seconds = batch["fbank"].shape[1] * ROW_SECONDS  # with the padding, which has tokens too
-        audio_times = even_times(audio_tokens // bands, seconds=seconds).repeat(bands)  # [Na]
-        pictures = batch[self.model.visual_encoder.input].shape[1]
-        places = self._places(pictures).repeat_interleave(visual_tokens // pictures)  # [Nv]
+        audio_times, visual_places = self._times(batch, maps)
         truth = torch.zeros(maps.shape, dtype=torch.bool)
         for row, clip in enumerate(batch["id"]):
             scene = self.scenes.get(clip)
             if scene is not None:
                 paired = [event for event in scene.events if event["audio"] and event["visual"]]
                 spans = [[event[stream] for event in paired] for stream in ("audio", "visual")]
-                truth[row] = pair_truth(*spans, audio_times=audio_times, visual_times=places * scene.seconds)
+                visual_times = visual_places * scene.seconds
+                truth[row] = pair_truth(*spans, audio_times=audio_times, visual_times=visual_times)
         return truth.to(maps.device)
+
+    def nearness(self, batch: Batch, maps: Tensor, *, sigma: float = 0.5) -> Tensor:
+        """The map ``[B, Nv, Na]`` that knows the time alone: a Gaussian of the time between two tokens, ``sigma`` in seconds.
+
+        A clip whose length is not known has a map of zeros.
+        """
+        audio_times, visual_places = self._times(batch, maps)
+        seconds = [self.scenes[clip].seconds if clip in self.scenes else torch.nan for clip in batch["id"]]
+        visual_times = visual_places * torch.tensor(seconds, dtype=torch.float64)[:, None]  # [B, Nv]
+        apart = audio_times - visual_times.unsqueeze(2)  # [B, Nv, Na]
+        return (-0.5 * (apart / sigma).square()).exp().nan_to_num(0.0).to(maps.device, torch.float32)
+
+    def _times(self, batch: Batch, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Times of the audio tokens in seconds ``[Na]``, places of the visual ones as shares of the clip ``[Nv]``."""
+        _, visual_tokens, audio_tokens = maps.shape
+        bands = self.model.audio_encoder.bands
+        seconds = batch["fbank"].shape[1] * ROW_SECONDS  # with the padding, which has tokens too
+        audio_times = even_times(audio_tokens // bands, seconds=seconds).repeat(bands)
+        pictures = batch[self.model.visual_encoder.input].shape[1]
+        return audio_times, self._places(pictures).repeat_interleave(visual_tokens // pictures)
 
     def _places(self, pictures: int) -> Tensor:
         """When the pictures were taken, as shares of the clip ``[pictures]``."""

@@ -24,6 +24,7 @@ COLUMNS = {
     "map_gain": "gain",
     "map_skill": "skill",
     "map_gain_shuffled": "gain, shuffled",
+    "map_gain_timed": "gain, time alone",
 }
 
 
@@ -42,7 +43,8 @@ def maps(
     """Print how much of the assignment maps' mass falls on pairs of tokens of the same event.
 
     The plan is solved anew at each epsilon with the tokens of the trained model. A gain of 1 is that of a uniform map; the
-    shuffled one has the pictures of another clip. docs/metrics.md defines the columns.
+    shuffled one has the pictures of another clip, that of time alone knows when tokens are and nothing else.
+    docs/lavcap.md defines the columns.
 
     Args:
         ckpt_path: Checkpoint of a trained captioner whose fusion makes maps.
@@ -79,7 +81,10 @@ def map_quality(
     num_workers: int = 0,
     limit: int | None = None,
 ) -> dict[float | None, dict[str, float]]:
-    """What :class:`avcap.metrics.MapQuality` says of a captioner's maps, and ``map_gain_shuffled``, at each epsilon.
+    """What :class:`avcap.metrics.MapQuality` says of a captioner's maps at each epsilon.
+
+    Beside it ``map_gain_shuffled``, with the pictures of another clip, and ``map_gain_timed``, that of a map which is a Gaussian of the
+    time between two tokens and knows nothing else.
 
     Args:
         source: The captioner and its clips; see :meth:`CheckpointClips.open`.
@@ -100,7 +105,7 @@ def map_quality(
         )
     truth = SceneTruth(read_scenes(path), source.model, source.inputs)
     plans = [module for module in source.model.fusion.modules() if isinstance(module, PlanContrast)]
-    measured = {epsilon: (MapQuality(), MapQuality()) for epsilon in (epsilons if plans else [None])}
+    measured = {epsilon: (MapQuality(), MapQuality(), MapQuality()) for epsilon in (epsilons if plans else [None])}
     for batch in source.batches(source.clips(limit=limit), batch_size=batch_size, num_workers=num_workers):
         if has_both(source.model, batch):
             _update(source.model, batch, truth, plans, measured)
@@ -116,12 +121,12 @@ def _update(
     batch: Batch,
     truth: SceneTruth,
     plans: Sequence[PlanContrast],
-    measured: Mapping[float | None, tuple[MapQuality, MapQuality]],
+    measured: Mapping[float | None, tuple[MapQuality, ...]],
 ) -> None:
     """Measure a batch as it is, and with the pictures of other clips, at every epsilon; encoded once."""
     audio, video = encode(model.audio_encoder, batch), encode(model.visual_encoder, batch)
     others = encode(model.visual_encoder, with_other_pictures(model, batch)) if len(batch["id"]) > 1 else None
-    for epsilon, (own, shuffled) in measured.items():
+    for epsilon, (own, shuffled, timed) in measured.items():
         for plan in plans:
             plan.epsilon = epsilon
         maps = model.fusion(audio, video).maps
@@ -129,10 +134,12 @@ def _update(
             raise ValueError(f"{type(model.fusion).__name__} makes no assignment maps.")
         pairs = truth(batch, first(maps)).cpu()
         own.update(first(maps).cpu(), pairs)
+        timed.update(truth.nearness(batch, first(maps)).cpu(), pairs)
         if others is not None:
             shuffled.update(first(model.fusion(audio, others).maps).cpu(), pairs)
 
 
-def _row(own: MapQuality, shuffled: MapQuality) -> dict[str, float]:
+def _row(own: MapQuality, shuffled: MapQuality, timed: MapQuality) -> dict[str, float]:
     values = {name: float(value) for name, value in own.compute().items()}
-    return {**values, "map_gain_shuffled": float(shuffled.compute()["map_gain"])}
+    gains = {"map_gain_shuffled": shuffled, "map_gain_timed": timed}
+    return {**values, **{name: float(metric.compute()["map_gain"]) for name, metric in gains.items()}}
