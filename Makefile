@@ -45,7 +45,9 @@ include ablation.mk
 ablation-demo: $(DEMO_DATA)/shards/test/info.json  ## Run a small matrix on the embedded data set (JOBS=2 at a time), compare by scene
 	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) ablation MATRIX=demo
 	@$(AVCAP) compare $(foreach variant,audio video both,runs/ablation_demo/modality/$(variant)/0)
-	@$(AVCAP) report runs/ablation_demo
+	@$(AVCAP) report runs/ablation_demo --out runs/ablation_demo/report
+
+include dali.mk
 
 .PHONY: test
 test: install  ## Run all tests (PYTEST_ARGS="-m 'not slow'" for the quick ones)
