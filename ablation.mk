@@ -9,10 +9,14 @@ INSTALLED ?= $(VENV)/.installed
 SAME :=
 include $(ABLATION)/$(MATRIX).mk
 
+# of <axis>/<variant>/<seed>
 axis_of = $(word 1,$(subst /, ,$(1)))
-base_of = $(base_$(call axis_of,$(1)))
-overlay_of = $(ABLATION)/$(call axis_of,$(1))/$(word 2,$(subst /, ,$(1))).yaml
-variants = $(or $(variants_$(1)),$(basename $(notdir $(wildcard $(ABLATION)/$(1)/*.yaml))))
+variant_of = $(word 2,$(subst /, ,$(1)))
+base_of = $(base_$(axis_of))
+overlay_of = $(call folder_of,$(axis_of))/$(variant_of).yaml
+# of <axis>
+folder_of = $(or $(folder_$(1)),$(ABLATION)/$(1))
+variants = $(or $(variants_$(1)),$(patsubst %.yaml,%,$(notdir $(wildcard $(folder_of)/*.yaml))))
 results = $(foreach variant,$(call variants,$(1)),$(SEEDS:%=$(RUNS)/$(1)/$(variant)/%/results.json))
 CELLS := $(foreach axis,$(AXES),$(call results,$(axis)))
 $(foreach axis,$(AXES),$(if $(base_$(axis)),,$(error $(ABLATION)/$(MATRIX).mk names no base for the axis $(axis): add base_$(axis) := configs/...)))
@@ -32,10 +36,15 @@ ablation-%: $(INSTALLED)
 .PHONY: cells
 cells: $(CELLS)
 
+define fit_and_test
+$(AVCAP) ablation cell $(base_of) $(overlay_of) $(2) --seed $(notdir $(1)) $(if $(LAUNCH),--launch='$(LAUNCH)') $(if $(SUBMIT),--submit='$(SUBMIT)')
+endef
+
+# chain_<axis>, where the table has it, makes a cell of several trainings: $(1) variant, $(2) seed, $(3) its folder
 .PRECIOUS: $(RUNS)/%/results.json
 .SECONDEXPANSION:
 $(RUNS)/%/results.json: $$(call base_of,$$*) $$(call overlay_of,$$*) $(DATA) | $(INSTALLED)
-	@$(AVCAP) ablation cell $(call base_of,$*) $(call overlay_of,$*) $(@D) --seed $(notdir $*) $(if $(LAUNCH),--launch='$(LAUNCH)') $(if $(SUBMIT),--submit='$(SUBMIT)')
+	@$(or $(call chain_$(call axis_of,$*),$(call variant_of,$*),$(notdir $*),$(@D)),$(call fit_and_test,$*,$(@D)))
 
 # a cell that is the same run as another is a link to it
 define link

@@ -81,7 +81,8 @@ def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_make_targets_of_the_readme_exist():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    rules = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "ablation.mk"))
+    targets = set(re.findall(r"^([a-z-]+):", rules, flags=re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named
     assert named <= targets

@@ -52,6 +52,21 @@ def test_a_cell_in_the_place_of_a_link_is_told(make: Make, place: Path) -> None:
     assert "ot/off/0 is no link to fusion/time; delete it." in done.stderr
 
 
+def test_an_axis_may_be_made_by_a_chain_of_its_own(make: Make, place: Path) -> None:
+    with (place / "ablation" / "tiny.mk").open("a") as table:
+        table.write(f"base_objective := {place}/base.yaml\nfolder_objective := {place}/elsewhere\n")
+        table.write(
+            'chain_objective = mkdir -p $(3) && echo \'{"scores": {}, "is": "$(1) $(2)"}\' >$(3)/results.json\n'
+        )
+    (place / "elsewhere").mkdir()
+    (place / "elsewhere" / "mmd.yaml").touch()
+    done = make("ablation-objective")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"mmd 1"' in (place / "runs" / "objective" / "mmd" / "1" / "results.json").read_text()
+    assert done.stdout.rstrip().endswith("2 done")
+    assert make("-n", "cells", "AXES=objective").stdout.count("mkdir") == 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"), [(["ablation-colour"], "no base for the axis colour"), (["ablation", "MATRIX=none"], "none.mk")]
 )

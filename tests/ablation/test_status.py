@@ -66,6 +66,7 @@ def test_a_finished_cell_grows_stale_with_its_configs(cell: Cell) -> None:
         ("one\ntwo\n\n", "two"),
         ("\x1b[31merror: red\x1b[0m\n", "error: red"),
         ("epoch 1\repoch 2\n", "epoch 2"),
+        ("avcap: error: no such class\ntip: --help lists them\n", "avcap: error: no such class"),
         ("x" * 400, "x" * 297 + "..."),
         ("", "no word in the log"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from jsonargparse import ArgumentParser
 
 import avcap.fusion
@@ -36,7 +37,8 @@ def test_the_four_steps_work(blocks: dict[str, list[str]], monkeypatch: pytest.M
 
     parser = ArgumentParser()
     parser.add_argument("--fusion", type=Callable[[int | None, int | None], Fusion])
-    config = parser.parse_string(blocks["yaml"][0])
+    overlay = yaml.safe_load(blocks["yaml"][0])
+    config = parser.parse_object({"fusion": overlay["model"]["init_args"]["fusion"]})
     fusion = parser.instantiate(config).fusion(16, 8)
     assert isinstance(fusion, namespace["GatedSum"])
     assert fusion.gate.bias.unique().tolist() == [-1.0]

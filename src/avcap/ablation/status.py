@@ -77,8 +77,8 @@ def look_up(folder: Path) -> Status:
         ValueError: if ``status.json`` is damaged.
     """
     status = read_status(folder)
-    if status is None:
-        return Status("not started")
+    if status is None:  # a chain of trainings leaves its results alone
+        return Status("done" if (folder / RESULTS).is_file() else "not started")
     if status.state == "running" and status.host == socket.gethostname() and not _alive(status.pid):
         status = replace(status, state="done" if (folder / RESULTS).is_file() else "stopped")
     if status.state == "done" and not is_fresh(folder, status):
@@ -97,10 +97,11 @@ def is_fresh(folder: Path, status: Status) -> bool:
 
 
 def last_line(log: Path, *, longest: int = 300) -> str:
-    """The last line of a log that says anything, without colours and what a progress bar has overwritten."""
+    """What a log says last, without colours and what a progress bar has overwritten: an error, if its last lines tell of one."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [_COLOURS.sub("", line).rpartition("\r")[2].strip() for line in text.splitlines()]
-    said = next((line for line in reversed(lines) if line), "no word in the log")
+    end = [line for line in lines if line][-5:][::-1]
+    said = next((line for line in end if "error" in line.lower()), end[0] if end else "no word in the log")
     return said if len(said) <= longest else said[: longest - 3] + "..."
 
 
