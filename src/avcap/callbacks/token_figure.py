@@ -31,7 +31,7 @@ class TokenFigure(Callback):
         if trainer.sanity_checking or not trainer.is_global_zero or found is None or len(found.ids) < 2:
             return
         divergence = float(found.sinkhorn_divergence.mean())
-        title = f"epoch {trainer.current_epoch}: {len(found.ids)} clips, mean Sinkhorn divergence {divergence:.3g}"
+        title = f"epoch {trainer.current_epoch + 1}: {len(found.ids)} clips, mean Sinkhorn divergence {divergence:.3g}"
         figure = figure_tokens(found.image, found.audio, joined=self.joined, title=title)
         folder = self.folder or Path(trainer.default_root_dir) / "figures"
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
@@ -83,15 +81,18 @@ class Alignment(System):
 
     def forward(self, batch: Batch) -> AlignmentOutput:
         """The objective's value for a batch; a clip that lacks a stream takes no part."""
-        output = self.objective(*self.tokens(batch), epoch=self.current_epoch + 1)
-        check_finite(output.per_clip, batch["id"])
-        return output
+        return self._compare(*self.tokens(batch), batch["id"])
 
     def train(self, mode: bool = True) -> Alignment:
         """Set the training mode of all but the visual encoder."""
         super().train(mode)
         self.visual_encoder.eval()
         return self
+
+    def _compare(self, audio: Tokens, image: Tokens, ids: list[str]) -> AlignmentOutput:
+        output = self.objective(audio, image, epoch=self.current_epoch + 1)
+        check_finite(output.per_clip, ids)
+        return output
 
     def _or_nothing(self, tokens: Tokens | None, batch: Batch) -> Tokens:
         if tokens is not None:
@@ -106,10 +107,13 @@ class Alignment(System):
         output = self(batch)
         clips = len(batch["id"])
         self.log("train/loss", output.loss, batch_size=clips, prog_bar=True)
-        self._log("train", output.logs, clips)
+        self.log_dict({f"train/{name}": value for name, value in output.logs.items()}, batch_size=clips)
+        total = output.loss + idle([self.audio_encoder], batch)
         self._scorers_rest = output.scorer_loss is None
-        scorers = zero(self.objective.scorer_parameters()) if output.scorer_loss is None else output.scorer_loss
-        return output.loss + scorers + idle([self.audio_encoder], batch)
+        if output.scorer_loss is None:
+            return total + zero(self.objective.scorer_parameters())
+        self.log("train/scorer_loss", output.scorer_loss, batch_size=clips)
+        return total + output.scorer_loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The distances between the tokens of clips that were not trained on."""
@@ -130,13 +134,9 @@ class Alignment(System):
 
     def _measure(self, stage: str, distance: TokenDistance, batch: Batch) -> None:
         audio, image = self.tokens(batch)
-        output = self.objective(audio, image, epoch=self.current_epoch + 1)
-        check_finite(output.per_clip, batch["id"])
+        output = self._compare(audio, image, batch["id"])
         self.log(f"{stage}/loss", output.loss, batch_size=len(batch["id"]), sync_dist=True)
         distance.update(batch["id"], audio, image)
-
-    def _log(self, stage: str, values: Mapping[str, Tensor], clips: int) -> None:
-        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, batch_size=clips)
 
     def _log_distances(self, stage: str, distance: TokenDistance) -> None:
         values = distance.compute()
