@@ -28,6 +28,7 @@ COMMANDS = {
     "list": ("avcap.commands.listing:list_components", "components that a config can name"),
     "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
     "score": ("avcap.commands.score:score", "score a file of captions against references"),
+    "score human": ("avcap.commands.score:human", "what people would get: references against references"),
     "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
     "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
     "robustness": ("avcap.commands.robustness:robustness", "what a captioner loses without its sound or its pictures"),

@@ -16,7 +16,9 @@ def test_list(capsys):
     list_metrics()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == metric_names()
-    assert "cider_d       available" in lines
+    assert "cider_d           available" in lines
+    assert "sbert_sim_minilm  available on request (--metrics)" in lines
+    assert any(line.startswith("fense             needs its sentence model: run") for line in lines)
 
 
 def test_download_offline_says_so_and_fails(monkeypatch):

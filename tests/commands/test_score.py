@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from avcap.commands.score import read_references, score
+from avcap.commands.score import human, read_references, score
 from avcap.ids import id_hash
 from avcap.metrics.predictions import write_predictions
 
@@ -29,6 +32,13 @@ def write_coco(folder: Path) -> Path:
     images = [{"id": y, "audio_path": f"{y}_{s * 1000}_{s * 1000 + 10000}.wav"} for y, s in CAPTIONS]
     annotations = [{"id": "1", "image_id": y, "caption": c} for (y, _), captions in CAPTIONS.items() for c in captions]
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return path
+
+
+def write_clotho(folder: Path) -> Path:
+    path = folder / "clotho.csv"
+    rows = [f"{y}_{s}.wav,{','.join(captions)}" for (y, s), captions in CAPTIONS.items()]
+    path.write_text("\n".join(["file_name,caption_1,caption_2", *rows]) + "\n")
     return path
 
 
@@ -61,6 +71,64 @@ def test_json_from_every_kind_of_references(write, predictions, tmp_path, capsys
     assert found["human_cider_d"] > 0
     assert found["left_out"] == "spice"
     assert not any(isinstance(value, dict | list) for value in found.values())
+
+
+def test_clotho_files_may_be_named_with_their_suffix(tmp_path, capsys):
+    path = tmp_path / "mine.jsonl"
+    write_predictions(
+        path, [{"id": "abcdefghijk_20.wav", "caption": "a dog"}, {"id": "_bcdefghij__0", "caption": "rain"}]
+    )
+    score(path, write_clotho(tmp_path), json=True, metrics=["bleu_1"])
+    assert json.loads(capsys.readouterr().out)["clips"] == 2
+
+
+def test_human_bound_alone(tmp_path, capsys):
+    human(write_csv(tmp_path), json=True, metrics=METRICS)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["clips"], found["id_hash"]) == (2, HASH)
+    assert found["bleu_1"] == pytest.approx(2 / 5 * math.exp(1 - 7 / 5), rel=1e-6)
+    human(write_csv(tmp_path), metrics=METRICS, leave_one_out=True)
+    assert "| human bound" in capsys.readouterr().out
+
+
+def test_the_best_of_several_captions(tmp_path, capsys):
+    path = tmp_path / "mine.jsonl"
+    lines = [
+        {"id": "abcdefghijk_20", "caption": "rain", "captions": ["rain", "a dog barks"]},
+        {"id": "_bcdefghij_", "captions": ["rain falls", "a dog", "it is raining"]},
+    ]
+    write_predictions(path, lines)
+    score(path, write_csv(tmp_path), json=True, metrics=METRICS, out=tmp_path / "scored.jsonl")
+    found = json.loads(capsys.readouterr().out)
+    assert found["nbest"] == 3
+    assert found["cider_d"] < found["cider_d_max"]
+    assert found["bleu_1_max"] == pytest.approx(1, abs=1e-6)
+    scored = [json.loads(line) for line in (tmp_path / "scored.jsonl").read_text().splitlines()]
+    assert [(line["id"], line["caption"]) for line in scored] == [
+        ("_bcdefghij__0", "rain falls"),
+        ("abcdefghijk_20", "rain"),
+    ]
+    assert scored[1]["references"] == CAPTIONS["abcdefghijk", 20]
+    assert scored[1]["scores"]["bleu_1"] < 0.1 < 0.9 < scored[1]["scores"]["bleu_1_max"]
+    score(path, write_csv(tmp_path), metrics=METRICS)
+    assert "| mine, best of 3 |" in capsys.readouterr().out
+
+
+def test_scoring_is_light(predictions, tmp_path):
+    code = (
+        "import sys; from avcap.cli import main; main(sys.argv[1:]);"
+        "print([m for m in ('torch', 'transformers', 'aac_metrics', 'matplotlib') if m in sys.modules])"
+    )
+    arguments = [
+        "score",
+        str(predictions),
+        str(write_csv(tmp_path)),
+        "--human",
+        "--metrics",
+        "[bleu_4,rouge_l,cider_d]",
+    ]
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_table(predictions, tmp_path, capsys):

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from avcap.ids import id_hash
-from avcap.metrics import scorers
+from avcap.metrics import scorers, semantic
 from avcap.metrics.bounds import human_bound
-from avcap.metrics.evaluate import available, evaluate, metric_names
+from avcap.metrics.evaluate import available, default_metrics, evaluate, metric_names
 from avcap.metrics.java import Java
+from avcap.metrics.scorer import ScoreSet
 from avcap.metrics.tokenise import PlainTokenizer
 
 QUICK = ["bleu_1", "bleu_4", "rouge_l", "cider_d", "vocab", "unique_ratio", "length"]
@@ -56,7 +57,8 @@ def test_empty_captions_score_zero_and_meteor_survives_them(references):
 
 
 def test_a_metric_that_cannot_be_computed_is_left_out_with_the_reason(monkeypatch, caplog, predictions, references):
-    monkeypatch.setattr(scorers, "find_java", lambda: Java(None, "", "needs Java 8 to 13 (none found)"))
+    for module in (scorers, semantic):
+        monkeypatch.setattr(module, "find_java", lambda: Java(None, "", "needs Java 8 to 13 (none found)"))
     with caplog.at_level(logging.WARNING):
         scores = evaluate(predictions, references, metrics=["bleu_4", "meteor", "spice"], tokenizer=PlainTokenizer())
     assert set(scores.corpus) == {"bleu_4"}
@@ -80,6 +82,19 @@ def test_available_names_every_metric():
         found
     )
     assert found["meteor"] is None
+    assert found["sbert_sim_minilm"] is None
+    assert [name for name in found if name not in default_metrics()] == ["sbert_sim_minilm"]
+
+
+def test_repetition_is_the_share_of_captions_that_say_three_words_twice(references):
+    said = {
+        "a_0": "a dog barks and a dog barks",
+        "b_10": "a man speaks and a man laughs",  # two words twice are no fault
+        "c_30.5": "wind wind wind wind",
+    }
+    scores = evaluate(said, references, metrics=["repetition"], tokenizer=PlainTokenizer())
+    assert scores.corpus["repetition"] == pytest.approx(2 / 3)
+    assert [clip["repetition"] for clip in scores.clips.values()] == [1, 0, 1]
 
 
 def test_missing_ids_are_named_up_to_five():
@@ -110,20 +125,20 @@ def test_an_unknown_metric_is_named(predictions, references):
 class FakeModels:
     """Texts whose slow scores are given, to check how the composed metrics use them."""
 
-    cider_d = scorers.ScoreSet({}, {"cider_d": [0.5, 1.5]})
-    spice = scorers.ScoreSet({}, {"spice": [0.1, 0.3]})
-    fluency = scorers.ScoreSet({}, {"fer": [0.0, 1.0]})
-    sentence_similarity = scorers.ScoreSet({}, {"sbert_sim": [0.8, 0.6]})
+    cider_d = ScoreSet({}, {"cider_d": [0.5, 1.5]})
+    spice = ScoreSet({}, {"spice": [0.1, 0.3]})
+    fluency = ScoreSet({}, {"fer": [0.0, 1.0]})
+    sentence_similarity = ScoreSet({}, {"sbert_sim": [0.8, 0.6]})
 
 
 def test_composed_metrics():
-    assert scorers.Spider().score(FakeModels()).corpus["spider"] == pytest.approx((0.3 + 0.9) / 2)
-    assert scorers.SpiderFl().score(FakeModels()).corpus["spider_fl"] == pytest.approx((0.3 + 0.09) / 2)
-    assert scorers.Fense().score(FakeModels()).corpus["fense"] == pytest.approx((0.8 + 0.06) / 2)
+    assert semantic.Spider().score(FakeModels()).corpus["spider"] == pytest.approx((0.3 + 0.9) / 2)
+    assert semantic.SpiderFl().score(FakeModels()).corpus["spider_fl"] == pytest.approx((0.3 + 0.09) / 2)
+    assert semantic.Fense().score(FakeModels()).corpus["fense"] == pytest.approx((0.8 + 0.06) / 2)
 
 
 def test_fense_looks_for_its_models(monkeypatch, tmp_path):
     monkeypatch.setenv("FENSE_DATA", str(tmp_path))
-    assert "fluency model: run `avcap metrics download`" in (scorers._missing_fluency_model() or "")
+    assert "fluency model: run `avcap metrics download`" in (semantic._missing_fluency_model() or "")
     (tmp_path / "echecker_clotho_audiocaps_base.ckpt").touch()
-    assert scorers._missing_fluency_model() is None
+    assert semantic._missing_fluency_model() is None

@@ -36,15 +36,24 @@ def test_a_bare_id_of_two_clips_is_refused():
 def test_predictions_survive_the_file(tmp_path):
     rows = [{"id": "x_0", "caption": "a café\u2028", "references": ["r"], "scores": {"cider_d": 1.5}}]
     write_predictions(tmp_path / "deep" / "predictions.jsonl", rows)
-    assert read_predictions(tmp_path / "deep" / "predictions.jsonl") == [("x_0", "a café\u2028")]
+    assert read_predictions(tmp_path / "deep" / "predictions.jsonl") == [("x_0", ["a café\u2028"])]
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["predictions.jsonl"]
+
+
+def test_several_captions_a_clip(tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    path.write_text('{"id": "w_0", "captions": ["rain", "wind"]}\n{"id": 7, "caption": "a", "captions": ["a"]}\n')
+    assert read_predictions(path) == [("w_0", ["rain", "wind"]), ("7", ["a"])]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{oops", "line 2: not valid JSON"),
-        ('{"id": "x"}', "line 2: needs `id` and a text `caption`"),
+        ('{"id": "x"}', "line 2: needs `id` and a text `caption`, or a list of texts `captions`"),
+        ('{"id": "x", "captions": []}', "line 2: needs `id` and"),
+        ('{"id": "x", "captions": ["rain", 1]}', "line 2: needs `id` and"),
+        ('{"id": "x", "caption": "wind", "captions": ["rain"]}', "line 2: `caption` is not the first of `captions`"),
         ("[1]", "line 2: expected an object"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from avcap.metrics.jars import CORENLP_JARS, cache_dir, place, prepare_jars, spice_lib
 from avcap.metrics.models import install_corenlp
-from avcap.metrics.scorers import Spice
+from avcap.metrics.semantic import Spice
 
 
 @pytest.fixture

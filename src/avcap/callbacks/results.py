@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from avcap.callbacks.events import beside_the_shards, read_scenes
 from avcap.callbacks.samples import picture_parts
-from avcap.metrics import constant_caption, human_bound
+from avcap.metrics import comparing, constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
 from avcap.report import draw_map, make_results, write_results
 from avcap.types import Batch
@@ -76,7 +76,7 @@ class WriteResults(Callback):
         folder = self.folder or Path(trainer.default_root_dir)
         rows, scores = collected.rows(), collected.scores
         references = {row["id"]: row["references"] for row in rows}
-        names = [name for name in scores.corpus if name not in ("unique_ratio", "vocab", "length")]
+        names = comparing(scores.corpus)
         bound = constant = None
         if self.baselines:
             if min(map(len, references.values())) > 1:

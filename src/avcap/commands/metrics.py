@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from avcap.metrics.evaluate import available
+from avcap.metrics.evaluate import available, default_metrics
 from avcap.metrics.models import download_corenlp, download_fense, install_corenlp
 
 
 def list_metrics() -> None:
     """Prints every metric, and for each that cannot be computed here the reason and the remedy."""
-    for name, reason in available().items():
-        print(f"{name:<14}{'available' if reason is None else reason}")
+    found, usual = available(), default_metrics()
+    width = max(map(len, found)) + 2
+    for name, reason in found.items():
+        here = "available" if name in usual else "available on request (--metrics)"
+        print(f"{name:<{width}}{reason or here}")
 
 
 def download(*, spice: bool = True, fense: bool = True, corenlp: Path | None = None) -> None:

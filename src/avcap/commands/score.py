@@ -1,16 +1,19 @@
-"""``avcap score``: scores a file of captions, from avcap or from elsewhere."""
+"""``avcap score``: scores a file of captions, from avcap or from elsewhere, or what people would get."""
 
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from avcap.data.captions import Entry, read_captions
 from avcap.metrics.bounds import human_bound
 from avcap.metrics.evaluate import Scores, evaluate
-from avcap.metrics.predictions import read_json_lines, read_predictions
+from avcap.metrics.nbest import evaluate_nbest
+from avcap.metrics.predictions import read_json_lines, read_predictions, write_predictions
 from avcap.metrics.references import References
+from avcap.metrics.tokenise import default_tokenizer
 from avcap.report.table import Row, results_table
 
 
@@ -21,26 +24,66 @@ def score(
     json: bool = False,
     metrics: list[str] | None = None,
     human: bool = False,
+    out: Path | None = None,
 ) -> None:
     """Scores captions against references and prints a table.
 
-    Every clip of the references must have exactly one caption. Metrics that cannot be computed here are named with
-    the reason on the error stream.
+    Every clip of the references must have exactly one line. Where lines have several captions, the first is scored as ever,
+    and the best of them beside it (``<metric>_max``). Metrics that cannot be computed here are named with the reason on the
+    error stream.
 
     Args:
-        predictions: JSONL with a line {"id": ..., "caption": ...} a clip; the id is youtube_id_start or youtube_id.
+        predictions: JSONL with a line {"id": ..., "caption": ...} a clip, or {"id": ..., "captions": [...]}, the best first;
+            the id is youtube_id_start or youtube_id.
         references: AudioCaps CSV (v1 or v2), Clotho CSV, COCO JSON, or JSONL with id and references.
         json: Print one flat JSON object instead (scores not multiplied by 100).
-        metrics: Metrics to compute; all that are available if not given.
+        metrics: Metrics to compute; if not given, all that are available but those on request.
         human: Add the human bound: the first reference of each clip scored against the others.
+        out: A file to write: a line a clip with its caption, references and scores.
 
     Raises:
         ValueError: If clips are missing, double or unknown; the message names up to five of them.
     """
     known = read_references(references)
-    scores = evaluate(known.rename(read_predictions(predictions)), known.captions, metrics=metrics)
-    people = human_bound(known.captions, metrics=metrics) if human else None
-    print(_flat(scores, people) if json else _table(predictions.stem, scores, people, metrics=metrics))
+    candidates = known.rename(read_predictions(predictions))
+    captions = {clip: several[0] for clip, several in candidates.items()}
+    most, tokenizer = max(map(len, candidates.values()), default=0), default_tokenizer()
+    scores = evaluate(captions, known.captions, metrics=metrics, tokenizer=tokenizer)
+    best = people = None
+    if most > 1:
+        best = evaluate_nbest(candidates, known.captions, metrics=list(scores.corpus), tokenizer=tokenizer)
+    if human:
+        people = human_bound(known.captions, metrics=metrics, tokenizer=tokenizer)
+    if out is not None:
+        write_predictions(out, _lines(captions, known.captions, scores, best))
+    if json:
+        more = {f"human_{name}": value for name, value in people.corpus.items()} if people else {}
+        print(_flat(scores, {"nbest": most, **best.corpus, **more} if best else more))
+        return
+    rows = [_row(predictions.stem, scores)]
+    rows += [_row(f"{predictions.stem}, best of {most}", best)] if best else []
+    rows += [_row("human bound", people)] if people else []
+    print(results_table(rows, metrics=metrics, notes=_notes(scores)))
+
+
+def human(
+    references: Path, *, json: bool = False, metrics: list[str] | None = None, leave_one_out: bool = False
+) -> None:
+    """Scores people: the first reference caption of each clip against the clip's others.
+
+    Args:
+        references: AudioCaps CSV (v1 or v2), Clotho CSV, COCO JSON, or JSONL with id and references.
+        json: Print one flat JSON object instead (scores not multiplied by 100).
+        metrics: Metrics to compute; if not given, all that are available but those on request.
+        leave_one_out: Score each reference in turn against the others, and give the mean.
+
+    Raises:
+        ValueError: If a clip has fewer than two references.
+    """
+    people = human_bound(read_references(references).captions, leave_one_out=leave_one_out, metrics=metrics)
+    print(
+        _flat(people) if json else results_table([_row("human bound", people)], metrics=metrics, notes=_notes(people))
+    )
 
 
 def read_references(path: Path) -> References:
@@ -58,7 +101,8 @@ def read_references(path: Path) -> References:
     aliases: dict[str, set[str]] = {}
     for entry in _entries(Path(path)):
         captions.setdefault(entry.id, []).extend(entry.captions)
-        aliases.setdefault(entry.youtube_id or entry.id, set()).add(entry.id)
+        for name in {entry.youtube_id or entry.id, entry.file or entry.id}:
+            aliases.setdefault(name, set()).add(entry.id)
     if not captions:
         raise ValueError(f"{path} holds no caption.")
     return References(captions, aliases)
@@ -78,7 +122,16 @@ def _entries(path: Path) -> Iterator[Entry]:
         yield Entry(name, captions, youtube_id=name.rpartition("_")[0] or name)
 
 
-def _flat(scores: Scores, people: Scores | None) -> str:
+def _lines(
+    captions: Mapping[str, str], references: Mapping[str, list[str]], scores: Scores, best: Scores | None
+) -> Iterator[dict[str, Any]]:
+    """A line a clip: as ``avcap test`` writes it."""
+    for clip in sorted(captions):
+        values = scores.clips[clip] | (best.clips[clip] if best else {})
+        yield {"id": clip, "caption": captions[clip], "references": references[clip], "scores": values}
+
+
+def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
     """One JSON object without nesting."""
     return json_format.dumps(
         {
@@ -86,17 +139,20 @@ def _flat(scores: Scores, people: Scores | None) -> str:
             "id_hash": scores.id_hash,
             "tokenizer": scores.tokenizer,
             **scores.corpus,
-            **({f"human_{name}": value for name, value in people.corpus.items()} if people else {}),
+            **(more or {}),
             "left_out": ", ".join(scores.left_out),
         },
         ensure_ascii=False,
     )
 
 
-def _table(name: str, scores: Scores, people: Scores | None, *, metrics: list[str] | None) -> str:
-    """A table of one or two rows."""
-    rows = [Row(name, scores.corpus, scores.count, scores.id_hash)]
-    if people:
-        rows.append(Row("human bound", people.corpus, people.count, people.id_hash))
-    plain = ["Words were split without Java: scores differ a little from published ones."]
-    return results_table(rows, metrics=metrics, notes=plain if scores.tokenizer == "plain" else [])
+def _row(name: str, scores: Scores) -> Row:
+    """A line of the table; the best of several captions stands in the column of its metric."""
+    columns = {metric.removesuffix("_max"): value for metric, value in scores.corpus.items()}
+    return Row(name, columns, scores.count, scores.id_hash)
+
+
+def _notes(scores: Scores) -> list[str]:
+    """What a reader of the table must know."""
+    plain = "Words were split without Java: scores differ a little from published ones."
+    return [plain] if scores.tokenizer == "plain" else []

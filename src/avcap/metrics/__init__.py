@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from avcap.metrics.evaluate import Scores, available, evaluate, metric_names
+from avcap.metrics.evaluate import Scores, available, comparing, default_metrics, evaluate, metric_names
 
 if TYPE_CHECKING:
     from avcap.metrics.bounds import ConstantCaption, constant_caption, human_bound
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from avcap.metrics.cider import cider_d
     from avcap.metrics.diversity import UniqueRatio, Vocabulary
     from avcap.metrics.map_quality import MapQuality, mass_on_pairs, pair_truth
+    from avcap.metrics.nbest import evaluate_nbest
     from avcap.metrics.token_distance import TokenDistance, TokenMeans
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "Vocabulary": "diversity",
     "cider_d": "cider",
     "constant_caption": "bounds",
+    "evaluate_nbest": "nbest",
     "human_bound": "bounds",
     "mass_on_pairs": "map_quality",
     "pair_truth": "map_quality",
@@ -41,8 +43,11 @@ __all__ = [
     "Vocabulary",
     "available",
     "cider_d",
+    "comparing",
     "constant_caption",
+    "default_metrics",
     "evaluate",
+    "evaluate_nbest",
     "human_bound",
     "mass_on_pairs",
     "metric_names",

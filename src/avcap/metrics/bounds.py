@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from avcap.ids import name_some
-from avcap.metrics.cider import ORDERS, SCALE, SIGMA, CiderD, Ngram, Vector
+from avcap.metrics.cider import SCALE, SIGMA, CiderD, Vector
 from avcap.metrics.evaluate import Scores, evaluate
+from avcap.metrics.ngrams import ORDERS, Ngram
 from avcap.metrics.tokenise import PlainTokenizer, Tokenizer
 
 
@@ -34,7 +35,7 @@ def human_bound(
         references: Clip id to reference captions, at least two each.
         leave_one_out: Score the second, third, ... reference against the others as well, and give the mean. Steadier,
             and as many times slower; uses as many references as the clip with the fewest has.
-        metrics: Names out of ``metric_names()``; None means all.
+        metrics: Names out of ``metric_names()``; None means ``default_metrics()``.
         tokenizer: As for ``evaluate``.
 
     Returns:
@@ -85,7 +86,7 @@ def constant_caption(
         references: Clip id to reference captions: what the chosen caption is scored against.
         chosen_on: References to choose the caption by, for instance those of the validation clips. None chooses by
             ``references`` themselves: then no single candidate can do better, a baseline stronger than any honest one.
-        metrics: Names out of ``metric_names()``; None means all.
+        metrics: Names out of ``metric_names()``; None means ``default_metrics()``.
         tokenizer: As for ``evaluate``, for the scores.
 
     Returns:

@@ -23,7 +23,7 @@ class CaptionScores(Metric):
     Clips that a distributed sampler repeats to fill its last batch are dropped by id; the first caption counts.
 
     Args:
-        metrics: Names out of ``avcap.metrics.metric_names()``; None means all that can be computed here.
+        metrics: Names out of ``avcap.metrics.metric_names()``; None means ``default_metrics()``.
         plain: Split words without Java: quicker, for validation. Otherwise PTB where Java is there.
     """
 

@@ -12,13 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from avcap.metrics.ngrams import ORDERS, Ngram, count_ngrams
 from avcap.metrics.tokenise import PlainTokenizer
 
-ORDERS = 4
 SIGMA = 6.0
 SCALE = 10.0
-
-Ngram = tuple[str, ...]
 
 
 class Vector(NamedTuple):
@@ -56,23 +54,25 @@ class CiderD:
         """The tf-idf weights of one tokenised caption; an n-gram that no reference has counts as seen once."""
         return self._weigh(count_ngrams(caption))
 
-    def scores(self, captions: Sequence[str]) -> list[float]:
-        """Scores one caption a clip.
+    def scores(self, captions: Sequence[str], *, clips: Sequence[int] | None = None) -> list[float]:
+        """Scores one caption a clip, or any number.
 
         Args:
-            captions: Tokenised captions, in the order of the references.
+            captions: Tokenised captions.
+            clips: For each caption the index of its clip; None: one a clip, in the order of the references.
 
         Returns:
-            CIDEr-D of every clip (0 to 10); the corpus score is their mean.
+            CIDEr-D of every caption (0 to 10); with one a clip, the corpus score is their mean.
 
         Raises:
-            ValueError: If there are not as many captions as clips.
+            ValueError: If the numbers do not fit.
         """
-        if len(captions) != len(self.references):
-            raise ValueError(f"CIDEr-D got {len(captions)} captions for {len(self.references)} clips")
+        clips = range(len(self.references)) if clips is None else clips
+        if len(captions) != len(clips):
+            raise ValueError(f"CIDEr-D got {len(captions)} captions for {len(clips)} clips")
         return [
             SCALE * sum(similarity(vector, reference) for reference in clip) / len(clip)
-            for vector, clip in zip(map(self.vector, captions), self.references, strict=True)
+            for vector, clip in zip(map(self.vector, captions), (self.references[i] for i in clips), strict=True)
         ]
 
     def _weigh(self, counts: Counter[Ngram]) -> Vector:
@@ -84,12 +84,6 @@ class CiderD:
             squares[len(ngram) - 1] += weight * weight
         length = sum(count for ngram, count in counts.items() if len(ngram) == 2)
         return Vector(weights, tuple(map(math.sqrt, squares)), length)
-
-
-def count_ngrams(caption: str) -> Counter[Ngram]:
-    """Counts the 1- to 4-grams of a tokenised caption."""
-    words = caption.split()
-    return Counter(tuple(words[i : i + n]) for n in range(1, ORDERS + 1) for i in range(len(words) - n + 1))
 
 
 def similarity(caption: Vector, reference: Vector) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from avcap.ids import id_hash, name_some
-from avcap.metrics.scorers import Scorer, Texts, all_scorers
+from avcap.metrics.scorer import ScoreSet, Texts
+from avcap.metrics.scorers import all_scorers
 from avcap.metrics.tokenise import Tokenizer, default_tokenizer
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,17 @@ def metric_names() -> list[str]:
     return [name for scorer in all_scorers() for name in scorer.names]
 
 
+def default_metrics() -> list[str]:
+    """The metrics that are computed where none are named: all but those on request."""
+    return [name for scorer in all_scorers() if not scorer.on_request for name in scorer.names]
+
+
+def comparing(names: Iterable[str]) -> list[str]:
+    """Those of the metrics that compare captions with references, in the order given; the others only count words."""
+    counting = {name for scorer in all_scorers() if not scorer.compares for name in scorer.names}
+    return [name for name in names if name not in counting]
+
+
 def available() -> dict[str, str | None]:
     """For every metric: None where it can be computed on this machine, else the reason and the remedy."""
     return {name: reason for scorer in all_scorers() for reason in [scorer.why_not()] for name in scorer.names}
@@ -48,7 +60,7 @@ def evaluate(
     Args:
         predictions: Clip id to caption.
         references: Clip id to reference captions; the same ids.
-        metrics: Names out of ``metric_names()``; None means all.
+        metrics: Names out of ``metric_names()``; None means ``default_metrics()``.
         tokenizer: How to split captions into words; None means PTB where Java is there, else plain.
 
     Returns:
@@ -58,25 +70,11 @@ def evaluate(
         ValueError: If an id is missing or unknown, a clip has no reference, there is no clip, or a metric is unknown.
     """
     check_ids(predictions, references)
-    names = list(metric_names() if metrics is None else metrics)
-    scorers, left_out = _choose(names)
-    ids = sorted(references)
-    tokenizer = tokenizer or default_tokenizer()
-    texts = _tokenise([predictions[i] for i in ids], [list(references[i]) for i in ids], tokenizer=tokenizer)
-    corpus: dict[str, float] = {}
-    clips: dict[str, dict[str, float]] = {i: {} for i in ids}
-    for scorer in scorers:
-        wanted = [name for name in scorer.names if name in names]
-        if len(ids) < scorer.fewest_clips:
-            left_out |= dict.fromkeys(wanted, f"needs {scorer.fewest_clips} clips or more, not {len(ids)}")
-            continue
-        scores = scorer.score(texts)
-        for name in wanted:
-            corpus[name] = scores.corpus[name]
-            for clip, value in zip(ids, scores.clips.get(name, ()), strict=False):
-                clips[clip][name] = value
-    _say(left_out)
-    return Scores(corpus, clips, left_out, len(ids), id_hash(ids), tokenizer.name)
+    ids, tokenizer = sorted(references), tokenizer or default_tokenizer()
+    texts = tokenise_all([[predictions[i]] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
+    found, left_out = measure(texts, default_metrics() if metrics is None else metrics)
+    say(left_out)
+    return Scores(found.corpus, by_clip(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
 
 
 def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) -> None:
@@ -96,29 +94,58 @@ def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]
         raise ValueError(f"{len(bare)} clips have an empty list of references: {name_some(bare)}")
 
 
-def _choose(names: Sequence[str]) -> tuple[list[Scorer], dict[str, str]]:
-    """The scorers that fill the wanted names, and the names that cannot be computed with the reason."""
+def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str]]:
+    """Scores tokenised captions.
+
+    Args:
+        texts: The captions and their references.
+        names: Metrics, out of ``metric_names()``.
+
+    Returns:
+        The scores, in the order of results tables, and the metrics that were left out with the reason.
+
+    Raises:
+        ValueError: If a metric is unknown.
+    """
     if unknown := [name for name in names if name not in metric_names()]:
         raise ValueError(f"unknown metric {name_some(unknown)}: choose from {', '.join(metric_names())}")
-    scorers, left_out = [], {}
+    found, left_out, clips = ScoreSet({}, {}), {}, len(texts.clip_references)
     for scorer in all_scorers():
         wanted = [name for name in scorer.names if name in names]
         reason = scorer.why_not() if wanted else None
-        if reason:
+        if reason is None and clips < scorer.fewest_clips:
+            reason = f"needs {scorer.fewest_clips} clips or more, not {clips}"
+        if reason is not None:
             left_out |= dict.fromkeys(wanted, reason)
         elif wanted:
-            scorers.append(scorer)
-    return scorers, left_out
+            scores = scorer.score(texts)
+            found.corpus.update((name, scores.corpus[name]) for name in wanted)
+            found.captions.update((name, scores.captions[name]) for name in wanted if name in scores.captions)
+    return found, left_out
 
 
-def _tokenise(predictions: list[str], references: list[list[str]], *, tokenizer: Tokenizer) -> Texts:
-    """Tokenises everything at once, since PTB starts Java each time."""
-    flat = tokenizer.split([*predictions, *(caption for clip in references for caption in clip)])
-    rest = iter(flat[len(predictions) :])
-    return Texts(flat[: len(predictions)], [[next(rest) for _ in clip] for clip in references])
+def tokenise_all(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, tokenizer: Tokenizer
+) -> Texts:
+    """Tokenises everything at once, since PTB starts Java each time.
+
+    Args:
+        captions: The captions to be scored, of each clip, as written.
+        references: The references of each clip, as written.
+        tokenizer: Splits into words.
+    """
+    words = iter(tokenizer.split([text for few in (*captions, *references) for text in few]))
+    ours, theirs = ([[next(words) for _ in few] for few in texts] for texts in (captions, references))
+    clips = [clip for clip, few in enumerate(ours) for _ in few]
+    return Texts([text for few in ours for text in few], theirs, clips=clips)
 
 
-def _say(left_out: Mapping[str, str]) -> None:
+def by_clip(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Metric -> scores of all clips, turned into clip id -> metric -> score."""
+    return {clip: {name: values[k] for name, values in scores.items()} for k, clip in enumerate(ids)}
+
+
+def say(left_out: Mapping[str, str]) -> None:
     """One warning a reason, naming the metrics that were left out because of it."""
     for reason in dict.fromkeys(left_out.values()):
         names = [name for name, why in left_out.items() if why == reason]

@@ -1,8 +1,8 @@
-"""Gives aac-metrics the Java programs that pycocoevalcap ships, so that nothing has to be downloaded.
+"""Gives the metrics the Java programs that pycocoevalcap ships, so that nothing has to be downloaded.
 
-aac-metrics wants its jars in a cache folder that its own download fills. ``pycocoevalcap`` brings the same files in its
-wheel: the PTB tokeniser, METEOR with its paraphrase table, and SPICE without the two CoreNLP 3.6.0 jars (its parser
-models), which only ``avcap metrics download`` can fetch.
+They lie as aac-metrics wants them, in a cache folder that its own download would fill. ``pycocoevalcap`` brings the same
+files in its wheel: the PTB tokeniser, METEOR with its paraphrase table, and SPICE without the two CoreNLP 3.6.0 jars (its
+parser models), which only ``avcap metrics download`` can fetch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ CACHE_VARIABLE = "AVCAP_CACHE"
 
 CORENLP_JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 """What SPICE needs beside the jars in pycocoevalcap."""
+
+PTB_JAR = Path("aac-metrics", "stanford_nlp", "stanford-corenlp-3.4.1.jar")
+METEOR_JAR = Path("aac-metrics", "meteor", "meteor-1.5.jar")
+"""Places below the cache folder."""
 
 _PLACES = {
     "tokenizer/stanford-corenlp-3.4.1.jar": "stanford_nlp/stanford-corenlp-3.4.1.jar",
@@ -41,7 +45,7 @@ def prepare_jars() -> Path:
     """Links (or copies) the jars into the cache folder. Quick where they are there; safe for several processes at once.
 
     Returns:
-        The folder to hand to aac-metrics as ``cache_path``.
+        The cache folder, which aac-metrics calls ``cache_path``.
 
     Raises:
         FileNotFoundError: If pycocoevalcap is not installed or lacks a jar.
@@ -53,6 +57,15 @@ def prepare_jars() -> Path:
         place(theirs, ours)
     (target / "spice" / "cache").mkdir(parents=True, exist_ok=True)
     return cache_dir()
+
+
+def missing_jars() -> str | None:
+    """None where the jars are or can be put into the cache folder, else why not."""
+    try:
+        prepare_jars()
+    except OSError as error:
+        return str(error)
+    return None
 
 
 def place(source: Path, target: Path) -> None:

@@ -8,11 +8,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 OLDEST, NEWEST = 8, 13
 """Major Java versions that aac-metrics 0.5 accepts, both included."""
+
+OPTIONS = ("-XX:+UseSerialGC", "-Dfile.encoding=UTF-8", "-Duser.country=US", "-Duser.language=en")
+"""For every program: no collector threads, and the same text and numbers whatever the locale of the machine."""
 
 _VERSION = re.compile(r'version "(?P<version>[^"]+)"')
 
@@ -64,6 +68,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
         yield "java on PATH", Path(on_path)
 
 
+@cache
 def _version(path: Path) -> str | None:
     """What ``java -version`` says, or None where it does not run."""
     try:

@@ -13,8 +13,8 @@ def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
     Args:
         path: The file; folders are made.
-        rows: ``{"id", "caption"}`` and optionally ``references`` (list) and ``scores`` (metric to number), as
-            ``CaptionScores.rows()`` gives them.
+        rows: ``{"id", "caption"}`` and optionally ``captions`` (list, the best first), ``references`` (list) and
+            ``scores`` (metric to number), as ``CaptionScores.rows()`` gives them.
     """
     write_json_lines(path, rows)
 
@@ -33,14 +33,15 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     fresh.replace(path)
 
 
-def read_predictions(path: Path) -> list[tuple[str, str]]:
+def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
     """Reads ids and captions, in file order.
 
     Args:
-        path: A JSONL file whose lines have ``id`` and ``caption``.
+        path: A JSONL file whose lines have ``id`` and ``caption``, or ``id`` and ``captions``, the best first; a line that
+            has both must begin ``captions`` with ``caption``.
 
     Returns:
-        Pairs of id and caption; an id that comes twice is kept twice, for the caller to judge.
+        Pairs of id and captions; an id that comes twice is kept twice, for the caller to judge.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -49,10 +50,18 @@ def read_predictions(path: Path) -> list[tuple[str, str]]:
     path = Path(path)
     pairs = []
     for number, row in read_json_lines(path):
-        if "id" not in row or not isinstance(row.get("caption"), str):
-            raise ValueError(f"{path}, line {number}: needs `id` and a text `caption`")
-        pairs.append((str(row["id"]), row["caption"]))
+        captions = row.get("captions", [row.get("caption")])
+        if "id" not in row or not _is_texts(captions):
+            raise ValueError(f"{path}, line {number}: needs `id` and a text `caption`, or a list of texts `captions`")
+        if row.get("caption", captions[0]) != captions[0]:
+            raise ValueError(f"{path}, line {number}: `caption` is not the first of `captions`")
+        pairs.append((str(row["id"]), captions))
     return pairs
+
+
+def _is_texts(value: Any) -> bool:
+    """Whether it is a list of at least one text, and of nothing else."""
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from avcap.ids import name_some
+
+T = TypeVar("T")
 
 
 class References:
@@ -12,28 +15,28 @@ class References:
 
     Args:
         captions: Clip id to captions.
-        aliases: Other name of a clip (its bare YouTube id) to the ids it may mean.
+        aliases: Other name of a clip (its bare YouTube id, its file) to the ids it may mean.
     """
 
     def __init__(self, captions: dict[str, list[str]], aliases: dict[str, set[str]] | None = None) -> None:
         self.captions = captions
         self._aliases = aliases or {}
 
-    def rename(self, predictions: Iterable[tuple[str, str]]) -> dict[str, str]:
+    def rename(self, predictions: Iterable[tuple[str, T]]) -> dict[str, T]:
         """Gives predictions the ids of the references.
 
         Args:
-            predictions: Pairs of an id, ``youtube_id_start`` or a bare ``youtube_id``, and a caption.
+            predictions: Pairs of an id, ``youtube_id_start`` or a bare ``youtube_id``, and what is predicted.
 
         Returns:
-            Clip id to caption. An id that is unknown here is kept, for ``evaluate`` to refuse.
+            Clip id to prediction. An id that is unknown here is kept, for ``evaluate`` to refuse.
 
         Raises:
             ValueError: If an id has two predictions, or a bare id may mean more than one clip.
         """
-        found: dict[str, str] = {}
+        found: dict[str, T] = {}
         double, vague = [], []
-        for name, caption in predictions:
+        for name, prediction in predictions:
             meant = {name} if name in self.captions else self._aliases.get(name, {name})
             if len(meant) > 1:
                 vague.append(name)
@@ -41,7 +44,7 @@ class References:
             (clip,) = meant
             if clip in found:
                 double.append(name)
-            found[clip] = caption
+            found[clip] = prediction
         if double:
             raise ValueError(f"{len(double)} ids have more than one prediction: {name_some(double)}")
         if vague:

@@ -11,8 +11,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from avcap.metrics.jars import prepare_jars
+from avcap.metrics.jars import PTB_JAR, prepare_jars
 from avcap.metrics.java import find_java
+from avcap.metrics.ptb import ptb_split
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class PlainTokenizer(Tokenizer):
 
 
 class PtbTokenizer(Tokenizer):
-    """The PTB tokeniser of CoreNLP 3.4.1 and the punctuation list of coco-caption, by aac-metrics.
+    """The PTB tokeniser of CoreNLP 3.4.1 and the punctuation list of coco-caption (:mod:`avcap.metrics.ptb`).
 
     Raises:
         ValueError: If there is no Java that can run it.
@@ -63,13 +64,11 @@ class PtbTokenizer(Tokenizer):
 
     def split(self, captions: Sequence[str]) -> list[str]:
         """Tokenises many captions with one Java process; equal captions are sent once."""
-        from aac_metrics.utils.tokenization import preprocess_mono_sents
-
         lines = [
             " ".join(caption.replace("|", " ").split()) for caption in captions
         ]  # METEOR and lines: no | and \\n inside
         unique = [line for line in dict.fromkeys(lines) if line]
-        split = preprocess_mono_sents(unique, cache_path=str(prepare_jars()), java_path=str(self._java))
+        split = ptb_split(unique, java=self._java, jar=prepare_jars() / PTB_JAR)
         words = dict(zip(unique, split, strict=True))
         return [words.get(line, "") for line in lines]
 

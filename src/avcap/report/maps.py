@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +118,8 @@ def by_frame(plan: np.ndarray, *, frames: int) -> np.ndarray:
 
 def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
     """Any tensor as a float array of the stated number of dimensions."""
+    import torch
+
     array = torch.as_tensor(values).detach().float().cpu().numpy()
     if array.ndim != dims or 0 in array.shape or (dims == 4 and array.shape[1] != 3):
         raise ValueError(f"expected {name}, got the shape {list(array.shape)}")

@@ -18,11 +18,12 @@ TITLES = {
     "spider_fl": "SPIDEr-FL",
     "fense": "FENSE",
     "sbert_sim": "SBERT-sim",
+    "sbert_sim_minilm": "SBERT-sim (MiniLM)",
 }
 """Metrics that tables show multiplied by 100, with their printed names, in the order of columns."""
 
 DEFAULT_METRICS = ("bleu_4", "meteor", "rouge_l", "cider_d")
-_PLAIN_TITLES = {"vocab": "words", "unique_ratio": "unique", "length": "length"}
+_PLAIN_TITLES = {"vocab": "words", "unique_ratio": "unique", "length": "length", "repetition": "repeats"}
 _ABSENT = "-"
 
 

@@ -1,0 +1,77 @@
+"""METEOR 1.5, by its Java program, which takes its language data from its own jar and one paraphrase table.
+
+Denkowski and Lavie, "Meteor universal: language specific translation evaluation for any target language", WMT 2014.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from avcap.metrics.java import OPTIONS
+
+_BAR = " ||| "
+
+
+def meteor(
+    captions: Sequence[str], references: Sequence[Sequence[str]], *, java: Path, jar: Path
+) -> tuple[float, list[float]]:
+    """METEOR of one caption a clip; seconds, most of them to read the paraphrase table.
+
+    The program turns each caption into statistics, and then the statistics of all into scores.
+
+    Args:
+        captions: Tokenised captions: words joined by blanks, without bars.
+        references: For each clip its tokenised references.
+        java: The program ``java``.
+        jar: ``meteor-1.5.jar``, with ``data/paraphrase-en.gz`` beside it.
+
+    Returns:
+        The score of all clips (statistics are summed first, so it is not the mean), and that of every clip.
+
+    Raises:
+        ValueError: If the program stops or answers something else than a number.
+    """
+    command = [str(java), *OPTIONS, "-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+    with tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace") as complaints:
+        try:
+            scores = _run(command, captions, references, complaints)
+        except (OSError, ValueError) as error:
+            complaints.seek(0)
+            said = complaints.read().strip().split("\n")[-1]
+            raise ValueError(f"METEOR failed ({error}): {said or 'it said nothing'}") from error
+    return scores[-1], scores[:-1]
+
+
+def _run(
+    command: list[str], captions: Sequence[str], references: Sequence[Sequence[str]], complaints: IO[str]
+) -> list[float]:
+    """The scores of the captions, and last that of all."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, encoding="utf-8", bufsize=1) as process:
+        try:
+            statistics = [
+                _ask(process, _BAR.join(["SCORE", *several, caption]))
+                for caption, several in zip(captions, references, strict=True)
+            ]
+            first = _ask(process, _BAR.join(["EVAL", *statistics]))
+            return [float(line) for line in (first, *(_read(process.stdout) for _ in captions))]
+        finally:
+            process.kill()
+
+
+def _ask(process: subprocess.Popen[str], line: str) -> str:
+    """Writes a line to the program and reads its answer."""
+    process.stdin.write(line + "\n")  # flushed at the end of the line
+    return _read(process.stdout)
+
+
+def _read(answers: IO[str]) -> str:
+    """One line of the program; an error where it has ended."""
+    line = answers.readline()
+    if not line:
+        raise ValueError("no answer")
+    return line.strip()
