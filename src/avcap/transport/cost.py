@@ -67,7 +67,7 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     with full_precision(x.device):
         x, y = as_full_precision(x), as_full_precision(y)
         x, y = centred(x, y)
-        return torch.baddbmm(sums_of_squares(x, y), x, y.mT, alpha=-2).clamp_min(0)
+        return sums_of_squares(x, y).baddbmm_(x, y.mT, alpha=-2).clamp_min(0)
 
 
 def sums_of_squares(x: Tensor, y: Tensor) -> Tensor:

@@ -77,4 +77,4 @@ class _TransportCost(torch.autograd.Function):
 
 def _pull(x: Tensor, y: Tensor, plan: Tensor) -> Tensor:
     """``2 sum_j P_ij (x_i - y_j)``, ``[B, n, C]``."""
-    return torch.baddbmm(x * plan.sum(dim=2, keepdim=True), plan, y, beta=2, alpha=-2)
+    return (x * plan.sum(dim=2, keepdim=True)).baddbmm_(plan, y, beta=2, alpha=-2)

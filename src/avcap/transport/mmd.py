@@ -127,7 +127,7 @@ def _mean_kernel(
     x: Tensor, y: Tensor, a: Tensor, b: Tensor, widest: Tensor, kernels: int, wanted: tuple[bool, bool]
 ) -> _Term:
     """``sum_ij a_i b_j k(x_i, y_j)`` and its gradients by the points."""
-    power = torch.baddbmm(sums_of_squares(x, y), x, y.mT, alpha=-2).clamp_min_(0)  # [b, n, m]
+    power = sums_of_squares(x, y).baddbmm_(x, y.mT, alpha=-2).clamp_min_(0)  # [b, n, m]
     power.div_(-widest.view(-1, 1, 1)).exp_()  # t, the widest kernel
     total = power.clone()  # t + t^2 + t^4 + ...
     slope = power.clone() if any(wanted) else None  # t + 2 t^2 + 4 t^4 + ..., the derivative by -distance / widest
