@@ -69,6 +69,17 @@ def test_it_learns_to_say_three_captions(tokenizer_folder: Path) -> None:
     assert model.training  # as it was before
 
 
+def test_hidden_words_tell_nothing_and_only_in_training() -> None:
+    model = decoder(word_dropout=0.999999).train()  # all words but the opening one
+    one, other = texts(), texts().clone()
+    other[:, 1:] = (other[:, 1:] + 1) % model.text.words.num_embeddings
+    assert torch.equal(model.logits(tokens(), one), model.logits(tokens(), other))
+    model.eval()
+    assert not torch.allclose(model.logits(tokens(), one), model.logits(tokens(), other))
+    with pytest.raises(ValueError, match=r"decoder\.word_dropout is 1\.0"):
+        decoder(word_dropout=1.0)
+
+
 def test_every_weight_gets_a_gradient() -> None:
     for tied in (True, False):
         model = decoder(tied=tied).train()
@@ -175,6 +186,8 @@ def test_wrong_arguments_are_refused_in_one_sentence(arguments: dict[str, object
 def test_wrong_input_is_refused_in_one_sentence(spoken: GITDecoder) -> None:
     with pytest.raises(ValueError, match=re.escape(f"have 4 channels and decoder.input_width is {WIDTH}")):
         spoken.loss(Tokens(torch.zeros(3, 2, 4)), CAPTIONS)
+    with pytest.raises(ValueError, match="GITDecoder keeps one caption a clip; choose a decoder with n-best lists"):
+        spoken.generate_nbest(fused(3), count=2)
     with pytest.raises(ValueError, match="1 captions for 3 clips"):
         spoken.loss(tokens(), ["a dog"])
     with pytest.raises(ValueError, match=r"text of 33 tokens .* does not fit decoder\.positions 32"):

@@ -53,6 +53,9 @@ class GITDecoder(Decoder, Freezable):
         label_smoothing: Share of the target's probability that is spread over the other words.
         dropout: Dropout of embeddings and layers.
         attention_dropout: Dropout of the attention weights (the code: 0.1). It keeps CPUs from the fused attention kernel.
+        word_dropout: Share of the words of a training caption that are hidden from the prediction of those after them, as in
+            Bowman et al., CoNLL 2016 (the code has none): a decoder from scratch learns the language first, and while words
+            tell the next word well enough it ignores the tokens.
         frozen: Train the projection only: the text decoder keeps its weights, and stays in evaluation mode.
         freeze_projection: Keep the projection as it is, random unless it is imported. The official code does so with
             its frozen decoder, by a misspelt name: it spares "visual_projection" and has an "av_projection".
@@ -86,6 +89,7 @@ class GITDecoder(Decoder, Freezable):
         label_smoothing: float = 0.1,
         dropout: float = 0.1,
         attention_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         frozen: bool = False,
         freeze_projection: bool = False,
         search: Search | None = None,
@@ -101,6 +105,8 @@ class GITDecoder(Decoder, Freezable):
                 f"decoder.max_text_tokens is {max_text_tokens}; with the opening token it must fit decoder.positions "
                 f"{positions}, so choose 1 to {positions - 1}."
             )
+        if not 0.0 <= word_dropout < 1.0:
+            raise ValueError(f"decoder.word_dropout is {word_dropout}; it must be at least 0 and below 1.")
         self.width = width
         self.tokenizer = tokenizer
         self.lowercase = lowercase
@@ -130,6 +136,7 @@ class GITDecoder(Decoder, Freezable):
             tied=tied,
             dropout=dropout,
             attention_dropout=attention_dropout,
+            word_dropout=word_dropout,
         )
         nn.init.normal_(self.projection[0].weight, std=0.02)
         nn.init.zeros_(self.projection[0].bias)

@@ -39,6 +39,7 @@ class GITText(nn.Module):
         tied: Use the word embeddings as output weights too; the output keeps a bias of its own.
         dropout: Dropout after the embeddings and in the layers.
         attention_dropout: Dropout of the attention weights.
+        word_dropout: Share of the words that are hidden in training; their places stay.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class GITText(nn.Module):
         tied: bool = True,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.word_dropout = word_dropout
         self.words = nn.Embedding(vocab_size, width)
         self.positions = nn.Embedding(positions, width)
         self.norm = nn.LayerNorm(width, eps=1e-8)
@@ -101,7 +104,7 @@ class GITText(nn.Module):
         """
         length = ids.shape[1]
         self._require_place(length)
-        x = self._embed(ids, torch.arange(length, device=ids.device))  # [B, L, C]
+        x = self._embed(ids, torch.arange(length, device=ids.device), kept=self._kept(ids))  # [B, L, C]
         mask = ids.new_ones(length, length, dtype=torch.bool).tril()[None, None]  # [1, 1, L, L]
         if prefix.mask is None:
             mask = F.pad(mask, (prefix.layers[0].k.shape[2], 0), value=True)  # [1, 1, L, P + L]
@@ -142,8 +145,19 @@ class GITText(nn.Module):
         weight = self.words.weight if self.output_weight is None else self.output_weight
         return F.linear(x, weight, self.output_bias)
 
-    def _embed(self, ids: Tensor, places: Tensor) -> Tensor:
-        return self.dropout(self.norm(self.words(ids) + self.positions(places)))
+    def _embed(self, ids: Tensor, places: Tensor, *, kept: Tensor | None = None) -> Tensor:
+        words = self.words(ids)
+        if kept is not None:
+            words = words * kept.unsqueeze(-1)
+        return self.dropout(self.norm(words + self.positions(places)))
+
+    def _kept(self, ids: Tensor) -> Tensor | None:
+        """Which words are read in training, ``[B, L]``; None: all. The opening word always is."""
+        if not self.training or self.word_dropout == 0:
+            return None
+        kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
+        kept[:, 0] = True
+        return kept
 
     def _require_place(self, length: int) -> None:
         places = self.positions.num_embeddings
