@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from avcap.metrics.predictions import write_predictions
 from avcap.types import Batch
 
 
@@ -17,15 +17,26 @@ class WritePredictions(Callback):
 
     Args:
         path: The file; None for ``predictions.jsonl`` in ``trainer.default_root_dir``.
+        nbest: Captions a clip, at most the number of beams; None: one. Lines then have ``captions``, the best first, and
+            their ``log_probs`` (the mean of the tokens) as well, and ``avcap score`` scores the best of them, too.
+
+    Raises:
+        ValueError: If ``nbest`` is below 2, or the system makes one caption only.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        self._captions: dict[str, str] = {}
+    def __init__(self, path: Path | None = None, nbest: int | None = None) -> None:
+        if nbest is not None and nbest < 2:
+            raise ValueError(f"predictions.nbest is {nbest}; give 2 or more, or leave it out for one caption a clip.")
+        self.path, self.nbest = path, nbest
+        self._rows: dict[str, dict[str, Any]] = {}
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier run."""
-        self._captions = {}
+        """Forget an earlier run; ask for several captions where they are wanted."""
+        self._rows = {}
+        if hasattr(pl_module, "nbest"):
+            pl_module.nbest = self.nbest
+        elif self.nbest is not None:
+            raise ValueError(f"{type(pl_module).__name__} makes one caption a clip; leave predictions.nbest out.")
 
     def on_predict_batch_end(
         self,
@@ -37,18 +48,20 @@ class WritePredictions(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the captions of a batch."""
-        self._captions.update(zip(outputs["id"], outputs["captions"], strict=True))
+        for place, (clip, caption) in enumerate(zip(outputs["id"], outputs["captions"], strict=True)):
+            self._rows[clip] = {"id": clip, "caption": caption}
+            if self.nbest is not None:
+                captions, scores = zip(*outputs["nbest"][place], strict=True)
+                self._rows[clip] |= {"captions": captions, "log_probs": scores}
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather and write, on the first process."""
-        captions = [self._captions]
+        parts = [self._rows]
         if trainer.world_size > 1:
-            captions = [{} for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(captions, self._captions)
+            parts = [{} for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(parts, self._rows)
         if not trainer.is_global_zero:
             return
+        rows = {clip: row for part in parts for clip, row in part.items()}
         path = self.path or Path(trainer.default_root_dir) / "predictions.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = {clip: caption for part in captions for clip, caption in part.items()}
-        lines = [json.dumps({"id": clip, "caption": rows[clip]}, ensure_ascii=False) for clip in sorted(rows)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_predictions(path, [rows[clip] for clip in sorted(rows)])

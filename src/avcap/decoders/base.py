@@ -44,6 +44,12 @@ class Decoder(nn.Module, ABC):
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
         """One caption a clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
 
+    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
+        """The ``count`` best captions of each clip with their scores, the best first; not every decoder keeps several."""
+        raise ValueError(
+            f"{type(self).__name__} keeps one caption a clip; choose a decoder with n-best lists, such as CausalLMDecoder."
+        )
+
     def load_pretrained(self) -> None:
         """Load the weights that ``pretrained`` names; does nothing where it is None."""
         if self.pretrained is not None:

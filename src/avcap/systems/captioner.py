@@ -76,6 +76,7 @@ class Captioner(System):
         self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
         self.validation_scores = CaptionScores()
         self.test_scores = CaptionScores(metrics, plain=False)
+        self.nbest: int | None = None  # captions a clip in predict_step; None: one, without its score
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -134,9 +135,12 @@ class Captioner(System):
         self._log_scores("test", self.test_scores)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Captions and maps, with the ids they belong to."""
+        """Captions and maps, with the ids they belong to; with :attr:`nbest`, several captions a clip with their scores."""
         fused = self.fuse(batch)
-        return {"id": batch["id"], "captions": self.decoder.generate(fused.tokens), "maps": fused.maps}
+        if self.nbest is None:
+            return {"id": batch["id"], "captions": self.decoder.generate(fused.tokens), "maps": fused.maps}
+        found = self.decoder.generate_nbest(fused.tokens, count=self.nbest)
+        return {"id": batch["id"], "captions": [best[0][0] for best in found], "nbest": found, "maps": fused.maps}
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
