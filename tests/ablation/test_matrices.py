@@ -12,9 +12,10 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from avcap import fusion
 from avcap.commands.check import build_report
-from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
+from avcap.lightning_cli import AvcapParser, quieten
 from tests.ablation.conftest import REPOSITORY, without_make
 from tests.end_to_end.program import DECODER
+from tests.test_readme import ParseOnly
 
 ABLATION = Path("configs/ablation")
 ALONE = {"layers_demo": "demo"}  # axes with a base that their matrix runs only when asked
@@ -48,11 +49,6 @@ def variants() -> dict[str, Pair]:
 
 
 VARIANTS = variants()
-
-
-class ParseOnly(AvcapCLI):
-    def instantiate_classes(self) -> None:
-        pass
 
 
 @cache

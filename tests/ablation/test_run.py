@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from avcap.ablation import read_status
 from tests.ablation.conftest import AVCAP, REPOSITORY, without_make
-from tests.end_to_end.program import HERE
+from tests.end_to_end.program import options
+from tests.test_readme import ParseOnly
 
 pytestmark = pytest.mark.slow
 
@@ -21,20 +23,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def matrix(tmp_path: Path, demo_root: Path) -> list[str]:
     """The command of Make for a matrix of the tiny system: one axis, two fusions and one that does not exist."""
-    base = yaml.safe_load((REPOSITORY / "configs" / "demo" / "lavcap.yaml").read_text())
-    for part in ("trainer", "data", "samples"):
-        tiny = yaml.safe_load((HERE / "tiny.yaml").read_text())[part]
-        base.setdefault(part, {}).update(
-            tiny | {"init_args": {**base.get(part, {}).get("init_args", {}), **tiny["init_args"]}}
-            if "init_args" in tiny
-            else tiny
-        )
-    tiny = yaml.safe_load((HERE / "tiny.yaml").read_text())["model"]["init_args"]
-    decoder = {**base["model"]["init_args"]["decoder"]["init_args"], **tiny["decoder"]["init_args"]}
-    decoder |= {"tokenizer": str(demo_root / "tokenizer"), "config": str(HERE / "tiny_llm.json")}
-    base["model"]["init_args"] |= tiny | {"decoder": {"class_path": "CausalLMDecoder", "init_args": decoder}}
-    base["data"]["init_args"]["shards"] = str(demo_root / "shards")
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    classes = {"subclass_mode_model": True, "subclass_mode_data": True, "run": False}
+    cli = ParseOnly(LightningModule, LightningDataModule, args=options(demo_root, tmp_path), **classes)
+    (tmp_path / "base.yaml").write_text(cli.parser.dump(cli.config))
     folder = tmp_path / "ablation" / "fusion"
     folder.mkdir(parents=True)
     for name in ("TimeConcat", "OTAttention", "NoSuchFusion"):

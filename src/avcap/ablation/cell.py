@@ -156,7 +156,7 @@ def _clear(folder: Path, *, known: bool) -> None:
     """Delete what an earlier config left."""
     found = [path for path in folder.iterdir() if path.name != LOCK]
     if found and not known:
-        raise ValueError(f"{folder} holds {found[0].name} and no {STATUS}, so it is no cell; name another --out.")
+        raise ValueError(f"{folder} holds {found[0].name} and no {STATUS}, so it is no cell; name another folder.")
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

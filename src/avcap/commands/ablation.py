@@ -37,9 +37,9 @@ def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "
         from avcap.ablation.launch import ClusterJob, read_settings
 
         launcher = ClusterJob(read_settings(submit))
-    status = run_cell(Cell(base, overlay, seed, out, tuple(shlex.split(launch)), threads), launcher)
-    print(_line(out, status))
-    if status.state != "done":
+    reached = run_cell(Cell(base, overlay, seed, out, tuple(shlex.split(launch)), threads), launcher)
+    print(_line(out, reached))
+    if reached.state != "done":
         raise SystemExit(1)
 
 
@@ -67,11 +67,9 @@ def status(folders: list[Path]) -> None:
 
 
 def _cells(folder: Path) -> list[Path]:
-    """The cells in a folder; the folder itself where it is one, or where there is none yet."""
-    if (folder / STATUS).is_file():
-        return [folder]
-    found = sorted(path.parent for path in folder.glob(f"*/*/*/{STATUS}"))
-    return found or [folder]
+    """The cells in the folder of a matrix, an axis or a variant, links too; itself where it is one, or holds none."""
+    below = ("*/" * depth + STATUS for depth in range(4))
+    return sorted(path.parent for pattern in below for path in folder.glob(pattern)) or [folder]
 
 
 def _line(folder: Path, found: Status) -> str:
