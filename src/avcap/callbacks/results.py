@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from avcap.callbacks.events import beside_the_shards, read_scenes
+from avcap.callbacks.naming import AddNaming
 from avcap.callbacks.samples import picture_parts
 from avcap.metrics import comparing, constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
@@ -20,14 +21,15 @@ class WriteResults(Callback):
     """After ``avcap test``: ``results.json``, ``predictions.jsonl`` and ``maps/<id>.png`` in the folder of the run.
 
     The results hold, beside the system's own scores, the human bound of the same clips (each first reference scored
-    against the others) and the best constant caption, so that the numbers can be read.
+    against the others) and the best constant caption, so that the numbers can be read. Where the true events of all clips
+    are known and the references name them, the scores tell too how often a caption names the right kind of sound.
 
     Args:
         folder: Where to write; None for ``trainer.default_root_dir``.
         maps: How many assignment maps to draw; where the true times are known, rather of clips with several audible
             objects in sight, since a map of one object has nothing to tell apart.
-        events: An ``events.jsonl`` with the true times of what sounds and is seen, drawn into the maps; None for the
-            one beside the shards, where there is one.
+        events: An ``events.jsonl`` with the kinds and true times of what sounds and is seen, for names and maps; None for
+            the one beside the shards, where there is one.
         baselines: Whether to score the human bound and the constant caption too.
     """
 
@@ -37,13 +39,13 @@ class WriteResults(Callback):
         self.folder, self.maps, self.events, self.baselines = folder, maps, events, baselines
         self._drawn: dict[str, dict[str, Any]] = {}
         self._spare: dict[str, dict[str, Any]] = {}  # for want of better ones
-        self._times: dict[str, list[dict[str, Any]]] = {}
+        self._events: dict[str, list[dict[str, Any]]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
         self._drawn, self._spare = {}, {}
         scenes = read_scenes(self.events or beside_the_shards(getattr(trainer.datamodule, "shards", None)))
-        self._times = {clip: scene.events for clip, scene in scenes.items()}
+        self._events = {clip: scene.events for clip, scene in scenes.items()}
 
     def on_test_batch_end(
         self,
@@ -61,12 +63,12 @@ class WriteResults(Callback):
         for clip, name in enumerate(batch["id"]):
             if len(self._drawn) == self.maps:
                 return
-            pairs = [event for event in self._times.get(name, ()) if event["audio"] and event["visual"]]
-            kept = self._spare if name in self._times and len(pairs) < 2 else self._drawn
+            pairs = [event for event in self._events.get(name, ()) if event["audio"] and event["visual"]]
+            kept = self._spare if name in self._events and len(pairs) < 2 else self._drawn
             if len(kept) < self.maps:
                 parts = picture_parts(batch, plans, clip, outputs["captions"][clip])
                 if parts is not None:
-                    kept[name] = {**parts, "events": self._times.get(name)}
+                    kept[name] = {**parts, "events": self._events.get(name)}
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write everything, on the first process."""
@@ -74,14 +76,19 @@ class WriteResults(Callback):
         if not trainer.is_global_zero or collected is None:
             return
         folder = self.folder or Path(trainer.default_root_dir)
-        rows, scores = collected.rows(), collected.scores
+        rows = collected.rows()
         references = {row["id"]: row["references"] for row in rows}
-        names = comparing(scores.corpus)
+        naming = AddNaming(self._events, references)
+        scores = naming(collected.scores, {row["id"]: row["caption"] for row in rows})
         bound = constant = None
         if self.baselines:
+            names = comparing(collected.scores.corpus)
             if min(map(len, references.values())) > 1:
-                bound = human_bound(references, metrics=names)
+                firsts = {clip: captions[0] for clip, captions in references.items()}
+                bound = naming(human_bound(references, metrics=names), firsts)
             constant = constant_caption(_training_captions(trainer, references), references, metrics=names)
+            same = dict.fromkeys(references, constant.caption)
+            constant = constant._replace(scores=naming(constant.scores, same))
         results = make_results(
             type(pl_module).__name__ + ":" + type(pl_module.fusion).__name__,
             scores,
@@ -94,7 +101,7 @@ class WriteResults(Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith("test/map_")
         }
-        write_predictions(folder / "predictions.jsonl", rows)
+        write_predictions(folder / "predictions.jsonl", [{**row, "scores": scores.clips[row["id"]]} for row in rows])
         self._draw(folder / "maps")
         write_results(folder / "results.json", results)  # last: where it stands, the rest stands too
         self._log(trainer, pl_module, scores.corpus)

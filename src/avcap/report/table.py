@@ -19,6 +19,9 @@ TITLES = {
     "fense": "FENSE",
     "sbert_sim": "SBERT-sim",
     "sbert_sim_minilm": "SBERT-sim (MiniLM)",
+    "named_recall": "named recall",
+    "named_precision": "named precision",
+    "named_any": "one named",
 }
 """Metrics that tables show multiplied by 100, with their printed names, in the order of columns."""
 
