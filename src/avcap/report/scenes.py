@@ -9,10 +9,10 @@ from avcap.report.table import TITLES, align
 
 
 def scenes_table(scores: Mapping[str, Mapping[str, Sequence[float]]], *, metric: str) -> str:
-    """A Markdown table: a row a run, a column a kind of scene, the mean over its clips times 100.
+    """A Markdown table: a row a run, a column a kind of scene and one for all; the mean over the clips times 100.
 
     Args:
-        scores: Run -> kind of scene -> the score of each of its clips.
+        scores: Run -> kind of scene -> the score of each of its clips; a run without any is shown as "-".
         metric: Their name, for the heading.
 
     Raises:
@@ -26,9 +26,14 @@ def scenes_table(scores: Mapping[str, Mapping[str, Sequence[float]]], *, metric:
     body = [
         [
             run,
-            *(f"{100 * fmean(by_kind[kind]):.1f}" if by_kind.get(kind) else "-" for kind in kinds),
-            f"{100 * fmean([value for clips in by_kind.values() for value in clips]):.1f}",
+            *(_mean(by_kind.get(kind, ())) for kind in kinds),
+            _mean([v for clips in by_kind.values() for v in clips]),
         ]
         for run, by_kind in scores.items()
     ]
     return "\n".join(align(head, body))
+
+
+def _mean(values: Sequence[float]) -> str:
+    """The mean times 100, or a dash where there is no value."""
+    return f"{100 * fmean(values):.1f}" if values else "-"
