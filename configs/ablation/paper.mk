@@ -20,4 +20,5 @@ base_frozen := configs/avcap.yaml
 lavcap := fusion/ot_attention
 SAME := modality/both=$(lavcap) tuning/lora=$(lavcap) decoder/llama2=$(lavcap)
 SAME += ot/full=$(lavcap) ot/plan_log=$(lavcap) ot/raw_plan=$(lavcap) ot/no_attention=fusion/ot_time_concat ot/off=fusion/time_concat
+SAME += ot/clip_contrast=fusion/contrasted_ot_attention
 SAME += layers/l11=frames/1 streams/both=frames/1 frozen/none=frames/1
