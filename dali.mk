@@ -27,7 +27,7 @@ $(DALI)/llava/config.json: $(DALI)/language/lm/config.json
 
 $(DALI)/prefix.safetensors: $(DALI)/llava/config.json
 	$(AVCAP) fit --config configs/dali/1a_prefix.yaml --trainer.default_root_dir $(DALI)/prefix --ckpt_path last
-	$(AVCAP) weights part $(DALI)/prefix/checkpoints/best.ckpt decoder.prefix $@
+	$(AVCAP) weights part $(DALI)/prefix/checkpoints/last.ckpt decoder.prefix $@
 
 # $(1) objective, $(2) seed
 define stages
@@ -44,7 +44,7 @@ $(DALI)/$(1)/$(2)/audio_projector.safetensors: $(DALI)/$(1)/$(2)/pseudo.jsonl
 	$$(AVCAP) fit --config configs/dali/2_distillation.yaml --seed_everything $(2) --data.init_args.seed $(2) \
 		--data.init_args.captions $$< --model.init_args.audio_encoder.init_args.pretrained $$(@D)/aligned.safetensors \
 		--trainer.default_root_dir $$(@D)/distillation --ckpt_path last
-	$$(AVCAP) weights part $$(@D)/distillation/checkpoints/best.ckpt fusion.audio_projector $$@
+	$$(AVCAP) weights part $$(@D)/distillation/checkpoints/last.ckpt fusion.audio_projector $$@
 
 $(foreach modality,audio both,$(call cell,before,$(1),$(2),$(modality))$(call cell,after,$(1),$(2),$(modality)))
 $(call cell,before,$(1),$(2),shuffled)
