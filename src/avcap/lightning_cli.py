@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import signal
 import warnings
@@ -17,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
+from avcap.components import components
 
 # importing a component is what registers its short name
 from avcap.data import AudioCapsDataModule, FrontEnd, TextDataModule, Transform  # noqa: F401 (registered by its import)
@@ -52,13 +52,7 @@ class AvcapParser(OneSentence, LightningArgumentParser):
 
     def class_names(self) -> list[str]:
         """Short names of avcap's classes and of a user's that are imported."""
-        names, queue = set(), list(NAMED)
-        while queue:
-            for child in queue.pop().__subclasses__():
-                queue.append(child)
-                if not child.__module__.startswith(("lightning.", "torch.")) and not inspect.isabstract(child):
-                    names.add(child.__name__)
-        return sorted(names)
+        return [component.__name__ for component in components(*NAMED)]
 
 
 class SaveRunConfig(SaveConfigCallback):

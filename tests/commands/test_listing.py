@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from avcap.cli import main
-from avcap.commands.listing import KINDS, components
+from avcap.commands.listing import KINDS, family
 from avcap.fusion import Fusion
 
 
@@ -34,8 +34,8 @@ def test_a_family_is_listed_alone_and_holds_only_what_can_be_built(kind, capsys)
     main(["list", kind])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{kind}:"
-    assert len(lines) - 1 == len(components(kind)) > 0
-    assert not any(inspect.isabstract(component) for component in components(kind))
+    assert len(lines) - 1 == len(family(kind)) > 0
+    assert not any(inspect.isabstract(component) for component in family(kind))
 
 
 def test_a_class_of_the_user_counts_once_it_is_imported():
@@ -45,7 +45,7 @@ def test_a_class_of_the_user_counts_once_it_is_imported():
         def forward(self, audio, video):
             return audio
 
-    assert Mine in components("fusion")
+    assert Mine in family("fusion")
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones(capsys):

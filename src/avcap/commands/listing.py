@@ -6,6 +6,8 @@ import importlib
 import inspect
 from typing import Literal
 
+from avcap.components import components
+
 KINDS = {
     "audio_encoder": ("avcap.encoders", "AudioEncoder"),
     "visual_encoder": ("avcap.encoders", "VisualEncoder"),
@@ -45,18 +47,12 @@ def list_components(
     """
     for name in GROUPS.get(kind, (kind,)):
         print(f"{name}:")
-        for component in components(name):
+        for component in family(name):
             summary = (inspect.getdoc(component) or "").split("\n")[0]
             print(f"  {component.__name__:<22}{summary}")
 
 
-def components(kind: str) -> list[type]:
+def family(kind: str) -> list[type]:
     """The concrete classes of a family, by name; a user's own class counts once it is imported."""
     package, base = KINDS[kind]
-    found, queue = set(), [getattr(importlib.import_module(package), base)]
-    while queue:
-        for child in queue.pop().__subclasses__():
-            queue.append(child)
-            if not inspect.isabstract(child) and not child.__name__.startswith("_"):
-                found.add(child)
-    return sorted(found, key=lambda c: c.__name__)
+    return components(getattr(importlib.import_module(package), base))

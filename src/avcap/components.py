@@ -1,0 +1,23 @@
+"""The classes that can be named: the concrete subclasses of a base, ours and a user's that are imported."""
+
+from __future__ import annotations
+
+import inspect
+
+FOREIGN = ("lightning.", "torch.")  # packages whose own subclasses are no components
+
+
+def components(*bases: type) -> list[type]:
+    """All concrete subclasses at any depth, by name; those that begin with an underscore are private.
+
+    Args:
+        bases: Classes that a config's component must be a subclass of.
+    """
+    found, queue = set(), list(bases)
+    while queue:
+        for child in queue.pop().__subclasses__():
+            queue.append(child)
+            private = child.__name__.startswith("_") or child.__module__.startswith(FOREIGN)
+            if not private and not inspect.isabstract(child):
+                found.add(child)
+    return sorted(found, key=lambda child: child.__name__)
