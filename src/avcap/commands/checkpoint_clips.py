@@ -10,7 +10,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from avcap.data.collate import collate
 from avcap.data.corruptions import CorruptedClips, Corruption
+from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.shards import Shards
@@ -69,11 +71,32 @@ class CheckpointClips(NamedTuple):
             limit=limit,
         )
 
+    def clip(self, name: str | None = None) -> Batch:
+        """One clip alone, as a batch on the model's device; the first of the split where none is named."""
+        batch = one_clip(self.clips(), name)
+        return {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
     def batches(self, clips: CorruptedClips, *, batch_size: int, num_workers: int) -> Iterator[Batch]:
         """The clips in order, on the model's device."""
         sampler = ClipBatchSampler(len(clips), batch_size, shuffle=False)
         for batch in ClipLoader(clips, sampler, num_workers=num_workers):
             yield {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+
+def one_clip(clips: ClipDataset, name: str | None) -> Batch:
+    """One clip of a split as a batch.
+
+    Args:
+        clips: The whole split, every clip once.
+        name: The clip's id; None: the first.
+
+    Raises:
+        ValueError: if the split has no such clip.
+    """
+    ids = clips.shards.ids
+    if name is not None and name not in ids:
+        raise ValueError(f"{clips.shards.folder} has no clip {name}; the first ones are {', '.join(ids[:3])}.")
+    return collate([clips[ids.index(name) if name else 0]])
 
 
 def run_folder(ckpt_path: Path) -> Path:

@@ -80,7 +80,7 @@ class DALIAudio(Freezable, AudioEncoder):
         self.projection = nn.Linear(width, output_width)
         init_vit(self.joint)
         init_vit(self.projection)
-        self.width = output_width
+        self.width, self.bands = output_width, self.stream.bands
         self.pretrained = pretrained
         self._frozen_projection = frozen
         self._no_grad = frozen and lora is None

@@ -25,7 +25,7 @@ def figure_map(
     *,
     fbank: Tensor | np.ndarray,
     frames: Tensor | np.ndarray,
-    plan: Tensor | np.ndarray,
+    plan: Tensor | np.ndarray | None,
     seconds: float,
     events: Sequence[Mapping[str, Any]] | None = None,
     caption: str = "",
@@ -39,7 +39,7 @@ def figure_map(
         fbank: Mel spectrogram ``[T, F]`` in any scale, without padding: its rows cover ``seconds``.
         frames: RGB pictures ``[N, 3, H, W]`` uint8, evenly spaced over the clip.
         plan: Assignment map ``[Nv, Na]``, not negative; ``Nv`` is the number of visual tokens in the order of time, a
-            multiple of ``N`` where a frame has several.
+            multiple of ``N`` where a frame has several. None: the clip is drawn alone.
         seconds: Length of the clip.
         events: True events as ``events.jsonl`` has them: ``kind`` or ``name``, ``audio`` and ``visual``, each a pair of
             start and end in seconds or null. Drawn as bars, and as a box on the map where both are there.
@@ -56,26 +56,32 @@ def figure_map(
     from matplotlib.figure import Figure
 
     spectrogram, pictures = _array(fbank, "fbank [T, F]", dims=2), _array(frames, "frames [N, 3, H, W]", dims=4)
-    mass = by_frame(_array(plan, "plan [Nv, Na]", dims=2), frames=len(pictures))
+    mass = None if plan is None else by_frame(_array(plan, "plan [Nv, Na]", dims=2), frames=len(pictures))
     if seconds <= 0:
         raise ValueError(f"a clip of {seconds} s cannot be drawn: seconds must be positive")
     known = [(event, _COLOURS[i % len(_COLOURS)]) for i, event in enumerate(events or ())]
     text = _lines(caption, references)
-    heights = [_strip_height(pictures), 0.24 * len(known) + 0.01, 1.4, 3.4, 0.22 * len(text) + 0.45]
+    heights = [_strip_height(pictures), 0.24 * len(known) + 0.01, 1.4, 0.22 * len(text) + 0.45]
+    if mass is not None:
+        heights.insert(3, 3.4)
     figure = Figure(figsize=(_WIDTH, sum(heights) + 0.9), facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(5, 2, height_ratios=heights, width_ratios=[60, 1], hspace=0.09, wspace=0.03)
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[60, 1], hspace=0.09, wspace=0.03)
     grid.update(left=0.115, right=0.925, top=0.97, bottom=0.02)
-    map_axes = figure.add_subplot(grid[3, 0])
-    _draw_frames(figure.add_subplot(grid[0, 0], sharex=map_axes), pictures, seconds)
-    _draw_events(figure.add_subplot(grid[1, 0], sharex=map_axes), known)
-    _draw_spectrogram(figure.add_subplot(grid[2, 0], sharex=map_axes), spectrogram, seconds, known)
-    image = _draw_plan(map_axes, mass, seconds, known)
-    bar = figure.colorbar(image, cax=figure.add_subplot(grid[3, 1]))
-    bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=_INK)
-    bar.outline.set_visible(False)
-    _tidy(bar.ax)
-    _write(figure.add_subplot(grid[4, 0]), text, height=heights[4])
+    last = figure.add_subplot(grid[-2, 0])  # the one with the time axis
+    _draw_frames(figure.add_subplot(grid[0, 0], sharex=last), pictures, seconds)
+    _draw_events(figure.add_subplot(grid[1, 0], sharex=last), known)
+    if mass is None:
+        _draw_spectrogram(last, spectrogram, seconds, known)
+    else:
+        _draw_spectrogram(figure.add_subplot(grid[2, 0], sharex=last), spectrogram, seconds, known)
+        image = _draw_plan(last, mass, seconds, known)
+        bar = figure.colorbar(image, cax=figure.add_subplot(grid[3, 1]))
+        bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=_INK)
+        bar.outline.set_visible(False)
+        _tidy(bar.ax)
+    _label_times(last, seconds)
+    _write(figure.add_subplot(grid[-1, 0]), text, height=heights[-1])
     return figure
 
 
@@ -203,21 +209,25 @@ def _draw_plan(axes: Axes, mass: np.ndarray, seconds: float, events: Sequence[tu
             name = str(event.get("name") or event.get("kind", ""))
             corner = heard[0] + 0.008 * seconds, seen[0] + 0.012 * seconds
             axes.text(*corner, name, color="white", fontsize=7.5, va="top", path_effects=edge, clip_on=True)
-    axes.set_xlabel("time of the sound (s)", fontsize=8, color=_INK)
     axes.set_ylabel("time of the picture (s)", fontsize=8, color=_INK)
-    axes.set(xlim=(0, seconds), ylim=(seconds, 0))
-    axes.locator_params(axis="x", nbins=12)
+    axes.set_ylim(seconds, 0)
     axes.locator_params(axis="y", nbins=8)
-    _tidy(axes)
     return image
+
+
+def _label_times(axes: Axes, seconds: float) -> None:
+    """The time axis that all others follow."""
+    axes.set_xlabel("time of the sound (s)", fontsize=8, color=_INK)
+    axes.set_xlim(0, seconds)
+    axes.locator_params(axis="x", nbins=12)
+    _tidy(axes)
 
 
 def _tidy(axes: Axes, *, times: bool = True) -> None:
     """Thin, quiet axes; without numbers on the time axis where another one below has them."""
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=7, color=_FAINT, labelcolor=_INK, length=2.5)
-    if not times:
-        axes.tick_params(axis="x", bottom=False, labelbottom=False)
+    axes.tick_params(axis="x", bottom=times, labelbottom=times)
 
 
 def _lines(caption: str, references: Sequence[str] | None) -> list[tuple[str, str, str]]:

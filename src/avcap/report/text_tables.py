@@ -31,8 +31,8 @@ _TEX = {
 }
 
 
-def markdown(table: Table) -> str:
-    """A heading, the table with aligned columns, and its notes; strong entries are bold."""
+def markdown(table: Table, *, heading: bool = True) -> str:
+    """A heading if wanted, the table with aligned columns, and its notes; strong entries are bold."""
 
     def write(entry: Entry) -> str:
         text = re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(entry.text.split()))
@@ -40,7 +40,8 @@ def markdown(table: Table) -> str:
 
     body = [[write(entry) for entry in row] for row in [*table.rows, *table.below]]
     lines = align([write(Entry(name)) for name in table.head], body)
-    return "\n".join([f"## {write(Entry(table.title))}", "", *lines, *(f"\n{note}" for note in table.notes)]) + "\n"
+    title = [f"## {write(Entry(table.title))}", ""] if heading else []
+    return "\n".join([*title, *lines, *(f"\n{note}" for note in table.notes)]) + "\n"
 
 
 def latex(table: Table) -> str:

@@ -1,0 +1,51 @@
+"""A checkpoint of an alignment and the clips of its run: what it takes to look at its tokens again."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+import avcap.encoders  # noqa: F401 (the classes that a checkpoint names must be imported)
+from avcap.commands.checkpoint_clips import one_clip, run_folder
+from avcap.data import AudioCapsDataModule
+from avcap.data.dataset import ClipDataset
+from avcap.systems import Alignment
+from avcap.types import Batch
+
+
+class AlignmentClips(NamedTuple):
+    """An alignment, both encoders with their weights, and a split of the shards that it was trained on."""
+
+    model: Alignment
+    clips: ClipDataset
+
+    @classmethod
+    def open(cls, ckpt_path: Path, *, shards: Path | None = None, split: str = "test") -> AlignmentClips:
+        """Load the checkpoint on the CPU and find the clips by the config of the run.
+
+        Args:
+            ckpt_path: Checkpoint of an alignment; the weights of its frozen tower are read where the config says.
+            shards: Folder of the shards; None: the one that the config names.
+            split: train, val or test.
+
+        Raises:
+            FileNotFoundError: if the checkpoint, its config or the shards are not there.
+        """
+        path = run_folder(ckpt_path) / "config.yaml"
+        for file in (ckpt_path, path):
+            if not file.is_file():
+                raise FileNotFoundError(f"There is no {file}; `make demo-dali` makes an alignment.")
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]["init_args"]
+        kept = {name: settings[name] for name in ("frames", "frame_sampling", "target_length", "mean", "std")}
+        data = AudioCapsDataModule(shards or Path(settings["shards"]), **kept)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = Alignment.load_from_checkpoint(ckpt_path, map_location="cpu").eval()
+        return cls(model, data.dataset(split))
+
+    def clip(self, name: str | None = None) -> Batch:
+        """One clip alone, as a batch; the first of the split where none is named."""
+        return one_clip(self.clips, name)
