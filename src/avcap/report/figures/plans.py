@@ -79,6 +79,7 @@ def figure_convergence(errors: Mapping[float, Sequence[float]], iterations: Sequ
     for number, (epsilon, values) in enumerate(errors.items()):
         drawn = np.maximum(values, floor)
         axes.semilogy(iterations, drawn, marker="o", ms=3.5, color=colour(number), label=f"epsilon {epsilon:g}")
+    axes.minorticks_off()
     tidy(axes, x="Sinkhorn iterations", y="error of the row sums (share of the mass)", grid=True)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return figure

@@ -53,7 +53,7 @@ def figure_differences(found: Mapping[str, Mapping[str, Difference]], *, baselin
         metric: Which score is compared.
     """
     kinds = list(dict.fromkeys(kind for by_kind in found.values() for kind in by_kind))
-    figure = new_figure(7.2, 0.26 * len(kinds) * (len(found) + 0.6) + 1.2)
+    figure = new_figure(7.2, 0.26 * len(kinds) * (len(found) + 0.6) + 1.4)
     axes = figure.add_subplot()
     for number, (system, by_kind) in enumerate(found.items()):
         rows = np.array([kinds.index(kind) for kind in by_kind]) + (number - (len(found) - 1) / 2) * 0.7 / len(found)
@@ -64,7 +64,7 @@ def figure_differences(found: Mapping[str, Mapping[str, Difference]], *, baselin
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(len(kinds) - 0.5, -0.5)
     tidy(axes, x=f"{TITLES.get(metric, metric)} × 100 above {baseline}, with its 95 % interval", grid=True)
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
     return figure
 
 
