@@ -150,7 +150,7 @@ def test_one_stream_reads_and_keeps_one_stream(stream: str, place: Path) -> None
 def test_demo_is_small(place: Path) -> None:
     found = report(DEMO, place)
     assert sum(p.trainable for p in found.parts) < 6e6
-    assert parts(found)["fusion"].tokens == "160 x 192"
+    assert parts(found)["fusion"].tokens == "64 x 192"
 
 
 @pytest.mark.parametrize(
