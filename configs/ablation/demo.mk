@@ -7,7 +7,7 @@ AXES := fusion modality ot
 base_fusion := $(ABLATION)/demo.yaml
 base_modality := $(ABLATION)/demo.yaml
 base_ot := $(ABLATION)/demo.yaml
-base_layers_demo := configs/demo/avcap.yaml# not in AXES: `make ablation-layers_demo MATRIX=demo`
+base_layers_demo := configs/demo/avcap_vit.yaml# not in AXES: `make ablation-layers_demo MATRIX=demo`
 
 variants_fusion := ot_attention ot_time_concat time_concat cross_attention token_concat
 variants_ot := full no_loss no_attention off

@@ -15,7 +15,7 @@ from avcap.data.scenes.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
-PAPER, DEMO = ("avcap.yaml",), ("demo/avcap.yaml",)
+PAPER, DEMO = ("avcap.yaml",), ("demo/avcap_vit.yaml",)
 
 # overlay -> fused tokens at paper size and in the demo; None: not tried at that size (the same classes)
 VARIANTS = {
@@ -147,10 +147,11 @@ def test_one_stream_reads_and_keeps_one_stream(stream: str, place: Path) -> None
     assert ("audio_encoder" in found, "visual_encoder" in found) == (stream == "audio", stream == "video")
 
 
-def test_demo_is_small(place: Path) -> None:
-    found = report(DEMO, place)
+@pytest.mark.parametrize(("name", "tokens"), [("avcap", "40 x 192"), ("avcap_vit", "64 x 192")])
+def test_the_demos_are_small(name: str, tokens: str, place: Path) -> None:
+    found = report((f"demo/{name}.yaml",), place)
     assert sum(p.trainable for p in found.parts) < 6e6
-    assert parts(found)["fusion"].tokens == "64 x 192"
+    assert parts(found)["fusion"].tokens == tokens
 
 
 @pytest.mark.parametrize(
