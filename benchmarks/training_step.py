@@ -24,8 +24,7 @@ CLIPS, LENGTH, WIDTH, VOCABULARY = 4, 20, 768, 30522
 VARIANTS = {
     "text decoder tuned": {},
     "text decoder frozen": {"frozen": True},
-    "tuned, no attention dropout": {"attention_dropout": 0.0},
-    "frozen, no attention dropout": {"frozen": True, "attention_dropout": 0.0},
+    "tuned, attention dropout 0.1": {"attention_dropout": 0.1},
 }
 
 
