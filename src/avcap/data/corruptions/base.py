@@ -56,15 +56,45 @@ class Corruption(ABC):
         """The spoilt clip; ``item`` is left as it is."""
 
 
-def check_share(share: float) -> float:
-    """``share`` itself.
+class Drop(Corruption):
+    """Parts of the clip are lost.
+
+    Args:
+        share: Share of the parts, chosen at random.
 
     Raises:
-        ValueError: unless it is above 0 and at most 1.
+        ValueError: unless the share is above 0 and at most 1.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share}.")
-    return share
+
+    family: ClassVar[str] = "drop"
+
+    def __init__(self, share: float = 0.5) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {share}.")
+        self.share = share
+
+    @property
+    def level(self) -> str:
+        """The share in percent."""
+        return f"{100 * self.share:g}pct"
+
+
+class Shift(Corruption):
+    """The stream is later than the other.
+
+    Args:
+        seconds: How much later; below 0: earlier.
+    """
+
+    family: ClassVar[str] = "shift"
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.seconds = seconds
+
+    @property
+    def level(self) -> str:
+        """The delay."""
+        return f"{self.seconds:g}s"
 
 
 def drop_parts(parts: int, share: float, generator: torch.Generator) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from avcap.data.corruptions.base import Corruption, Source, check_share, drop_parts
+from avcap.data.corruptions.base import Corruption, Drop, Shift, Source, drop_parts
 from avcap.data.corruptions.smoothing import smooth
 from avcap.data.corruptions.sound import delay
 from avcap.data.item import Item
@@ -123,22 +123,12 @@ class BlurredPictures(PictureCorruption):
         return blurred.round().clamp(0, WHITE).to(torch.uint8)
 
 
-class DroppedPictures(PictureCorruption):
+class DroppedPictures(Drop, PictureCorruption):
     """Some of the clip's stored pictures replaced by black ones; features are set to 0.
 
     Args:
         share: Share of the pictures, chosen at random.
     """
-
-    family: ClassVar[str] = "drop"
-
-    def __init__(self, share: float = 0.5) -> None:
-        self.share = check_share(share)
-
-    @property
-    def level(self) -> str:
-        """The share in percent."""
-        return f"{100 * self.share:g}pct"
 
     def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""
@@ -146,7 +136,7 @@ class DroppedPictures(PictureCorruption):
         return rows.masked_fill(lost.view(-1, *(1,) * (rows.dim() - 1)), 0)
 
 
-class ShiftedPictures(PictureCorruption):
+class ShiftedPictures(Shift, PictureCorruption):
     """The pictures later (or earlier) than the sound, by whole pictures; black ones in the gap, the last ones are lost.
 
     Pictures stand at even times over the clip. Where its length is not known, or it is a single picture, it stays as it is.
@@ -154,16 +144,6 @@ class ShiftedPictures(PictureCorruption):
     Args:
         seconds: How much later; below 0: earlier. Brought to the nearest number of whole pictures.
     """
-
-    family: ClassVar[str] = "shift"
-
-    def __init__(self, seconds: float = 1.0) -> None:
-        self.seconds = seconds
-
-    @property
-    def level(self) -> str:
-        """The delay."""
-        return f"{self.seconds:g}s"
 
     def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from avcap.data.corruptions.base import Corruption, Source, check_share, drop_parts
+from avcap.data.corruptions.base import Corruption, Drop, Shift, Source, drop_parts
 from avcap.data.corruptions.energy import add_noise, energies, samples_for, silence, spectrogram
 from avcap.data.corruptions.smoothing import smooth
 from avcap.data.front_end import HOP, SAMPLE_RATE
@@ -106,22 +106,12 @@ class SmearedSound(SoundCorruption):
         return spectrogram(smooth(energy, self.seconds * ROWS_PER_SECOND).T, source.front_end)
 
 
-class DroppedSound(SoundCorruption):
+class DroppedSound(Drop, SoundCorruption):
     """Some of 20 equal parts of the clip replaced by digital silence.
 
     Args:
         share: Share of the parts, chosen at random.
     """
-
-    family: ClassVar[str] = "drop"
-
-    def __init__(self, share: float = 0.5) -> None:
-        self.share = check_share(share)
-
-    @property
-    def level(self) -> str:
-        """The share in percent."""
-        return f"{100 * self.share:g}pct"
 
     def spoil(self, fbank: Tensor, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
@@ -130,22 +120,12 @@ class DroppedSound(SoundCorruption):
         return torch.where(lost[part, None], silence(len(fbank), source.front_end), fbank)
 
 
-class ShiftedSound(SoundCorruption):
+class ShiftedSound(Shift, SoundCorruption):
     """The sound later (or earlier) than the pictures; silence where it has left, and what passes the end is lost.
 
     Args:
         seconds: How much later; below 0: earlier.
     """
-
-    family: ClassVar[str] = "shift"
-
-    def __init__(self, seconds: float = 1.0) -> None:
-        self.seconds = seconds
-
-    @property
-    def level(self) -> str:
-        """The delay."""
-        return f"{self.seconds:g}s"
 
     def spoil(self, fbank: Tensor, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
