@@ -13,7 +13,7 @@ from avcap.decoders.base import Decoder
 from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
 from avcap.decoders.search import check_settings, search
 from avcap.decoders.source import load_tokenizer
-from avcap.decoders.text import Ids, TextCodec, special_ids
+from avcap.decoders.text import Ids, TextCodec, special_ids, target_texts
 from avcap.layers.hugging_face import Source, is_empty
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
@@ -110,9 +110,7 @@ class ContextDecoder(Decoder):
             tokens: Fused tokens ``[B, N, input_width]``.
             captions: One caption a clip.
         """
-        if len(captions) != len(tokens.x):
-            raise ValueError(f"There are {len(captions)} captions for {len(tokens.x)} clips; give one a clip.")
-        texts = [caption.lower() for caption in captions] if self.lowercase else captions
+        texts = target_texts(captions, clips=len(tokens.x), lowercase=self.lowercase)
         text = self.codec.encode_captions(texts, limit=self.max_text_tokens)
         ids = text.ids.to(tokens.x.device)  # [B, L]
         labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)

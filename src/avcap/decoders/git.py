@@ -16,7 +16,7 @@ from avcap.decoders.search import check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
 from avcap.decoders.search_step import Hypotheses, Search, Step, take
-from avcap.decoders.text import TextCodec
+from avcap.decoders.text import TextCodec, target_texts
 from avcap.decoders.tokenizer import find_tokenizer, word_piece_codec
 from avcap.layers.freeze import Freezable
 from avcap.layers.loading import load_part
@@ -155,9 +155,7 @@ class GITDecoder(Decoder, Freezable):
         Raises:
             ValueError: if the width of the tokens or the number of captions does not fit.
         """
-        if len(captions) != len(tokens.x):
-            raise ValueError(f"There are {len(captions)} captions for {len(tokens.x)} clips; give one a clip.")
-        texts = [caption.lower() for caption in captions] if self.lowercase else captions
+        texts = target_texts(captions, clips=len(tokens.x), lowercase=self.lowercase)
         ids, mask = self.codec.encode_captions(texts, limit=self.max_text_tokens + 1)  # [B, L], the end token is last
         return self.loss_of_ids(tokens, F.pad(ids, (1, 0), value=self.codec.special.bos), F.pad(mask, (1, 0)))
 

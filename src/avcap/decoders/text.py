@@ -47,6 +47,22 @@ def special_ids(tokenizer: Any, config_eos: int | Sequence[int] | None) -> Speci
     return SpecialIds(tokenizer.bos_token_id, tuple(eos), eos[0] if pad is None else pad)
 
 
+def target_texts(captions: Sequence[str], *, clips: int, lowercase: bool) -> list[str]:
+    """The captions that a decoder is trained on.
+
+    Args:
+        captions: One caption a clip.
+        clips: How many clips there are.
+        lowercase: Train on lower-case captions.
+
+    Raises:
+        ValueError: if there is another number of captions than of clips.
+    """
+    if len(captions) != clips:
+        raise ValueError(f"There are {len(captions)} captions for {clips} clips; give one a clip.")
+    return [caption.lower() for caption in captions] if lowercase else list(captions)
+
+
 class TextCodec:
     """A tokenizer and its framing ids.
 
