@@ -27,17 +27,20 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 .PHONY: install
 install: $(VENV)/.installed  ## Make .venv with the pinned versions
 
+define embedded_data
+$(AVCAP) data demo --root $(DEMO_DATA)
+$(AVCAP) data prepare $(DEMO_DATA) --frames 8 --size 64
+endef
+
 .PHONY: demo
 demo: install  ## Make the embedded data set, train LAVCap on it, test it, show the results
-	$(AVCAP) data demo --root $(DEMO_DATA)
-	$(AVCAP) data prepare $(DEMO_DATA) --frames 8 --size 64
+	$(embedded_data)
 	$(AVCAP) fit --config configs/demo/lavcap.yaml --ckpt_path last
 	$(AVCAP) test --config configs/demo/lavcap.yaml --ckpt_path $(DEMO_RUN)/checkpoints/best.ckpt
 	@$(AVCAP) summary $(DEMO_RUN)
 
 $(DEMO_DATA)/shards/test/info.json: | $(VENV)/.installed
-	$(AVCAP) data demo --root $(DEMO_DATA)
-	$(AVCAP) data prepare $(DEMO_DATA) --frames 8 --size 64
+	$(embedded_data)
 
 include ablation.mk
 
