@@ -36,7 +36,7 @@ def test_means_by_scene_and_of_all(tmp_path, events, capsys):
     two = make_run(tmp_path / "two", {"a": 2.0, "b": 0.0, "c": 0.0})
     main(["compare", str(one), str(two), f"--events={events}"])
     head, _, *rows = cells(capsys.readouterr().out)
-    assert head == ["CIDEr-D × 100", "plain (1)", "sound_alike (2)", "all"]
+    assert head == ["CIDEr-D × 100", "plain (1)", "sound-alike (2)", "all"]
     assert rows == [["one", "100.0", "37.5", "58.3"], ["two", "200.0", "0.0", "66.7"]]
 
 
@@ -61,7 +61,7 @@ def test_a_run_that_lacks_the_metric_is_named(tmp_path, events, capsys):
     old = make_run(tmp_path / "old", {"a": 1.0, "b": 0.5, "c": 0.5})
     main(["compare", str(new), str(old), f"--events={events}", "--metric=named_recall"])
     out = capsys.readouterr().out
-    assert cells(out)[3] == ["old", "-", "-", "-"]
+    assert cells(out)[3] == ["old", "–", "–", "–"]
     assert out.splitlines()[-1] == "No named_recall of every clip: old; run `avcap test` again."
 
 
@@ -70,3 +70,11 @@ def test_a_metric_that_no_run_has_is_an_error(tmp_path, events, capsys):
     with pytest.raises(SystemExit, match="1"):
         main(["compare", str(one), f"--events={events}", "--metric=vocab"])
     assert "No vocab of every clip: one" in capsys.readouterr().err
+
+
+def test_an_events_file_without_kinds_is_an_error(tmp_path, events, capsys):
+    one = make_run(tmp_path / "one", {"a": 1.0})
+    events.write_text(json.dumps({"id": "a"}) + "\n")
+    with pytest.raises(SystemExit, match="1"):
+        main(["compare", str(one), f"--events={events}"])
+    assert "tells of no clip what kind of scene it is" in capsys.readouterr().err

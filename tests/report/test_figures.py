@@ -134,11 +134,11 @@ def test_differences_by_kind_of_scene():
     found = scene_differences(
         systems, systems.cells[1], systems.cells[0], {"c0": "so_hard", "c1": "so_hard", "c2": "plain"}
     )
-    assert list(found) == ["all", "plain", "so-hard"]
-    assert [found[kind].mean for kind in found] == pytest.approx([0.5, 0.0, 1.0])
+    assert list(found) == ["all", "other", "plain", "so-hard"]  # c3 is of no known kind
+    assert [found[kind].mean for kind in found] == pytest.approx([0.5, 0.0, 0.0, 1.0])
     assert found["so-hard"].clear
     axes = figure_differences({"two": found}, baseline="one", metric="cider_d").axes[0]
-    assert axes.lines[0].get_xdata() == pytest.approx([50, 0, 100])
+    assert axes.lines[0].get_xdata() == pytest.approx([50, 0, 0, 100])
     assert axes.get_xlabel().startswith("CIDEr-D × 100 above one")
 
 

@@ -69,10 +69,21 @@ def test_differences_are_of_the_seeds_means_and_only_means_have_intervals(group)
 
 def test_by_scene(group):
     table = scenes_of(group, {"a": "sound_alike", "b": "sound_alike", "c": "plain"})
-    assert table.head == ["system", "other (1)", "plain (1)", "sound-alike (2)"]
-    assert [entry.text for entry in table.rows[0]] == ["axis/base", "450.0", "350.0", "200.0"]
-    assert [entry.strong for entry in table.rows[1]] == [False, True, True, True]
+    assert table.head == ["system", "other (1)", "plain (1)", "sound-alike (2)", "all"]
+    assert [entry.text for entry in table.rows[0]] == ["axis/base", "450.0", "350.0", "200.0", "300.0"]
+    assert [entry.strong for entry in table.rows[1]] == [False, True, True, True, True]
+    assert "CIDEr-D × 100" in table.notes[0]
     assert scenes_of(group, {}) is None
+
+
+def test_by_scene_a_system_without_the_score_has_dashes(group):
+    for clip in group.cells[1].runs[0].rows.values():
+        clip["scores"]["named_recall"] = 0.5
+    table = scenes_of(group, {"a": "plain"}, metric="named_recall")
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["axis/base", "–", "–", "–"],
+        ["axis/better", "50.0", "50.0", "50.0"],
+    ]
 
 
 def test_config_differences():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 from avcap.metrics.predictions import read_json_lines
-from avcap.report import scenes_table
 from avcap.report.collect import Cell, find_runs, group_runs
+from avcap.report.matrix_tables import scenes_of
+from avcap.report.table import TITLES, align
 
 
 def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), metric: str = "cider_d") -> None:
@@ -22,29 +22,26 @@ def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), 
 
     Raises:
         FileNotFoundError: if a run has no results, or there is no such events file.
-        ValueError: if the runs were tested on different clips, or no run has such a score.
+        ValueError: if the runs were tested on different clips, no run has such a score, or the file has no kinds.
     """
     groups = group_runs(find_runs(runs))
     if len(groups) > 1:
         hashes = ", ".join(sorted(group.id_hash for group in groups))
         raise ValueError(f"The runs were tested on different clips ({hashes}); test them on the same.")
-    kinds = {clip["id"]: clip["scene"] for _, clip in read_json_lines(events)}
-    table: dict[str, dict[str, list[float]]] = {}
-    lacking = []
-    for group in groups:
-        for cell in group.cells:
-            values = cell.clip_scores(metric, group.ids)
-            scores: dict[str, list[float]] = defaultdict(list)
-            if values is None or not values.size:
-                lacking.append(cell.name)
-            else:
-                for clip, value in zip(group.ids, values.tolist(), strict=True):
-                    scores[kinds.get(clip, "other")].append(value)
-            table[_title(cell)] = scores
+    (group,) = groups
+    cells = list(group.originals.values())
+    lacking = [cell.name for cell in cells if not group.ids or cell.clip_scores(metric, group.ids) is None]
     note = f"No {metric} of every clip: {', '.join(lacking)}; run `avcap test` again."
-    if table and len(lacking) == len(table):
+    if len(lacking) == len(cells):
         raise ValueError(note)
-    print(scenes_table(table, metric=metric))
+    kinds = {clip["id"]: clip["scene"] for _, clip in read_json_lines(events) if "scene" in clip}
+    table = scenes_of(group, kinds, metric=metric)
+    if table is None:
+        raise ValueError(
+            f"{events} tells of no clip what kind of scene it is; name the file that `avcap data demo` makes."
+        )
+    rows = [[_title(cell), *(entry.text for entry in row[1:])] for cell, row in zip(cells, table.rows, strict=True)]
+    print("\n".join(align([f"{TITLES.get(metric, metric)} × 100", *table.head[1:]], rows)))
     if lacking:
         print(f"\n{note}")
 

@@ -2,7 +2,6 @@
 
 from avcap.report.maps import draw_map, figure_map
 from avcap.report.results import make_results, read_results, write_results
-from avcap.report.scenes import scenes_table
 from avcap.report.table import results_table, rows_of
 from avcap.report.tokens_figure import figure_tokens
 
@@ -14,6 +13,5 @@ __all__ = [
     "read_results",
     "results_table",
     "rows_of",
-    "scenes_table",
     "write_results",
 ]

@@ -77,31 +77,37 @@ def differences_of(group: Group, axis: str, baseline: Cell) -> Table:
     return Table(title, ["variant", *(f"{TITLES[m]} ↑" for m in metrics)], rows, notes=notes)
 
 
-def scenes_of(group: Group, kinds: Mapping[str, str]) -> Table | None:
-    """One metric by kind of scene; None where the kinds or the clips' scores are not known.
+def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = None) -> Table | None:
+    """One metric by kind of scene and of all clips; None where the kinds or the clips' scores are not known.
 
     Args:
-        group: Cells tested on the same clips.
+        group: Cells tested on the same clips; a cell without a score of every clip has dashes.
         kinds: Clip id -> kind of scene.
+        metric: Which; None takes the group's first clip metric.
     """
-    if not kinds or not group.clip_metrics:
+    metric = metric or next(iter(group.clip_metrics), None)
+    if not kinds or not group.ids or metric is None:
         return None
-    metric = group.clip_metrics[0]
-    labels = [kinds.get(clip, "other") for clip in group.ids]
-    names = sorted(set(labels))
-    chosen = [np.array([label == name for label in labels]) for name in names]  # [kinds] of [N]
-    values = np.array(
-        [[cell.clip_scores(metric, group.ids)[clips].mean() for clips in chosen] for cell in group.captioned]
-    )
-    best = [_ties(column.tolist()) for column in values.T]  # values: [cells, kinds]
-    several = len(group.captioned) > 1
+    cells = list(group.originals.values())
+    by_kind = clips_by_kind(group.ids, kinds)
+    chosen = [*by_kind.values(), np.ones(len(group.ids), dtype=bool)]
+    scores = [cell.clip_scores(metric, group.ids) for cell in cells]
+    values = np.array([[-np.inf if of is None else of[clips].mean() for clips in chosen] for of in scores])
+    best = [_ties(column) for column in values.T.tolist()]  # [kinds] of [cells]
     rows = [
-        [Entry(cell.name), *(Entry(f"{100 * v:.1f}", v, several and best[k][c]) for k, v in enumerate(values[c]))]
-        for c, cell in enumerate(group.captioned)
+        [Entry(cell.name), *(_mean(v, best=len(cells) > 1 and best[k][c]) for k, v in enumerate(values[c].tolist()))]
+        for c, cell in enumerate(cells)
     ]
-    head = ["system", *(f"{name.replace('_', '-')} ({clips.sum()})" for name, clips in zip(names, chosen, strict=True))]
-    note = f"{TITLES[metric]} × 100, mean over the clips of each kind (their number in brackets) and over seeds."
+    head = ["system", *(f"{kind} ({clips.sum()})" for kind, clips in by_kind.items()), "all"]
+    title = TITLES.get(metric, metric)
+    note = f"{title} × 100, mean over the clips of each kind (their number in brackets) and over seeds."
     return Table("By kind of scene", head, rows, notes=[note])
+
+
+def clips_by_kind(ids: Sequence[str], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Kind of scene, by name -> which clips are of it, ``[N]`` bool; a clip of no known kind is of the kind "other"."""
+    labels = np.array([kinds.get(clip, "other").replace("_", "-") for clip in ids])
+    return {str(kind): labels == kind for kind in np.unique(labels)}
 
 
 def configs_of(group: Group, axis: str) -> Table | None:
@@ -171,6 +177,11 @@ def _score(scores: np.ndarray, *, best: bool = False) -> Entry:
         return Entry(ABSENT, -np.inf)
     mean, std, _ = spread(scores)
     return Entry(f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}"), mean, best)
+
+
+def _mean(value: float, *, best: bool) -> Entry:
+    """A mean over clips; minus infinity stands for none."""
+    return Entry(f"{100 * value:.1f}" if np.isfinite(value) else ABSENT, value, best)
 
 
 def _ties(means: Sequence[float]) -> list[bool]:

@@ -10,7 +10,7 @@ import numpy as np
 from avcap.metrics.tokenise import PlainTokenizer
 from avcap.report.bootstrap import Difference, paired_bootstrap
 from avcap.report.collect import Cell, Group
-from avcap.report.matrix_tables import Entry, Table
+from avcap.report.matrix_tables import Entry, Table, clips_by_kind
 from avcap.report.style import FAINT, INK, colour, new_figure, tidy
 from avcap.report.table import TITLES
 
@@ -30,7 +30,7 @@ def scene_differences(group: Group, cell: Cell, baseline: Cell, kinds: Mapping[s
         kinds: Clip id -> kind of scene; may be empty.
 
     Returns:
-        ``all`` and each kind of scene -> the mean difference and its 95 % interval.
+        ``all`` and each kind of scene (``other``: not known) -> the mean difference and its 95 % interval.
 
     Raises:
         ValueError: If the two have no common score of every clip.
@@ -38,9 +38,7 @@ def scene_differences(group: Group, cell: Cell, baseline: Cell, kinds: Mapping[s
     if not group.clip_metrics:
         raise ValueError("The runs have no common score of every clip; run `avcap test` again.")
     own, other = (one.clip_scores(group.clip_metrics[0], group.ids) for one in (cell, baseline))
-    found = np.array([kinds.get(clip, "") for clip in group.ids])
-    chosen = {"all": np.ones(len(found), dtype=bool)}
-    chosen |= {kind.replace("_", "-"): found == kind for kind in sorted(set(found.tolist()) - {""})}
+    chosen = {"all": np.ones(len(group.ids), dtype=bool), **(clips_by_kind(group.ids, kinds) if kinds else {})}
     return {kind: paired_bootstrap((own - other)[None, clips])[0] for kind, clips in chosen.items()}
 
 
