@@ -1,0 +1,202 @@
+"""One split of shards, written from any source of clips; parallel over processes, resumable, atomic.
+
+A worker makes the clips of one shard and writes it. Shards of an unfinished split wait in ``<split>.partial`` and are kept
+when the work is taken up again; a finished split is renamed to ``<split>`` in one step and never touched again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from avcap.data.item import Item, pack
+from avcap.data.shards import INDEX, ShardInfo
+from avcap.ids import id_hash
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A clip that could not be made.
+
+    Attributes:
+        id: Its id.
+        file: The file at fault.
+        reason: One sentence.
+    """
+
+    id: str
+    file: str
+    reason: str
+
+
+class WrittenSplit(NamedTuple):
+    """A split that is complete."""
+
+    info: ShardInfo
+    kept: bool  # finished before, and left as it is
+
+
+def write_split(
+    out: Path,
+    info: ShardInfo,
+    sources: Sequence[Any],
+    make: Callable[[Any], Item | Broken],
+    *,
+    clips_per_shard: int = 64,
+    num_workers: int = 2,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> WrittenSplit:
+    """Write a split, or what is missing of it; a finished one is kept.
+
+    Args:
+        out: Folder of the splits.
+        info: Name and settings of the split; ``plan`` stands for everything that decides its content.
+        sources: What each clip is made from, in order.
+        make: Makes one clip; it and the sources are pickled for the worker processes.
+        clips_per_shard: Clips in one shard file.
+        num_workers: Processes; below 2, this one alone.
+        overwrite: Make a finished split again.
+        progress: Show a progress bar.
+
+    Returns:
+        The facts of the split, with ids and broken clips, and whether it was finished before.
+
+    Raises:
+        ValueError: if a finished split has another plan and ``overwrite`` is off, or no clip could be made.
+    """
+    folder = out / info.split
+    if folder.is_dir() and not overwrite:
+        return WrittenSplit(_finished(folder, info), kept=True)
+    partial = out / f"{info.split}.partial"
+    _begin(partial, f"{info.plan} {clips_per_shard}")
+    jobs = [
+        _Job(partial, number, sources[first : first + clips_per_shard], make, info.dtype == "float16")
+        for number, first in enumerate(range(0, len(sources), clips_per_shard))
+    ]
+    _run(jobs, info.split, num_workers=num_workers, progress=progress)
+    return WrittenSplit(_publish(folder, partial, jobs, info), kept=False)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that is never seen half written."""
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def _finished(folder: Path, wanted: ShardInfo) -> ShardInfo:
+    done = ShardInfo.load(folder)
+    if done.plan != wanted.plan:
+        raise ValueError(f"{folder} was made from other clips, captions or settings; add --overwrite to make it again.")
+    return done
+
+
+def _begin(partial: Path, plan: str) -> None:
+    """Make the folder of an unfinished split; shards of another plan are deleted."""
+    stamp = partial / "plan"
+    if partial.is_dir() and not (stamp.is_file() and stamp.read_text() == plan):
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(plan)
+
+
+@dataclass
+class _Job:
+    """One shard to write."""
+
+    folder: Path
+    number: int
+    sources: Sequence[Any]
+    make: Callable[[Any], Item | Broken]
+    half: bool
+
+    @property
+    def record(self) -> Path:
+        """Its presence says that the shard is complete."""
+        return self.folder / f"{self.number}.record.json"
+
+    @property
+    def index(self) -> Path:
+        """The shard's own litdata index; absent where no clip could be made."""
+        return self.folder / f"{self.number}.index.json"
+
+
+def _run(jobs: Sequence[_Job], split: str, *, num_workers: int, progress: bool) -> None:
+    """Write the shards that are not there yet."""
+    from tqdm import tqdm
+
+    todo = [job for job in jobs if not job.record.is_file()]
+    total = sum(len(job.sources) for job in jobs)
+    done = total - sum(len(job.sources) for job in todo)
+    with tqdm(total=total, initial=done, desc=split, unit="clip", disable=not progress) as bar:
+        if num_workers < 2 or len(todo) < 2:
+            for job in todo:
+                bar.update(_write_shard(job))
+            return
+        context = get_context("fork" if sys.platform == "linux" else "spawn")
+        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_one_thread) as pool:
+            for future in as_completed([pool.submit(_write_shard, job) for job in todo]):
+                bar.update(future.result())
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _write_shard(job: _Job) -> int:
+    """Make the clips of a shard and write it; the number of clips tried."""
+    from litdata.streaming.writer import BinaryWriter
+
+    scratch = job.folder / f"{job.number}.scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    job.index.unlink(missing_ok=True)
+    writer = BinaryWriter(str(scratch), chunk_size=len(job.sources) + 1, chunk_index=job.number)
+    written: list[tuple[str, int]] = []
+    broken: list[dict[str, str]] = []
+    for source in job.sources:
+        made = job.make(source)
+        if isinstance(made, Broken):
+            broken.append(asdict(made))
+            continue
+        writer.add_item(len(written), pack(made, half=job.half))
+        written.append((made.id, len(made.captions)))
+    writer.done()
+    for path in scratch.iterdir():
+        path.replace(job.index if path.suffix == ".json" else job.folder / path.name)
+    scratch.rmdir()
+    write_whole(job.record, json.dumps({"written": written, "broken": broken}, ensure_ascii=False))
+    return len(job.sources)
+
+
+def _publish(folder: Path, partial: Path, jobs: Sequence[_Job], info: ShardInfo) -> ShardInfo:
+    """Join the indices of the shards, write ``info.json``, and put the split in its place in one step."""
+    records = [json.loads(job.record.read_text(encoding="utf-8")) for job in jobs]
+    written = [(name, captions) for record in records for name, captions in record["written"]]
+    info.broken = [failure for record in records for failure in record["broken"]]
+    if not written:
+        reason = info.broken[0]["reason"] if info.broken else "it has none"
+        raise ValueError(f"No clip of the split {info.split} could be read; the first fault: {reason}")
+    info.ids = [name for name, _ in written]
+    info.id_hash = id_hash(info.ids)
+    info.captions = {str(n): count for n, count in sorted(Counter(captions for _, captions in written).items())}
+    indices = [json.loads(job.index.read_text()) for job in jobs if job.index.is_file()]
+    chunks = [chunk for index in indices for chunk in index["chunks"]]
+    (partial / INDEX).write_text(json.dumps({"chunks": chunks, "config": indices[0]["config"]}))
+    info.save(partial)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    for leftover in (*folder.glob("*.record.json"), *folder.glob("*.index.json"), folder / "plan"):
+        leftover.unlink()
+    return info
