@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
-from avcap.data.scenes.drawings.backdrop import paint
-from avcap.data.scenes.drawings.looks import sprites
+from avcap.data.scenes.pictures import draw
 from avcap.data.scenes.scene import Event, Scene
 from avcap.data.scenes.sounds import synthesise
 from avcap.data.scenes.sounds.signal import SAMPLE_RATE, Points, noise, shape
@@ -60,21 +58,8 @@ def _moves(track: np.ndarray, frames: int) -> np.ndarray:
 
 
 def _frames(scene: Scene, tracks: list[np.ndarray], *, size: int, fps: int) -> np.ndarray:
-    """The pictures: objects on a place; an object shakes and changes its phase exactly while it sounds."""
+    """The pictures; an object shakes and changes its phase exactly while it sounds."""
     count = max(1, round(scene.seconds * fps))
-    rng = scene.rng("frames")
-    place = Image.fromarray(paint(rng, scene.backdrop, size))
-    frames = [place.copy() for _ in range(count)]
+    phases = [np.where(_moves(track, count), 1 + np.arange(count) % 2, 0) for track in tracks]
     times = (np.arange(count) + 1e-6) / fps
-    for event, track in zip(scene.events, tracks, strict=True):
-        if event.visual is None or event.box is None:
-            continue
-        x, y, right, _ = event.box
-        pictures = sprites(event.of.look_group, colour=event.colour, side=max(8, round((right - x) * size)))
-        moves = _moves(track, count)
-        sway = np.rint(rng.uniform(0.012, 0.035, (count, 2)) * size * rng.choice([-1, 1], (count, 2))).astype(int)
-        for frame in np.flatnonzero((event.visual[0] <= times) & (times < event.visual[1])):
-            picture = pictures[1 + frame % 2] if moves[frame] else pictures[0]
-            dx, dy = sway[frame] if moves[frame] else (0, 0)
-            frames[frame].paste(picture, (round(x * size) + int(dx), round(y * size) + int(dy)), picture)
-    return np.stack([np.asarray(frame) for frame in frames])  # [count, size, size, 3]
+    return draw(scene, scene.rng("frames"), times=times, phases=phases, size=size)
