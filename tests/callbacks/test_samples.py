@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from avcap.callbacks.samples import picture_parts
@@ -26,16 +27,31 @@ def test_a_map_is_cut_to_the_sound_that_is_real():
     data = batch()
     data["frames_mask"][1] = True
     plan = torch.rand(2, 3, 16)  # a token is 4 rows
-    parts = picture_parts(data, plan, 1, "a dog barks")
+    parts = picture_parts(data, plan, 1, "a dog barks", bands=1)
     assert parts["plan"].shape == (3, 8)
     assert parts["fbank"].shape == (32, 8)
     assert parts["seconds"] == 0.32
     assert (parts["caption"], parts["references"]) == ("a dog barks", ["two"])
 
 
+def test_bands_of_sound_are_summed_and_the_map_is_one_over_time():
+    # 4 bands of 4 times, time fastest; the clip has sound at the first two times
+    data = batch()
+    data["frames_mask"][1] = True
+    plan = torch.zeros(2, 3, 16)
+    plan[1, 0, [0, 12]] = 1.0  # the first time, in the lowest and the highest band
+    plan[1, 2, [1, 5, 9]] = 2.0  # the second time, in all bands but the highest
+    plan[1, 1, [2, 15]] = 5.0  # the padding
+    parts = picture_parts(data, plan, 1, "", bands=4)
+    assert parts["plan"].tolist() == [[2, 0], [0, 0], [0, 6]]
+    assert (parts["fbank"].shape, parts["seconds"]) == ((32, 8), 0.32)
+    with pytest.raises(ValueError, match=r"a map \[3, 16\] has 16 audio tokens, which make no 3 bands"):
+        picture_parts(data, plan, 1, "", bands=3)
+
+
 def test_a_clip_without_both_streams_has_no_picture():
     plan = torch.rand(2, 3, 16)
-    assert picture_parts(batch(), plan, 0, "") is not None
-    assert picture_parts(batch(), plan, 1, "") is None
+    assert picture_parts(batch(), plan, 0, "", bands=1) is not None
+    assert picture_parts(batch(), plan, 1, "", bands=1) is None
     silent = {key: value for key, value in batch().items() if not key.startswith("fbank")}
-    assert picture_parts(silent, plan, 0, "") is None
+    assert picture_parts(silent, plan, 0, "", bands=1) is None

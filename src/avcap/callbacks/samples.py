@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from avcap.report import figure_map
+from avcap.report import by_time, figure_map
 from avcap.types import Batch
 
 FRAME_SHIFT = 0.01  # seconds a row of the spectrogram
@@ -48,14 +48,15 @@ class LogSamples(Callback):
             text = f"| clip | caption | references |\n|---|---|---|\n{table}"
             logger.experiment.add_text("val/captions", text, trainer.global_step)
         for name, maps in outputs["maps"].items():
+            bands = pl_module.audio_encoder.bands
             for clip in range(min(self.maps, len(maps))):
-                parts = picture_parts(batch, maps, clip, outputs["captions"][clip])
+                parts = picture_parts(batch, maps, clip, outputs["captions"][clip], bands=bands)
                 if parts is not None:
                     tag = f"val/{name}/{batch['id'][clip]}"
                     logger.experiment.add_figure(tag, figure_map(**parts), trainer.global_step)
 
 
-def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str) -> dict[str, Any] | None:
+def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str, *, bands: int) -> dict[str, Any] | None:
     """What :func:`avcap.report.figure_map` needs of one clip, cut to the sound that is real; None without both streams.
 
     Args:
@@ -63,10 +64,12 @@ def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str) -> dict[s
         plan: Assignment maps ``[B, Nv, Na]`` of the batch.
         clip: Place of the clip in the batch.
         caption: What the model said of it.
+        bands: How often the audio tokens run through the time of the clip; the map is summed over them.
     """
     if "fbank" not in batch or "frames" not in batch:
         return None
-    rows = batch["fbank"].shape[1] / plan.shape[2]  # spectrogram rows a token
+    plan = by_time(plan[clip], bands=bands)  # [Nv, Na / bands]
+    rows = batch["fbank"].shape[1] / plan.shape[1]  # spectrogram rows a token
     tokens = int(int(batch["fbank_mask"][clip].sum()) / rows)  # tokens that hold sound alone, no padding
     if not tokens or not batch["frames_mask"][clip].any():
         return None
@@ -74,7 +77,7 @@ def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str) -> dict[s
     return {
         "fbank": batch["fbank"][clip, :length].float().cpu().numpy(),
         "frames": batch["frames"][clip].cpu().numpy(),
-        "plan": plan[clip, :, :tokens].float().cpu().numpy(),
+        "plan": plan[:, :tokens].float().cpu().numpy(),
         "seconds": length * FRAME_SHIFT,
         "caption": caption,
         "references": batch["references"][clip] if "references" in batch else None,

@@ -39,7 +39,8 @@ def figure_map(
         fbank: Mel spectrogram ``[T, F]`` in any scale, without padding: its rows cover ``seconds``.
         frames: RGB pictures ``[N, 3, H, W]`` uint8, evenly spaced over the clip.
         plan: Assignment map ``[Nv, Na]``, not negative; ``Nv`` is the number of visual tokens in the order of time, a
-            multiple of ``N`` where a frame has several. None: the clip is drawn alone.
+            multiple of ``N`` where a frame has several, and ``Na`` that of audio tokens in the order of time (:func:`by_time`).
+            None: the clip is drawn alone.
         seconds: Length of the clip.
         events: True events as ``events.jsonl`` has them: ``kind`` or ``name``, ``audio`` and ``visual``, each a pair of
             start and end in seconds or null. Drawn as bars, and as a box on the map where both are there.
@@ -120,6 +121,21 @@ def by_frame(plan: np.ndarray, *, frames: int) -> np.ndarray:
     if frames > 1 and plan.shape[0] % frames == 0:
         plan = plan.reshape(frames, -1, plan.shape[1]).sum(1)
     return plan / plan.mean()
+
+
+def by_time(plan: Tensor, *, bands: int) -> Tensor:
+    """Sums the audio tokens of one moment over the bands of frequencies: a map ``[..., Na]`` -> ``[..., Na / bands]``.
+
+    Args:
+        plan: Map whose audio tokens run through the time of the clip once for each band.
+        bands: How often (``bands`` of an audio encoder).
+
+    Raises:
+        ValueError: If the tokens cannot be cut into so many bands.
+    """
+    if plan.shape[-1] % bands:
+        raise ValueError(f"a map {list(plan.shape)} has {plan.shape[-1]} audio tokens, which make no {bands} bands")
+    return plan.unflatten(-1, (bands, -1)).sum(-2)
 
 
 def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:

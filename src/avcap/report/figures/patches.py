@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from avcap.report.maps import by_time
 from avcap.report.style import INK, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def figure_patches(
     side, times = math.isqrt(plan.shape[0]), plan.shape[1] // bands
     if side**2 != plan.shape[0] or plan.shape[1] % bands or times < parts:
         raise ValueError(f"a plan {list(plan.shape)} has no square of patches, or not {parts} times in {bands} bands")
-    mass = plan.detach().cpu().double().reshape(side, side, bands, times).sum(2).numpy()  # [side, side, times]
+    mass = by_time(plan.detach().cpu().double(), bands=bands).reshape(side, side, times).numpy()
     cuts = np.linspace(0, times, parts + 1).round().astype(int)
     shares = [mass[..., start:end].sum(-1) for start, end in pairwise(cuts)]
     shares = [share / share.mean() for share in shares]  # 1: a uniform plan
