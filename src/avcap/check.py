@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from avcap.systems import Captioner
+from avcap.systems import System
 from avcap.types import Batch, Tokens
 
 GRADIENT_BYTES = 4  # float32 gradients of the trainable parameters
 OPTIMISER_BYTES = 8  # the two moments of Adam
+TEXT = "text"
 
 
 class PartSize(NamedTuple):
@@ -23,7 +24,7 @@ class PartSize(NamedTuple):
     name: str  # its class
     trainable: int
     frozen: int
-    tokens: str  # shape of what comes out, without the batch
+    tokens: str  # shape of what comes out, without the batch; or what it is, where it is no tokens
 
 
 class Memory(NamedTuple):
@@ -54,9 +55,8 @@ class Report(NamedTuple):
         lines += [f"{p.part:<16}{p.name:<22}{p.trainable:>14,}{p.frozen:>16,}   {p.tokens}" for p in self.parts]
         trainable, frozen = sum(p.trainable for p in self.parts), sum(p.frozen for p in self.parts)
         lines += [f"{'sum':<16}{'':<22}{trainable:>14,}{frozen:>16,}", ""]
-        lines.append(
-            f"memory of a training step, {self.clips} clips, {self.text_tokens} text tokens, bf16 activations:"
-        )
+        text = f", {self.text_tokens} text tokens" if any(p.tokens == TEXT for p in self.parts) else ""
+        lines.append(f"memory of a training step, {self.clips} clips{text}, bf16 activations:")
         lines += [f"  {name:<12}{value / 2**30:>8.2f} GiB" for name, value in self.memory._asdict().items()]
         lines.append(
             f"  {'total':<12}{self.memory.total / 2**30:>8.2f} GiB  (an estimate; kernels' workspace comes on top)"
@@ -64,34 +64,32 @@ class Report(NamedTuple):
         return "\n".join(lines)
 
 
-def check_captioner(model: Captioner, *, frames: int = 20, clips: int = 4, text_tokens: int = 40) -> Report:
+def check_system(model: System, *, frames: int = 20, clips: int = 4, text_tokens: int = 40) -> Report:
     """Run a training step's forward pass on the meta device and count.
 
     Args:
         model: A system built under ``torch.device("meta")``; it is used up (converted to bf16).
         frames: Frames of a clip.
         clips: Batch size.
-        text_tokens: Text tokens a clip, prompt and caption together.
+        text_tokens: Text tokens a clip, prompt and caption together, where the system reads text.
 
     Raises:
-        ValueError: if the parts do not fit together.
+        ValueError: if the parts do not fit together, or the system has no such step.
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     weights += sum(b.numel() * b.element_size() for b in model.buffers())
     sizes = {name: _count(getattr(model, name)) for name in model.parts}
     model = model.to("meta").to(torch.bfloat16).train()
     batch: Batch = {}
-    shapes = {}
     for name in ("audio_encoder", "visual_encoder"):
-        encoder = getattr(model, name)
+        encoder = getattr(model, name, None)
         if encoder is not None:
             batch[encoder.input] = torch.empty(clips, *encoder.input_shape(frames), dtype=torch.bfloat16, device="meta")
-    with _saved_bytes(model) as kept:
-        fused = _watched(model, batch, shapes)
-        model.decoder.dry_loss(fused, text_tokens)
+    with _saved_bytes(model) as kept, _watched(model) as shapes:
+        model.dry_loss(batch, text_tokens=text_tokens)
     trainable = sum(count for count, _ in sizes.values())
     parts = [
-        PartSize(name, type(getattr(model, name)).__name__, *sizes[name], shapes.get(name, "text"))
+        PartSize(name, type(getattr(model, name)).__name__, *sizes[name], shapes.get(name, TEXT))
         for name in model.parts
         if getattr(model, name) is not None
     ]
@@ -99,20 +97,22 @@ def check_captioner(model: Captioner, *, frames: int = 20, clips: int = 4, text_
     return Report(parts, memory, clips, text_tokens)
 
 
-def _watched(model: Captioner, batch: Batch, shapes: dict[str, str]) -> Tokens:
-    """Fuse the batch and note the shape that each part gives."""
+@contextmanager
+def _watched(model: System) -> Iterator[dict[str, str]]:
+    """Note what each part gives inside the block: the shape of its tokens, or that it is a loss."""
+    shapes: dict[str, str] = {}
 
     def note(name: str) -> Any:
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            tokens = output if isinstance(output, Tokens) else output.tokens
-            shapes[name] = " x ".join(str(n) for n in tokens.x.shape[1:])
+            tokens = getattr(output, "tokens", output)  # a fusion gives more than its tokens
+            shapes[name] = " x ".join(map(str, tokens.x.shape[1:])) if isinstance(tokens, Tokens) else "loss"
 
         return hook
 
-    parts = [(name, getattr(model, name)) for name in model.parts[:-1]]
+    parts = [(name, getattr(model, name)) for name in model.parts]
     handles = [part.register_forward_hook(note(name)) for name, part in parts if part is not None]
     try:
-        return model.fuse(batch).tokens
+        yield shapes
     finally:
         for handle in handles:
             handle.remove()

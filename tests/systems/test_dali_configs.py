@@ -89,6 +89,50 @@ def test_an_alignment_builds_with_tokens_of_one_width(name: str):
 
 
 @pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("name", ALIGNMENTS)
+def test_check_proves_an_alignment(name: str):
+    found = report(name)
+    sizes = {part.part: part for part in found.parts}
+    audio, image = sizes["audio_encoder"], sizes["visual_encoder"]
+    tokens = ("512 x 1024", "576 x 1024") if name.startswith("paper/") else ("128 x 192", "64 x 192")
+    assert (audio.tokens, image.tokens, sizes["objective"].tokens) == (*tokens, "loss")
+    assert audio.trainable > 0 == audio.frozen
+    assert image.frozen > 0 == image.trainable
+    scorers = type(alignment(name).objective) is AttentiveOTAlignment
+    assert (sizes["objective"].trainable > 0) == scorers
+    assert found.memory.gradients == 4 * (audio.trainable + sizes["objective"].trainable)
+    assert found.memory.activations > 0
+    assert "text tokens" not in str(found)
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize(
+    ("name", "setting", "message"),
+    [
+        (
+            "1b_alignment",
+            "audio_encoder.init_args.output_width=96",
+            "audio tokens have 96 channels and the image tokens 192",
+        ),
+        (
+            "objective/attentive_ot",
+            "objective.init_args.width=96",
+            "has width 96, but the audio tokens have 192 channels",
+        ),
+    ],
+)
+def test_check_refuses_an_alignment_of_several_widths(name: str, setting: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        build_report([*words(f"{name}.yaml"), f"--model.init_args.{setting}"])
+
+
+@pytest.mark.usefixtures("inside")
+def test_check_says_which_systems_it_does_not_know():
+    with pytest.raises(ValueError, match="knows captioners and alignments, not LanguageModelling"):
+        report("0a_language.yaml")
+
+
+@pytest.mark.usefixtures("inside")
 def test_stages_at_paper_size_have_the_papers_tokens_and_trained_parts():
     sizes = {part.part: part for part in report("paper/inference.yaml").parts}
     assert sizes["audio_encoder"].tokens == "512 x 1024"

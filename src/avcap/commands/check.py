@@ -8,9 +8,9 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
-from avcap.check import Report, check_captioner
+from avcap.check import Report, check_system
 from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
-from avcap.systems import Captioner
+from avcap.systems import System
 
 
 class MetaCLI(AvcapCLI):
@@ -52,11 +52,11 @@ def build_report(args: Sequence[str]) -> Report:
         args=list(args),
         run=False,
     )
-    if not isinstance(cli.model, Captioner):
-        raise ValueError(f"avcap check knows captioners, not {type(cli.model).__name__}.")
+    if not isinstance(cli.model, System):
+        raise ValueError(f"avcap check knows avcap's systems, not {type(cli.model).__name__}.")
     data = cli.datamodule
     compare(cli.model, data)
-    return check_captioner(
+    return check_system(
         cli.model,
         frames=_frames(data),
         clips=cli.config.clips or getattr(data, "batch_size", 4),
@@ -64,7 +64,7 @@ def build_report(args: Sequence[str]) -> Report:
     )
 
 
-def compare(model: Captioner, data: object) -> None:
+def compare(model: System, data: object) -> None:
     """Whether what the data module gives is what the encoders take.
 
     Raises:
@@ -75,7 +75,7 @@ def compare(model: Captioner, data: object) -> None:
             given = getattr(data, name, None)
         except FileNotFoundError:  # no shards yet: nothing to compare with
             continue
-        wanted = getattr(model.audio_encoder, name, None)
+        wanted = getattr(getattr(model, "audio_encoder", None), name, None)
         if given is not None and wanted is not None and given != wanted:
             raise ValueError(
                 f"data.{name} is {given} and the audio encoder's {name} is {wanted}; set both to the same number."

@@ -14,6 +14,8 @@ from avcap.systems.optimisation import Constant, Schedule
 from avcap.systems.system import OptimizerFactory, System, encode, idle, zero
 from avcap.types import Batch, Tokens
 
+LATE = 1_000_000  # an epoch after all that objectives schedule
+
 
 def adam(parameters: list[dict]) -> Optimizer:
     """Adam as in the paper, for when a config names no optimiser."""
@@ -82,6 +84,12 @@ class Alignment(System):
     def forward(self, batch: Batch) -> AlignmentOutput:
         """The objective's value for a batch; a clip that lacks a stream takes no part."""
         return self._compare(*self.tokens(batch), batch["id"])
+
+    def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
+        """See :meth:`System.dry_loss`; of a late epoch, in which the scorers learn."""
+        audio, image = (encode(encoder, batch) for encoder in (self.audio_encoder, self.visual_encoder))
+        output = self.objective(audio, image, epoch=LATE)
+        return output.loss if output.scorer_loss is None else output.loss + output.scorer_loss
 
     def train(self, mode: bool = True) -> Alignment:
         """Set the training mode of all but the visual encoder."""

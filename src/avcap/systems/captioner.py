@@ -92,6 +92,12 @@ class Captioner(System):
         """Every loss by name, weighted; their sum is minimised."""
         return self._losses(self.fuse(batch), batch)
 
+    def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
+        """See :meth:`System.dry_loss`."""
+        fused = self.fuse(batch)
+        losses = [self.decoder.dry_loss(fused.tokens, text_tokens), *fused.losses.values()]
+        return torch.stack(losses).sum()
+
     def _losses(self, fused: FusionOutput, batch: Batch) -> dict[str, Tensor]:
         return {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
 

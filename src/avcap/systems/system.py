@@ -39,6 +39,18 @@ class System(LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """What a step minimises."""
 
+    def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
+        """The loss of made-up inputs, without a tokenizer: what a training step costs (``avcap check``).
+
+        Args:
+            batch: The inputs of the encoders, on the meta device as a rule; nothing else.
+            text_tokens: Text tokens a clip, prompt and caption together, where the system reads text.
+
+        Raises:
+            ValueError: if the parts do not fit together, or this system cannot do so.
+        """
+        raise ValueError(f"avcap check knows captioners and alignments, not {type(self).__name__}.")
+
     def optimise_with(
         self,
         optimizer: OptimizerFactory,
