@@ -20,7 +20,10 @@ $(DEMO_DATA)/texts.jsonl: | $(DALI_SHARDS)
 $(DALI)/language/lm/config.json: | $(DEMO_DATA)/texts.jsonl
 	$(AVCAP) fit --config configs/dali/0a_language.yaml --trainer.default_root_dir $(DALI)/language --ckpt_path last
 
-$(DALI)/llava/config.json: $(DALI)/language/lm/config.json
+$(DEMO_DATA)/stills/train/info.json: | $(VENV)/.installed
+	$(AVCAP) dali stills --out $(DEMO_DATA)/stills
+
+$(DALI)/llava/config.json: $(DALI)/language/lm/config.json | $(DEMO_DATA)/stills/train/info.json
 	$(AVCAP) fit --config configs/dali/0b_image_captioner.yaml --trainer.default_root_dir $(DALI)/image_captioner --ckpt_path last
 	rm -rf $(@D)
 	$(AVCAP) dali captioner $(DALI)/image_captioner/checkpoints/best.ckpt $(@D)

@@ -35,6 +35,7 @@ COMMANDS = {
     "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
     "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
     "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
+    "dali stills": ("avcap.commands.dali_stills:stills", "pictures for the demo's image captioner"),
     "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
     "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
     "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),

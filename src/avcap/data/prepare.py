@@ -86,8 +86,8 @@ def prepare(
     out = root / "shards" if out is None else Path(out)
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}.")
-    if clips_per_shard < 1 or num_workers < 0 or frames < 0:
-        raise ValueError("clips_per_shard must be at least 1, num_workers and frames at least 0.")
+    if frames < 0:
+        raise ValueError(f"frames must not be negative, got {frames}.")
     captions = {split: path for split in splits if (path := find_caption_file(root, split)) is not None}
     if not captions:
         raise FileNotFoundError(f"{root} holds no caption file; expected {splits[0]}.csv or {splits[0]}.json.")

@@ -73,8 +73,13 @@ def write_split(
         The facts of the split, with ids and broken clips, and whether it was finished before.
 
     Raises:
-        ValueError: if a finished split has another plan and ``overwrite`` is off, or no clip could be made.
+        ValueError: if a number is out of range, a finished split has another plan and ``overwrite`` is off, or no clip
+            could be made.
     """
+    if clips_per_shard < 1 or num_workers < 0:
+        raise ValueError(
+            f"clips_per_shard must be at least 1 and num_workers must not be negative, got {clips_per_shard}, {num_workers}."
+        )
     folder = out / info.split
     if folder.is_dir() and not overwrite:
         return WrittenSplit(_finished(folder, info), kept=True)

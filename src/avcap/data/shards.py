@@ -71,8 +71,10 @@ class ShardInfo:
         """
         path = folder / INFO
         if not path.is_file():
+            others = [name for name in SPLITS if (folder.parent / name / INFO).is_file()]
+            beside = f", only of {' and '.join(others)}" if others else ""
             raise FileNotFoundError(
-                f"There are no shards in {folder} (no {INFO}); make them with `avcap data prepare`."
+                f"There are no shards in {folder} (no {INFO}){beside}; make them with `avcap data prepare`."
             )
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
