@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import warnings
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ NAMED = (
     *(Encoder, Fusion, Decoder, AlignmentObjective, TransportDistance),
     *(FrontEnd, Transform, Schedule, LightningModule, LightningDataModule),
 )
+_NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
     ".*isinstance\\(treespec, LeafSpec\\).*",
@@ -49,6 +51,16 @@ class AvcapParser(OneSentence, LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
+        """Parse; ``null`` for an argument of a class inside a class is None.
+
+        jsonargparse reads it as None and hands it to the parser of the inner class written out, ``--key=None``, which
+        would be the text "None" for an argument that may be a text.
+        """
+        if args is not None:
+            args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
+        return super().parse_args(args, *more, **kwargs)
 
     def class_names(self) -> list[str]:
         """Short names of avcap's classes and of a user's that are imported."""

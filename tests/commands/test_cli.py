@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from avcap.cli import COMMANDS, LIGHTNING, call, main
+from tests.end_to_end.program import REPOSITORY
 
 
 def test_without_a_verb_or_with_help_all_verbs_are_listed(capsys):
@@ -45,6 +47,17 @@ def test_every_verb_has_help(verb, capsys):
     out = capsys.readouterr().out
     assert "usage:" in out
     assert "--help" in out
+
+
+@pytest.mark.parametrize("given", ["null", "None"])
+def test_null_is_none_also_for_a_text_of_a_class_inside_a_class(given, capsys):
+    part = "model.init_args.audio_encoder.init_args"
+    words = ["--config", str(REPOSITORY / "configs" / "lavcap.yaml"), f"--{part}.pretrained", given]
+    with pytest.raises(SystemExit) as stop:
+        main(["test", *words, "--print_config"])
+    assert stop.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"]["init_args"]["audio_encoder"]["init_args"]["pretrained"] is None
 
 
 def test_a_switch_needs_no_value():
