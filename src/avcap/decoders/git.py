@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from avcap.decoders.base import Decoder
 from avcap.decoders.git_text import GITText, Prefix
 from avcap.decoders.language_model import evaluating
-from avcap.decoders.search import check_settings
+from avcap.decoders.search import by_clip, check_nbest, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
 from avcap.decoders.search_step import Hypotheses, Search, Step, take
@@ -194,27 +194,46 @@ class GITDecoder(Decoder, Freezable):
             ValueError: if a setting is unknown or out of range, or the width of the tokens does not fit.
         """
         special = self.codec.special
-        found = self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings)
-        captions = self.codec.decode(found.ids)
-        if not getattr(self.codec.tokenizer, "clean_up_tokenization_spaces", False):
-            return captions
-        return [self.codec.tokenizer.clean_up_tokenization(caption) for caption in captions]
+        return self._captions(self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings).ids)
+
+    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
+        """The best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
+
+        The order is that of the search, whose normaliser may be another: scores need not fall.
+
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            count: Captions a clip, at most the number of beams.
+            **settings: Override :attr:`generation`.
+
+        Raises:
+            ValueError: if there are fewer than 2 beams or fewer beams than ``count``, or the search keeps one text.
+        """
+        special = self.codec.special
+        found = self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], count=count, **settings)
+        return by_clip(self._captions(found.ids.flatten(0, 1)), found.scores)
 
     @torch.no_grad()
-    def generate_ids(self, tokens: Tokens, *, bos: int, eos: int, **settings: object) -> Hypotheses:
-        """One text a clip, as ids, with its score.
+    def generate_ids(
+        self, tokens: Tokens, *, bos: int, eos: int, count: int | None = None, **settings: object
+    ) -> Hypotheses:
+        """One text a clip, as ids, with its score, or the best ``count``.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
             bos: The opening token.
             eos: The token that ends a text.
+            count: Texts a clip, see :meth:`generate_nbest`; None: one, see :meth:`generate`.
             **settings: Override :attr:`generation`.
         """
         chosen = self._settings({**self.generation, **settings})
         search = SingleSequence() if chosen.get("do_sample", False) else self.search
         with evaluating(self):
             start = torch.full((len(tokens.x),), bos, device=tokens.x.device)
-            return search(self.stepper(tokens), bos=start, eos=eos, settings=chosen)
+            if count is None:
+                return search(self.stepper(tokens), bos=start, eos=eos, settings=chosen)
+            check_nbest(chosen["num_beams"], count=count)
+            return search.nbest(self.stepper(tokens), bos=start, eos=eos, settings=chosen, count=count)
 
     def stepper(self, tokens: Tokens) -> Step:
         """What a search calls: the tokens are encoded here, once; then one word a beam is read at each call.
@@ -282,6 +301,13 @@ class GITDecoder(Decoder, Freezable):
                 )
             self._codec = codec
         return self._codec
+
+    def _captions(self, ids: Tensor) -> list[str]:
+        """Ids ``[N, T]`` -> texts."""
+        captions = self.codec.decode(ids)
+        if not getattr(self.codec.tokenizer, "clean_up_tokenization_spaces", False):
+            return captions
+        return [self.codec.tokenizer.clean_up_tokenization(caption) for caption in captions]
 
     def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Settings that are known and in range, with ``no_repeat``."""

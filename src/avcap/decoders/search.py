@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +24,25 @@ def check_settings(settings: Mapping[str, object]) -> None:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"Unknown decoding settings {', '.join(unknown)}; the known ones are {', '.join(known)}.")
+
+
+def check_nbest(beams: int, *, count: int) -> None:
+    """Refuse fewer beams than the best ``count`` texts of a clip need.
+
+    Raises:
+        ValueError: if there are fewer than 2 beams or fewer beams than ``count``.
+    """
+    if beams < max(2, count):
+        raise ValueError(
+            f"The best {count} captions need at least {max(2, count)} beams, not {beams}; raise num_beams."
+        )
+
+
+def by_clip(captions: Sequence[str], scores: Tensor) -> list[list[tuple[str, float]]]:
+    """Captions, those of a clip in a row, with their scores ``[B, R]``; one of minus infinity stands for no caption."""
+    pairs, count = list(zip(captions, scores.flatten().tolist(), strict=True)), scores.shape[1]
+    rows = [pairs[i : i + count] for i in range(0, len(pairs), count)]
+    return [[(caption, score) for caption, score in row if score > -math.inf] for row in rows]
 
 
 def search(

@@ -32,6 +32,16 @@ class AutoRegressiveBeamSearch(Search):
 
     def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
         """Search; the scores are mean log probabilities a word."""
+        ids, scores = self._beams(step, bos, eos, settings)
+        return Hypotheses(ids[:, 0], scores[:, 0])
+
+    def nbest(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
+        """See :meth:`Search.nbest`; the beams as they are at the end, by their sums."""
+        ids, scores = self._beams(step, bos, eos, settings)
+        return Hypotheses(ids[:, :count], scores[:, :count])
+
+    def _beams(self, step: Step, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
+        """All beams ``[B, K, N]`` at the end, the best sum first, and their mean log probabilities ``[B, K]``."""
         beams, limit = settings["num_beams"], settings["max_new_tokens"]
         rules = LogitRules({**settings, "no_repeat": True}, eos=eos, device=bos.device)
         start = bos[:, None]  # [B, 1]
@@ -47,7 +57,7 @@ class AutoRegressiveBeamSearch(Search):
             sums, place = (sums[:, :, None] + offers).flatten(1).topk(beams)  # [B, K]
             parents, words = place // self.per_node, offered.flatten(1).gather(1, place)
             ids = torch.cat([take(ids, parents), words[:, :, None]], dim=2)  # [B, K, n]
-        text = ids[:, 0, 1:]  # [B, n], the best sum is first
-        ended = (text == eos).any(dim=1)
-        count = ((text != eos).sum(dim=1) + ended.long()).clamp_min(1)
-        return Hypotheses(F.pad(text, (0, limit - text.shape[1]), value=eos), sums[:, 0] / count)
+        texts = ids[:, :, 1:]  # [B, K, n]
+        ended = (texts == eos).any(dim=2)
+        count = ((texts != eos).sum(dim=2) + ended.long()).clamp_min(1)
+        return Hypotheses(F.pad(texts, (0, limit - texts.shape[2]), value=eos), sums / count)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from avcap.decoders.search_step import Hypotheses, LogitRules, Search, Step, take
 
+UNUSED = -1e9  # sum of a beam that has no text yet
+
 
 class GeneratorBeamSearch(Search):
     """``GeneratorWithBeamSearch`` of the official code, all clips and beams at once (AVCap: 4 beams, length penalty 0.6).
@@ -29,28 +31,46 @@ class GeneratorBeamSearch(Search):
 
     def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
         """Search; the scores are the normalised sums above."""
+        ids, scores = self._best(step, bos, eos, settings, count=1)
+        return Hypotheses(ids[:, 0], scores[:, 0])
+
+    def nbest(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
+        """See :meth:`Search.nbest`; a clip is done when no later text could beat the last of them."""
+        ids, scores = self._best(step, bos, eos, settings, count=count)
+        words = (ids != eos).sum(dim=2) + 1  # with the closing one
+        return Hypotheses(ids, scores * _length(words) ** settings.get("length_penalty", 1.0) / words)
+
+    def _best(self, step: Step, bos: Tensor, eos: int, settings: Mapping[str, Any], *, count: int) -> Hypotheses:
+        """The best ``count`` closed texts ``[B, R, N]`` and their normalised sums ``[B, R]``."""
         clips, beams, limit = len(bos), settings["num_beams"], settings["max_new_tokens"]
         power = settings.get("length_penalty", 1.0)
         rules = LogitRules(settings, eos=eos, device=bos.device)
         ids = bos[:, None, None].expand(clips, beams, 1)  # [B, K, n]
-        sums = torch.zeros(clips, beams, device=bos.device).index_fill(1, torch.arange(1, beams).to(bos), -1e9)
-        best = torch.full((clips,), float("-inf"), device=bos.device)
-        best_ids = bos.new_full((clips, limit), eos)
+        sums = torch.zeros(clips, beams, device=bos.device).index_fill(1, torch.arange(1, beams).to(bos), UNUSED)
+        best = torch.full((clips, count), float("-inf"), device=bos.device)
+        best_ids = bos.new_full((clips, count, limit), eos)
         done = torch.zeros(clips, dtype=torch.bool, device=bos.device)
         words, parents = ids[:, :, 0], None
         for n in range(1, limit + 1):  # words so far, the opening one counted
             logs = rules(ids, step(words, parents)).log_softmax(dim=-1) + sums[:, :, None]  # [B, K, V]
-            sums, place = logs.flatten(1).topk(min(2 * beams, logs[0].numel()))  # [B, 2K], best first
-            parents, words = place // logs.shape[2], place % logs.shape[2]
-            done = done | (best >= sums[:, 0] / _length(limit) ** power)
-            closing = words == eos if n < limit else torch.ones_like(words, dtype=torch.bool)
+            if n < limit:
+                sums, place = logs.flatten(1).topk(min(2 * beams, logs[0].numel()))  # [B, 2K], best first
+                parents, words = place // logs.shape[2], place % logs.shape[2]
+                closing = words == eos
+            else:  # any word closes a text and is no part of it: the likeliest one of each beam
+                sums, words = logs.max(dim=2)  # [B, K]
+                parents = torch.arange(beams, device=bos.device).expand_as(words)
+                closing = torch.ones_like(words, dtype=torch.bool)
+            done = done | (best[:, -1] >= sums.amax(dim=1) / _length(limit) ** power)
             before = (~closing).cumsum(dim=1) - (~closing).long()  # beams filled before this candidate's turn
-            closed = sums.masked_fill(~closing | (before >= beams) | done[:, None], float("-inf"))
-            score, where = (closed / _length(n) ** power).max(dim=1)  # [B]
-            better = score > best
-            text = take(ids, parents.gather(1, where[:, None])).squeeze(1)[:, 1:]  # [B, n - 1]
-            best_ids = torch.where(better[:, None], F.pad(text, (0, limit - n + 1), value=eos), best_ids)
-            best = torch.where(better, score, best)
+            none = ~closing | (before >= beams) | done[:, None] | (sums < UNUSED / 2)
+            closed = sums.masked_fill(none, float("-inf"))  # [B, 2K] or [B, K]
+            texts = F.pad(take(ids, parents)[:, :, 1:], (0, limit - n + 1), value=eos)  # [B, 2K, N]
+            best, order = torch.cat([best, closed / _length(n) ** power], dim=1).sort(
+                dim=1, descending=True, stable=True
+            )
+            best, order = best[:, :count], order[:, :count]
+            best_ids = take(torch.cat([best_ids, texts], dim=1), order)
             if bool(done.all()):
                 break
             order = closing.long().argsort(dim=1, stable=True)[:, :beams]  # the best that do not close
@@ -59,6 +79,6 @@ class GeneratorBeamSearch(Search):
         return Hypotheses(best_ids, best)
 
 
-def _length(words: int) -> float:
+def _length(words: int | Tensor) -> float | Tensor:
     """The length that scores are divided by, before the power (Wu et al., "Google's neural machine translation", 2016)."""
     return (5 + words) / 6

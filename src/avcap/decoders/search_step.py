@@ -27,10 +27,10 @@ class Step(Protocol):
 
 
 class Hypotheses(NamedTuple):
-    """One text a clip."""
+    """One text a clip, or the best R of each, the best first."""
 
-    ids: Tensor  # [B, T], without the opening word; from the first end word on filled with it
-    scores: Tensor  # [B] float32; what it is, the search says
+    ids: Tensor  # [B, T] or [B, R, T], without the opening word; from the first end word on filled with it
+    scores: Tensor  # [B] or [B, R] float32; what it is, the search says
 
 
 class Search(ABC):
@@ -46,6 +46,27 @@ class Search(ABC):
             eos: The word that ends a text.
             settings: ``max_new_tokens`` (the end word is counted) and what the search reads besides.
         """
+
+    def nbest(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
+        """The best ``count`` texts of each clip, all different, in the order in which the search ranks them.
+
+        Args:
+            step: See :meth:`__call__`, as all but the last.
+            bos: Opening words ``[B]``.
+            eos: The word that ends a text.
+            settings: As there.
+            count: Texts a clip, at most ``num_beams``.
+
+        Returns:
+            Texts ``[B, count, T]`` with their mean log probabilities a word, the word that closes a text counted. Where there
+            are fewer texts the score is minus infinity.
+
+        Raises:
+            ValueError: if the search keeps one text only.
+        """
+        raise ValueError(
+            f"{type(self).__name__} keeps one text a clip; for n-best lists choose a beam search, and do_sample: false."
+        )
 
 
 class LogitRules:
