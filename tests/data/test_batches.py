@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from avcap.data.collate import Framing, collate, to_sample
 from avcap.data.corruptions import SwappedSound
 from avcap.data.item import load_clip
 from avcap.data.media import MediaError
+from avcap.data.shards import Shards
 from tests.data.media_files import grey_ramp, tone, write_media
 
 
@@ -44,14 +46,32 @@ def test_evaluation_gives_every_clip_once_with_all_references(small_shards: Path
     assert "frames" not in batches[1]  # the fifth has no pictures: a stream that no clip has is left out
 
 
-def test_the_training_captions_are_told(small_shards: Path) -> None:
-    captions = _module(small_shards).training_captions()
+@pytest.mark.parametrize("captions_apart", [True, False])
+def test_the_training_captions_are_told(
+    small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captions_apart: bool
+) -> None:
+    shutil.copytree(small_shards, tmp_path / "shards")
+    if not captions_apart:  # as in shards of an earlier version
+        (tmp_path / "shards" / "train" / "captions.jsonl").unlink()
+    reads, record = [], Shards.record
+    monkeypatch.setattr(Shards, "record", lambda self, index: reads.append(index) or record(self, index))
+    captions = _module(tmp_path / "shards").training_captions()
+    assert len(reads) == (0 if captions_apart else 26)
+    monkeypatch.undo()
     shards = _module(small_shards).dataset("train", training=True).shards
     assert captions == [caption for index in range(len(shards)) for caption in shards.item(index).captions]
     assert all("of train clip" in caption for caption in captions)
     assert _module(small_shards).training_captions(limit=5) == [
         caption for index in range(0, len(shards), -(-len(shards) // 5)) for caption in shards.item(index).captions
     ]
+
+
+def test_captions_of_other_clips_are_refused(small_shards: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_shards, tmp_path / "shards")
+    file = tmp_path / "shards" / "train" / "captions.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(ValueError, match=r"captions\.jsonl is damaged or of other clips; make the shards again"):
+        _module(tmp_path / "shards").training_captions()
 
 
 def test_evaluated_clips_can_be_spoilt_and_training_never_is(small_shards: Path) -> None:

@@ -228,13 +228,13 @@ class AudioCapsDataModule(LightningDataModule):
         """The captions that the shards of the training split hold; none where there is no such split.
 
         Args:
-            limit: Read no more clips than that, at even distances (a record is read whole, with its media).
+            limit: Take no more clips than that, at even distances.
         """
         if not self._has("train"):
             return []
         shards = Shards(self.shards / "train")
         chosen = range(0, len(shards), max(1, -(-len(shards) // limit)))
-        return [caption for index in chosen for caption in shards.meta(index)["captions"]]
+        return [caption for captions in shards.captions(chosen) for caption in captions]
 
     def _has(self, split: str) -> bool:
         return (self.shards / split).is_dir()

@@ -20,8 +20,11 @@ from typing import Any, NamedTuple
 import torch
 
 from avcap.data.item import Item, pack
-from avcap.data.shards import INDEX, ShardInfo
+from avcap.data.shards import CAPTIONS, INDEX, ShardInfo
 from avcap.ids import id_hash
+from avcap.metrics.predictions import write_json_lines
+
+RECORDS = "with captions"  # what a shard's record holds: an unfinished split with other records is begun anew
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def write_split(
     if folder.is_dir() and not overwrite:
         return WrittenSplit(_finished(folder, info), kept=True)
     partial = out / f"{info.split}.partial"
-    _begin(partial, f"{info.plan} {clips_per_shard}")
+    _begin(partial, f"{info.plan} {clips_per_shard} {RECORDS}")
     jobs = [
         _Job(partial, number, sources[first : first + clips_per_shard], make, info.dtype == "float16")
         for number, first in enumerate(range(0, len(sources), clips_per_shard))
@@ -167,7 +170,7 @@ def _write_shard(job: _Job) -> int:
     shutil.rmtree(scratch, ignore_errors=True)
     job.index.unlink(missing_ok=True)
     writer = BinaryWriter(str(scratch), chunk_size=len(job.sources) + 1, chunk_index=job.number)
-    written: list[tuple[str, int]] = []
+    written: list[dict[str, Any]] = []
     broken: list[dict[str, str]] = []
     for source in job.sources:
         made = job.make(source)
@@ -175,7 +178,7 @@ def _write_shard(job: _Job) -> int:
             broken.append(asdict(made))
             continue
         writer.add_item(len(written), pack(made, half=job.half))
-        written.append((made.id, len(made.captions)))
+        written.append({"id": made.id, "captions": made.captions})
     writer.done()
     for path in scratch.iterdir():
         path.replace(job.index if path.suffix == ".json" else job.folder / path.name)
@@ -187,17 +190,19 @@ def _write_shard(job: _Job) -> int:
 def _publish(folder: Path, partial: Path, jobs: Sequence[_Job], info: ShardInfo) -> ShardInfo:
     """Join the indices of the shards, write ``info.json``, and put the split in its place in one step."""
     records = [json.loads(job.record.read_text(encoding="utf-8")) for job in jobs]
-    written = [(name, captions) for record in records for name, captions in record["written"]]
+    written = [clip for record in records for clip in record["written"]]
     info.broken = [failure for record in records for failure in record["broken"]]
     if not written:
         reason = info.broken[0]["reason"] if info.broken else "it has none"
         raise ValueError(f"No clip of the split {info.split} could be read; the first fault: {reason}")
-    info.ids = [name for name, _ in written]
+    info.ids = [clip["id"] for clip in written]
     info.id_hash = id_hash(info.ids)
-    info.captions = {str(n): count for n, count in sorted(Counter(captions for _, captions in written).items())}
+    counts = Counter(len(clip["captions"]) for clip in written)
+    info.captions = {str(n): count for n, count in sorted(counts.items())}
     indices = [json.loads(job.index.read_text()) for job in jobs if job.index.is_file()]
     chunks = [chunk for index in indices for chunk in index["chunks"]]
     (partial / INDEX).write_text(json.dumps({"chunks": chunks, "config": indices[0]["config"]}))
+    write_json_lines(partial / CAPTIONS, written)
     info.save(partial)
     if folder.is_dir():
         shutil.rmtree(folder)

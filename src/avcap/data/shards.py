@@ -1,10 +1,11 @@
-"""Shards of one split: a litdata folder with random access, and the facts about it in `info.json`."""
+"""Shards of one split: a litdata folder with random access, the facts about it in `info.json`, its captions by themselves."""
 
 from __future__ import annotations
 
 import json
 import os
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -13,9 +14,11 @@ from avcap.data.frame_sampling import FrameChoice
 from avcap.data.front_end import FrontEnd, make_front_end
 from avcap.data.item import BLOBS, Item, checksum, unpack
 from avcap.data.media import even_indices
+from avcap.metrics.predictions import read_json_lines
 
 INFO = "info.json"
 INDEX = "index.json"
+CAPTIONS = "captions.jsonl"
 SPLITS = ("train", "val", "test")
 
 
@@ -162,6 +165,20 @@ class Shards:
             ValueError: if the shard cannot be read; the message names the file.
         """
         return json.loads(self.record(index)["meta"])
+
+    def captions(self, indices: Iterable[int]) -> list[list[str]]:
+        """The captions of clips, without their media; shards that were made without a file of captions are read whole.
+
+        Raises:
+            ValueError: if the file of captions is damaged or of other clips, or a shard cannot be read.
+        """
+        file = self.folder / CAPTIONS
+        if not file.is_file():
+            return [self.meta(index)["captions"] for index in indices]
+        rows = [row for _, row in read_json_lines(file)]
+        if [row.get("id") for row in rows] != self.ids or not all("captions" in row for row in rows):
+            raise ValueError(f"{file} is damaged or of other clips; make the shards again with --overwrite.")
+        return [rows[index]["captions"] for index in indices]
 
     def item(
         self,
