@@ -35,6 +35,7 @@ class Batch(TypedDict, total=False):
     visual_features: Tensor  # [B, Nf, Cv] float32, made beforehand by a frozen encoder
     visual_features_mask: Tensor  # [B, Nf] bool
     caption: list[str]  # one target caption a clip (training)
+    prompt: list[str | None]  # its instruction, None: the decoder's own; left out where no clip has one (training)
     references: list[list[str]]  # all reference captions of each clip (evaluation)
 
 

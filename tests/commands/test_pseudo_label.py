@@ -10,7 +10,7 @@ import pytest
 from lightning.pytorch import Trainer
 
 from avcap.cli import main
-from avcap.commands.pseudo_label import fingerprints, label
+from avcap.commands.pseudo_label import label
 from avcap.data import AudioCapsDataModule
 from avcap.data.caption_rows import CaptionRows
 from avcap.systems import Captioner
@@ -104,17 +104,6 @@ def test_no_caption_at_all_is_told(demo_root: Path, tmp_path: Path, monkeypatch)
     with pytest.raises(ValueError, match="No clip got a caption"):
         run(demo_root, tmp_path / "pseudo.jsonl", model)
     assert not (tmp_path / "pseudo.jsonl").exists()
-
-
-def test_fingerprints_are_of_the_files_and_folders_that_settings_name(tmp_path: Path):
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "weights").write_bytes(b"abc")
-    (tmp_path / "one").write_bytes(b"")
-    settings = {"a": [{"model": str(tmp_path / "model")}, tmp_path / "one"], "b": "sdpa", "c": "word " * 99, "d": None}
-    assert fingerprints(settings) == {
-        str(tmp_path / "model" / "weights"): hashlib.sha256(b"abc").hexdigest(),
-        str(tmp_path / "one"): hashlib.sha256(b"").hexdigest(),
-    }
 
 
 def words(demo_root: Path, tiny_run: Path, folder: Path, *more: str) -> list[str]:

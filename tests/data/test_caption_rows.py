@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from avcap.data import AudioCapsDataModule
-from avcap.data.caption_rows import CaptionRows, Example
+from avcap.data.caption_rows import CaptionRows, Example, write_caption_rows
+from avcap.data.collate import collate
 from avcap.data.prepare import prepare
 from avcap.data.shards import Shards
+from avcap.ids import id_hash
 from tests.data.media_files import grey_ramp, tone, write_csv, write_media
 
 
@@ -21,7 +23,7 @@ def _write(path: Path, *rows: dict) -> Path:
     return path
 
 
-def _row(number: int, caption: str, split: str = "train", **more: float) -> dict:
+def _row(number: int, caption: str, split: str = "train", **more: float | str) -> dict:
     offset = 1000 if split == "val" else 0
     return {"id": f"clip{offset + number:07d}_{number}", "caption": caption, **more}
 
@@ -132,6 +134,38 @@ def test_provenance_is_read_and_its_split_is_checked(small_shards: Path, tmp_pat
         _module(small_shards, captions=other).dataset("train", training=True)
 
 
+def test_a_prompt_comes_with_its_row_in_training(small_shards: Path, tmp_path: Path) -> None:
+    rows = [_row(0, "a"), _row(0, "b", prompt="What is heard?"), _row(2, "c")]
+    module = _module(small_shards, captions=_write(tmp_path / "rows.jsonl", *rows), batch_size=3)
+    (batch,) = module.train_dataloader()
+    asked = dict(zip(batch["caption"], batch["prompt"], strict=True))
+    assert asked == {"a": None, "b": "What is heard?", "c": None}
+    data = module.dataset("train", training=True)
+    assert "prompt" not in collate([data[0], data[2]])  # no clip of the batch has one
+
+
+def test_rows_with_a_prompt_are_for_training_alone(small_shards: Path, tmp_path: Path) -> None:
+    asked = {"prompt": "What is heard?"}
+    rows = [_row(0, "a"), _row(0, "b", "val"), _row(0, "c", "val", **asked), _row(1, "d", "val", **asked)]
+    mixed = _module(small_shards, captions=_write(tmp_path / "mixed.jsonl", *rows)).dataset("val")
+    assert [(sample["id"], sample["references"]) for sample in (mixed[k] for k in range(len(mixed)))] == [
+        ("clip0001000_0", ["b"])
+    ]
+    assert "prompt" not in mixed[0]
+    only = _module(small_shards, captions=_write(tmp_path / "only.jsonl", rows[0], *rows[2:])).dataset("val")
+    assert only.ids == Shards(small_shards / "val").ids  # as if the file had no row of the split
+    assert only[0]["caption"] == "caption 0 of val clip 0"
+
+
+def test_written_rows_are_read_with_their_provenance(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "rows.jsonl"
+    write_caption_rows(path, [_row(0, "a"), _row(0, "b", prompt="p")], provenance={"split": "train", "seed": 3})
+    found = CaptionRows.read(path)
+    assert [row.prompt for row in found.rows] == [None, "p"]
+    assert found.provenance == {"split": "train", "seed": 3, "clips": 1, "id_hash": id_hash(["clip0000000_0"])}
+    assert CaptionRows.read(_write(tmp_path / "plain.jsonl", _row(0, "a"))).provenance == {}
+
+
 def test_a_file_of_another_split_is_refused_with_counts(small_shards: Path, tmp_path: Path) -> None:
     captions = _write(tmp_path / "val.jsonl", *[_row(k, "a", "val") for k in range(3)])
     message = (
@@ -158,6 +192,8 @@ def test_a_clip_of_unknown_length_has_no_moments(ramp_shards: Path, monkeypatch:
         ('{"id": "a", "caption": " "}', "needs an id and a caption"),
         ('{"id": "a", "caption": "b", "time": "1"}', "line 1: time '1' is not a number of seconds"),
         ('{"id": "a", "caption": "b", "time": -1}', "time -1 is not a number of seconds"),
+        ('{"id": "a", "caption": "b", "prompt": " "}', "line 1: prompt ' ' is not a text; leave it out"),
+        ('{"id": "a", "caption": "b", "prompt": ["c"]}', r"prompt \['c'\] is not a text"),
         ('{"provenance": {"split": "train"}}', "holds no caption"),
     ],
 )

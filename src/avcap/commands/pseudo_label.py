@@ -17,20 +17,17 @@ from avcap import __version__
 from avcap.callbacks import WritePredictions
 from avcap.callbacks.append_captions import AppendCaptions, read_appended
 from avcap.data import AudioCapsDataModule
-from avcap.data.caption_rows import PROVENANCE
+from avcap.data.caption_rows import write_caption_rows
 from avcap.data.collate import Sample
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
 from avcap.data.sampler import ClipBatchSampler
-from avcap.ids import id_hash, name_some
+from avcap.ids import name_some
 from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
-from avcap.metrics.predictions import write_json_lines
 from avcap.systems import Captioner
-from avcap.weights.reading import sha256
+from avcap.weights.reading import fingerprints
 
 log = logging.getLogger(__name__)
-
-LONGEST_PATH = 255  # characters; a longer setting is a text
 
 
 class LabelCLI(AvcapCLI):
@@ -123,23 +120,6 @@ class _Rest(Dataset):
         return self.dataset[epoch, self.places[index]]
 
 
-def fingerprints(settings: Any) -> dict[str, str]:
-    """The sha256 of every file that settings name, and of every file in a folder that they name."""
-    found: dict[str, str] = {}
-    queue = [settings]
-    while queue:
-        value = queue.pop()
-        if isinstance(value, dict):
-            queue += value.values()
-        elif isinstance(value, list | tuple):
-            queue += value
-        elif isinstance(value, str | Path) and value and len(str(value)) <= LONGEST_PATH:
-            path = Path(value)
-            files = sorted(path.rglob("*")) if path.is_dir() else [path]
-            found.update((str(file), sha256(file)) for file in files if file.is_file())
-    return dict(sorted(found.items()))
-
-
 def _begin(parts: Path, provenance: dict[str, Any]) -> None:
     """Make the folder of the parts, or see that those in it were made in the same way."""
     note = parts / "provenance.json"
@@ -162,7 +142,6 @@ def _merge(parts: Path, ids: Sequence[str], provenance: dict[str, Any], out: Pat
         raise ValueError(f"No clip got a caption; look at the captioner, and delete {parts}.")
     if silent:
         log.warning("%d clips got no caption and are left out: %s.", len(silent), name_some(silent))
-    about = {**provenance, "clips": len(rows), "id_hash": id_hash(row["id"] for row in rows)}
-    write_json_lines(out, [{PROVENANCE: about}, *rows])
+    write_caption_rows(out, rows, provenance=provenance)
     shutil.rmtree(parts)
     print(f"{len(rows)} of {len(ids)} clips captioned: {out}")

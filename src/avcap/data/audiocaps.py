@@ -40,9 +40,10 @@ class AudioCapsDataModule(LightningDataModule):
         corruptions: Spoil the clips of every split that is evaluated, one after the other (``avcap robustness`` tries many).
         seed: Seed of order, caption choice and augmentation.
         limit: Use the first clips of each split only.
-        captions: JSON lines ``{"id", "caption", "time"?}`` in place of the captions of the training split, and of the
-            others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example;
-            a clip without one is left out. With ``frames: 1`` the picture is the one at ``time`` seconds.
+        captions: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of
+            the others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example,
+            perhaps with an instruction of its own; a clip without one is left out. With ``frames: 1`` the picture is the one
+            at ``time`` seconds.
         pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
         predict_split: The split that `avcap predict` reads.
     """

@@ -1,4 +1,4 @@
-"""Captions in place of those of the shards: one row a caption, perhaps with the moment that it describes."""
+"""Captions in place of those of the shards: one row a caption, perhaps with its moment of the clip or its instruction."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avcap.ids import name_some
-from avcap.metrics.predictions import read_json_lines
+from avcap.ids import id_hash, name_some
+from avcap.metrics.predictions import read_json_lines, write_json_lines
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class CaptionRow(NamedTuple):
     id: str  # of the clip
     caption: str
     time: float | None = None  # seconds; None: the caption is of the whole clip
+    prompt: str | None = None  # what it answers; None: the decoder's own instruction
 
 
 class Example(NamedTuple):
@@ -34,6 +35,7 @@ class Example(NamedTuple):
     clip: int  # its place in the shards
     captions: tuple[str, ...] | None = None  # in place of the clip's own
     time: float | None = None  # second at which its picture is taken
+    prompt: str | None = None  # in place of the decoder's own, in training
 
 
 @dataclass(frozen=True)
@@ -43,37 +45,42 @@ class CaptionRows:
     Attributes:
         path: Where it was read from.
         rows: Its rows, in order.
-        split: The split that it says it was made of; None where it says nothing.
+        provenance: What it says of how it was made; empty where it says nothing.
     """
 
     path: Path
     rows: tuple[CaptionRow, ...]
-    split: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str | None:
+        """The split that it says it was made of; None where it says nothing."""
+        return self.provenance.get("split")
 
     @classmethod
     def read(cls, path: Path) -> CaptionRows:
-        """Read JSON lines ``{"id", "caption", "time"?}``; the first line may be ``{"provenance": {..., "split"}}``.
+        """Read JSON lines ``{"id", "caption", "time"?, "prompt"?}``; the first may be ``{"provenance": {..., "split"}}``.
 
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if a line is not such a row, or there is none.
         """
         path = Path(path)
-        split, rows = None, []
+        provenance, rows = {}, []
         for number, content in read_json_lines(path):
             if number == 1 and isinstance(content.get(PROVENANCE), dict):
-                split = content[PROVENANCE].get("split")
+                provenance = content[PROVENANCE]
             else:
                 rows.append(_row(path, number, content))
         if not rows:
             raise ValueError(f"{path} holds no caption.")
-        return cls(path, tuple(rows), split)
+        return cls(path, tuple(rows), provenance)
 
     def examples(self, ids: Sequence[str], *, split: str, training: bool, timed: bool) -> list[Example] | None:
         """The examples of a split that these rows give, in the order of its clips; a clip without a row gives none.
 
         In training each row is an example. In evaluation all rows of one clip (and, where ``timed``, of one moment) are
-        one example with several references.
+        one example with several references, those with a prompt left out.
 
         Args:
             ids: Ids of the split's clips, in order.
@@ -96,7 +103,7 @@ class CaptionRows:
         places = {clip: place for place, clip in enumerate(ids)}
         groups: dict[Hashable, list[CaptionRow]] = {}
         for number, row in enumerate(self.rows):
-            if row.id in places:
+            if row.id in places and (training or row.prompt is None):
                 moment = (row.id, row.time if timed else None)
                 groups.setdefault(number if training else moment, []).append(row)
         if not groups:
@@ -112,6 +119,18 @@ class CaptionRows:
         left_out = len(ids) - clips
         log.info("%s: %d examples of %s, %d clips without a row left out.", self.path, len(found), split, left_out)
         return found
+
+
+def write_caption_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, provenance: Mapping[str, Any]) -> None:
+    """Write a file that :meth:`CaptionRows.read` reads, whole or not at all.
+
+    Args:
+        path: The file; folders are made.
+        rows: ``{"id", "caption", "time"?, "prompt"?}``.
+        provenance: How they were made; ``clips`` and ``id_hash`` are added.
+    """
+    ids = {row["id"] for row in rows}
+    write_json_lines(path, [{PROVENANCE: {**provenance, "clips": len(ids), "id_hash": id_hash(ids)}}, *rows])
 
 
 def choose_pairs(
@@ -147,19 +166,22 @@ def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *,
     seen: Counter[str] = Counter()
     found = []
     for group in groups:
-        clip, _, time = group[0]
+        clip, _, time, prompt = group[0]
         seen[clip] += 1
         name = clip if seen[clip] == 1 else f"{clip}#{seen[clip]}"
-        found.append(Example(name, places[clip], tuple(row.caption for row in group), time if timed else None))
+        captions = tuple(row.caption for row in group)
+        found.append(Example(name, places[clip], captions, time if timed else None, prompt))
     return found
 
 
 def _row(path: Path, number: int, content: dict[str, Any]) -> CaptionRow:
-    clip, caption, time = content.get("id"), content.get("caption"), content.get("time")
+    clip, caption, time, prompt = (content.get(name) for name in ("id", "caption", "time", "prompt"))
     if not isinstance(clip, str) or not isinstance(caption, str) or not caption.strip():
         raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {', '.join(content)}.")
+    if prompt is not None and not (isinstance(prompt, str) and prompt.strip()):
+        raise ValueError(f"{path}, line {number}: prompt {prompt!r} is not a text; leave it out for the decoder's own.")
     if time is None:
-        return CaptionRow(clip, caption)
+        return CaptionRow(clip, caption, prompt=prompt)
     if isinstance(time, bool) or not isinstance(time, (int, float)) or not (math.isfinite(time) and time >= 0):
         raise ValueError(f"{path}, line {number}: time {time!r} is not a number of seconds.")
-    return CaptionRow(clip, caption, float(time))
+    return CaptionRow(clip, caption, float(time), prompt)

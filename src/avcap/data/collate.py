@@ -24,6 +24,7 @@ class Sample(TypedDict, total=False):
     frames: Tensor  # [N, 3, H, W] uint8
     visual_features: Tensor  # [N, C] float32
     caption: str
+    prompt: str
     references: list[str]
 
 
@@ -88,6 +89,7 @@ def to_sample(
     transforms: Sequence[Transform] = (),
     generator: torch.Generator | None = None,
     caption: str | None = None,
+    prompt: str | None = None,
     references: Sequence[str] | None = None,
 ) -> Sample:
     """A clip in the shape of a batch's row.
@@ -98,6 +100,7 @@ def to_sample(
         transforms: Augmentation of its spectrogram.
         generator: Their source of chance.
         caption: Target caption; None leaves it out.
+        prompt: Instruction that asks for it; None leaves it out.
         references: Reference captions; None leaves them out.
     """
     sample = Sample(id=item.id)
@@ -109,6 +112,8 @@ def to_sample(
         sample["visual_features"] = item.visual_features
     if caption is not None:
         sample["caption"] = caption
+    if prompt is not None:
+        sample["prompt"] = prompt
     if references is not None:
         sample["references"] = list(references)
     return sample
@@ -128,6 +133,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     for name in ("caption", "references"):
         if all(name in sample for sample in samples):
             batch[name] = [sample[name] for sample in samples]
+    if any("prompt" in sample for sample in samples):
+        batch["prompt"] = [sample.get("prompt") for sample in samples]
     return batch
 
 

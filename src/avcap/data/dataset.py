@@ -104,6 +104,7 @@ class ClipDataset(Dataset):
             transforms=self.transforms,
             generator=generator,
             caption=caption,
+            prompt=example.prompt,
             references=None if self.training else item.captions,
         )
 

@@ -7,12 +7,14 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # a Hugging Face folder, in order of preference
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module")  # where training code puts the state dict
+LONGEST_PATH = 255  # characters; a longer setting is a text
 PREFIXES = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every key
 
 
@@ -56,6 +58,23 @@ def sha256(file: Path) -> str:
     """Fingerprint of a file's bytes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fingerprints(settings: Any) -> dict[str, str]:
+    """The sha256 of every file that settings name, and of every file in a folder that they name."""
+    found: dict[str, str] = {}
+    queue = [settings]
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            queue += value.values()
+        elif isinstance(value, list | tuple):
+            queue += value
+        elif isinstance(value, str | Path) and value and len(str(value)) <= LONGEST_PATH:
+            path = Path(value)
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+            found.update((str(file), sha256(file)) for file in files if file.is_file())
+    return dict(sorted(found.items()))
 
 
 def _is_safetensors(file: Path) -> bool:
