@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avcap.decoders.causal_lm import CausalLMDecoder
+from avcap.decoders.prompts import CAPTION_PROMPTS
 from avcap.layers.lora import LoRA
 from avcap.types import Tokens
 from tests.decoders.conftest import CAPTIONS, WIDTH
@@ -53,7 +54,7 @@ def test_training_prompts_are_those_drawn(make, tokens: Tokens):
     prompts = ["Describe the rain.", "Go on!", "Which bell, siren or engine is it, in a sentence?"]
     decoder = make(prompts=prompts).train()
     torch.manual_seed(5)
-    drawn = [prompts[i - 1] for i in decoder._prompt_table().draw(3).tolist()]
+    drawn = decoder.own_prompts(3)
     assert len(set(drawn)) > 1
     torch.manual_seed(5)
     logits, labels = decoder.logits(tokens, CAPTIONS)
@@ -63,6 +64,51 @@ def test_training_prompts_are_those_drawn(make, tokens: Tokens):
         assert labels[row, :length].tolist() == expected[0, -length:].tolist()
         reference = decoder.lm(inputs_embeds=embeds).logits[0, -length - 1 : -1]
         assert torch.allclose(logits[row, :length], reference, atol=1e-4)
+
+
+def test_a_clip_may_have_a_prompt_of_its_own(make, tokens: Tokens):
+    """Each clip is read as by itself with that prompt; the others keep what would be drawn for them."""
+    decoder = make(prompts=["Describe the rain.", "Go on!", "Which bell is it, in a sentence?"]).train()
+    torch.manual_seed(5)
+    drawn = decoder.own_prompts(3)
+    asked = [None, "Which siren or engine is it, and what was there before it?", None]
+    torch.manual_seed(5)
+    logits, _ = decoder.logits(tokens, CAPTIONS, asked)
+    for row, (own, prompt, caption) in enumerate(zip(drawn, asked, CAPTIONS, strict=True)):
+        embeds, labels = by_hand(decoder, tokens, row, prompt or own, caption)
+        length = int((labels != -100).sum())
+        reference = decoder.lm(inputs_embeds=embeds).logits[0, -length - 1 : -1]
+        assert torch.allclose(logits[row, :length], reference, atol=1e-4)
+    with pytest.raises(ValueError, match="There are 2 prompts for 3 clips; give one a clip, or None"):
+        decoder.loss(tokens, CAPTIONS, prompts=asked[:2])
+
+
+def test_prompts_of_none_change_nothing(make, tokens: Tokens):
+    decoder = make().train()
+    losses = []
+    for prompts in (None, [None] * 3):
+        torch.manual_seed(5)
+        losses.append(decoder.loss(tokens, CAPTIONS, prompts=prompts))
+    assert torch.equal(*losses)
+
+
+def test_a_chat_template_opens_the_text_itself(make):
+    decoder = make(chat_template=True)
+    decoder.codec.tokenizer.chat_template = "{% for m in messages %}<s>[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
+    before, _ = decoder.split_prompt("Go on!")
+    assert before[0] == decoder.codec.special.bos
+    assert before.count(decoder.codec.special.bos) == 1  # the template's own, none added
+
+
+def test_drawn_prompts_are_those_of_the_seed(make):
+    decoder = make(prompt="x").train()
+    torch.manual_seed(3)
+    one, two = decoder.own_prompts(400), decoder.own_prompts(400)
+    torch.manual_seed(3)
+    assert decoder.own_prompts(400) == one
+    assert one != two
+    assert set(one) == set(CAPTION_PROMPTS)  # never that of the evaluation
+    assert decoder.eval().own_prompts(2) == ["x", "x"]
 
 
 def test_evaluation_uses_one_fixed_prompt(make, tokens: Tokens):

@@ -177,10 +177,26 @@ def test_the_text_of_the_prompt_and_the_template_count(model: Path):
     usual = loaded(model).loss(tokens(), CAPTIONS)
     assert not torch.equal(usual, loaded(model, prompt="Describe the image.").loss(tokens(), CAPTIONS))
     assert not torch.equal(usual, loaded(model, template="{tokens} {prompt}\n").loss(tokens(), CAPTIONS))
-    with pytest.raises(ValueError, match=r"decoder\.prompt must not hold <image>"):
+    with pytest.raises(ValueError, match=r"The prompt 'Look at <image>\.' must not hold <image>"):
         loaded(model, prompt="Look at <image>.").loss(tokens(), CAPTIONS)
     with pytest.raises(ValueError, match=r"decoder\.template ends with \{tokens\}"):
         loaded(model, template="{prompt} {tokens}").loss(tokens(), CAPTIONS)
+
+
+def test_a_clip_may_have_a_prompt_of_its_own(model: Path):
+    """Its loss is that of a decoder with that prompt and the clip alone, whatever its neighbours are asked."""
+    decoder, given = loaded(model), tokens()
+    asked = ["Describe the image, its colours and its places, in a sentence.", None, "What is it?"]
+    logits, labels = decoder.logits(given, CAPTIONS, asked)
+    for row, prompt in enumerate(asked):
+        alone = Tokens(given.x[row : row + 1, given.mask[row]])
+        other = loaded(model, prompt=prompt or PROMPT)
+        single, ids = other.logits(alone, CAPTIONS[row : row + 1])
+        torch.testing.assert_close(logits[row, : ids.shape[1]], single[0], atol=1e-4, rtol=0)
+        assert torch.equal(labels[row, : ids.shape[1]], ids[0])
+    usual = decoder.loss(given, CAPTIONS)
+    assert torch.equal(decoder.loss(given, CAPTIONS, prompts=[None] * 3), usual)
+    assert not torch.equal(decoder.loss(given, CAPTIONS, prompts=asked), usual)
 
 
 # -- training -----------------------------------------------------------------------------------------------------
@@ -192,8 +208,8 @@ def test_a_random_model_takes_its_vocabulary_from_the_tokenizer(tmp_path: Path):
     tokenizer = decoder.codec.tokenizer
     assert decoder.lm.config.vocab_size == len(tokenizer) == tokenizer.convert_tokens_to_ids("<image>") + 1
     assert decoder.lm.config.eos_token_id == decoder.codec.special.eos[0] == tokenizer.eos_token_id
-    before, _ = decoder._halves()
-    assert tokenizer.bos_token_id not in before.ids
+    before, _ = decoder.split_prompt(PROMPT)
+    assert tokenizer.bos_token_id not in before
 
 
 def test_it_learns_captions_and_each_ends_by_itself(tokenizer_folder: Path):

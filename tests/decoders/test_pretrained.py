@@ -7,7 +7,7 @@ import torch
 from transformers import AutoTokenizer
 
 from avcap.decoders.causal_lm import CausalLMDecoder
-from avcap.decoders.prompts import CHAT_TEMPLATE, PromptTable
+from avcap.decoders.prompts import CHAT_TEMPLATE
 from avcap.decoders.source import find_source, pretrained_config
 from avcap.layers.hugging_face import read_config
 from avcap.layers.lora import LoRA
@@ -94,10 +94,8 @@ def test_smollm2_learns_and_captions():
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0], losses
     assert decoder.eval().generate(tokens) == captions
-    table = PromptTable(
-        decoder.codec, template=CHAT_TEMPLATE, prompts=["x"], evaluation="Describe the audio.", chat=True
-    )
-    before, after = (decoder.codec.tokenizer.decode(side.ids[0]) for side in table.rows(torch.tensor([0])))
+    decoder.template, decoder.chat_template = CHAT_TEMPLATE, True
+    before, after = (decoder.codec.tokenizer.decode(half) for half in decoder.split_prompt("Describe the audio."))
     assert before.startswith("<|im_start|>system")
     assert before.endswith("<|im_start|>user\n<Speech>")
     assert after == "</Speech> Describe the audio.<|im_end|>\n<|im_start|>assistant\n"

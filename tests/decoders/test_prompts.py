@@ -57,10 +57,6 @@ def test_template_is_cut_at_the_tokens():
 def test_chat_template_writes_the_roles(codec: TextCodec):
     codec.tokenizer.chat_template = CHAT
     assert fill_template("{tokens} {prompt}", "Say it.", codec.tokenizer) == ("<s>[user] ", " Say it. [reply]")
-    table = PromptTable(codec, template="{tokens} {prompt}", prompts=["a"], evaluation="a", chat=True)
-    first = table.before.ids[0].tolist()
-    assert first.count(codec.special.bos) == 1  # the template's own, none added
-    assert first[0] == codec.special.bos
 
 
 def test_chat_template_must_exist_and_keep_the_text(codec: TextCodec):
@@ -72,29 +68,57 @@ def test_chat_template_must_exist_and_keep_the_text(codec: TextCodec):
         fill_template("{tokens}", "x", codec.tokenizer)
 
 
-def test_rows_are_padded_to_the_chosen_prompts_only(codec: TextCodec):
+def table(codec: TextCodec, template: str = PLAIN_TEMPLATE) -> PromptTable:
+    """As a decoder makes one, without an opening token."""
+
+    def split(prompt: str) -> tuple[list[int], list[int]]:
+        halves = fill_template(template, prompt)
+        return tuple(codec.encode([half]).ids[0].tolist() for half in halves)
+
+    return PromptTable(codec, split)
+
+
+def test_rows_are_padded_to_the_given_prompts_only(codec: TextCodec):
     prompts = ["bell", "a dog barks while rain falls and an engine idles in the distance"]
-    table = PromptTable(codec, template=PLAIN_TEMPLATE, prompts=prompts, evaluation="bell", chat=False)
-    before, after = table.rows(torch.tensor([0, 1]))
+    known = table(codec)
+    known.rows(prompts)
+    before, after = known.rows(prompts[:1] * 2)
     assert before.mask.all()
     assert after.mask.all()
-    before, after = table.rows(torch.tensor([1, 2]))
+    before, after = known.rows(prompts)
     expected = codec.encode([f"</Speech> {prompt}\nASSISTANT:" for prompt in prompts], padding_side="left")
     assert torch.equal(after.ids, expected.ids)
     assert torch.equal(after.mask, expected.mask)
-    assert before.ids[:, 0].tolist() == [codec.special.bos] * 2
+    assert torch.equal(before.ids, codec.encode(["USER: <Speech>"] * 2).ids)
 
 
-def test_prompts_are_drawn_by_the_seed_and_never_the_evaluation_row(codec: TextCodec):
-    table = PromptTable(codec, template=PLAIN_TEMPLATE, prompts=CAPTION_PROMPTS, evaluation="x", chat=False)
-    torch.manual_seed(3)
-    one, two = table.draw(400), table.draw(400)
-    torch.manual_seed(3)
-    assert torch.equal(table.draw(400), one)
-    assert not torch.equal(one, two)
-    assert set(one.tolist()) == set(range(1, 16))
+def test_a_longer_text_before_the_tokens_pads_the_others_on_the_right(codec: TextCodec):
+    before, after = table(codec, "{prompt} {tokens} bell").rows(["a", "a dog barks while rain falls"])
+    expected = codec.encode(["a ", "a dog barks while rain falls "])
+    assert torch.equal(before.ids, expected.ids)
+    assert torch.equal(before.mask, expected.mask)
+    assert not before.mask.all()
+    assert after.mask.all()
+
+
+def test_each_prompt_is_tokenised_once(codec: TextCodec):
+    asked = []
+
+    def split(prompt: str) -> tuple[list[int], list[int]]:
+        asked.append(prompt)
+        return [1], [2, 3]
+
+    known = PromptTable(codec, split)
+    for _ in range(2):
+        known.rows(["a", "b", "a"])
+    assert asked == ["a", "b"]
 
 
 def test_template_must_not_end_with_the_tokens(codec: TextCodec):
     with pytest.raises(ValueError, match="put some text behind it"):
-        PromptTable(codec, template="{prompt} {tokens}", prompts=["a"], evaluation="a", chat=False)
+        table(codec, "{prompt} {tokens}").rows(["a"])
+
+
+def test_a_prompt_must_not_hold_the_placeholder():
+    with pytest.raises(ValueError, match=r"The prompt 'say \{tokens\}' must not hold \{tokens\}"):
+        fill_template(PLAIN_TEMPLATE, "say {tokens}")

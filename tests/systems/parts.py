@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -84,7 +86,8 @@ class WordDecoder(Decoder):
     def logits(self, tokens: Tokens) -> Tensor:
         return self.head(tokens.x.mean(1))
 
-    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+    def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
+        self.prompts = prompts
         target = torch.tensor([self.words.index(c) for c in captions], device=tokens.x.device)
         return nn.functional.cross_entropy(self.logits(tokens), target)
 

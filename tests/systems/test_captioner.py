@@ -42,6 +42,14 @@ def test_losses_are_the_caption_loss_and_what_the_fusion_names():
     assert set(model.losses(batch())) == {"caption", "size"}
 
 
+def test_the_decoder_is_told_the_prompts_of_the_batch():
+    model = make()
+    model.losses(batch())
+    assert model.decoder.prompts is None
+    model.losses({**batch(), "prompt": [None, "What is heard?", None]})
+    assert model.decoder.prompts == [None, "What is heard?", None]
+
+
 @pytest.mark.parametrize(("audio", "video"), [(True, False), (False, True)])
 def test_a_batch_without_a_stream_is_captioned_from_the_other(audio, video):
     captions = make()(batch(audio=audio, video=video))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -28,8 +29,25 @@ class Decoder(nn.Module, ABC):
         self.input_width = input_width
 
     @abstractmethod
-    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
-        """The captioning loss, a scalar: mean over the predicted text tokens of the batch."""
+    def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
+        """The captioning loss, a scalar: mean over the predicted text tokens of the batch.
+
+        Args:
+            tokens: Fused tokens ``[B, N, C]``.
+            captions: One caption a clip.
+            prompts: The instruction of each clip, None where the decoder's own counts; None: for no clip another one.
+
+        Raises:
+            ValueError: if a clip has an instruction and the decoder takes none.
+        """
+
+    def refuse_prompts(self, prompts: Sequence[str | None] | None) -> None:
+        """Raise where a clip has an instruction; for the loss of a decoder that takes none."""
+        if any(prompts or ()):
+            raise ValueError(
+                f"{type(self).__name__} reads no instruction, but data.captions has rows with a prompt; leave them out of the "
+                "file, or choose a decoder that is a language model, such as CausalLMDecoder."
+            )
 
     @abstractmethod
     def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:

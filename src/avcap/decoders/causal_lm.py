@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from avcap.decoders.context import ContextDecoder
 from avcap.decoders.language_model import build_language_model, load_language_model
-from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, PromptTable, check_template, read_prompts
+from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, check_template, fill_template, read_prompts
 from avcap.decoders.source import find_source
 from avcap.layers.hugging_face import is_empty
 from avcap.layers.lora import LoRA
@@ -101,7 +101,6 @@ class CausalLMDecoder(ContextDecoder):
         self.chat_template = chat_template
         self.dtype = dtype if dtype == "auto" else getattr(torch, dtype)
         self.attention = attention
-        self._table: PromptTable | None = None
         built = {"dtype": self.dtype, "attention": attention, "vocabulary": lambda: len(self._read_tokenizer())}
         self.lm = self._adapt(build_language_model(config, self.source, **built))
         width = self.lm.get_input_embeddings().embedding_dim
@@ -121,21 +120,21 @@ class CausalLMDecoder(ContextDecoder):
         self.lm = self._adapt(model)
         self.train(self.training)
 
-    def _prompt_table(self) -> PromptTable:
-        if self._table is None:
-            settings = {"template": self.template, "prompts": self.prompts, "evaluation": self.prompt}
-            self._table = PromptTable(self.codec, **settings, chat=self.chat_template)
-        return self._table
-
     def embed_tokens(self, tokens: Tokens) -> Tokens:
         """Fused tokens ``[B, N, input_width]`` -> embeddings ``[B, N, C]``."""
         self._require_usable(tokens.x)
         embeds = self.norm(self.projection(tokens.x)).to(self.lm.get_input_embeddings().weight.dtype)
         return Tokens(embeds, tokens.mask)
 
-    def context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
-        """See :meth:`ContextDecoder.context`; every clip of a training batch gets a prompt of its own."""
-        embedded = self.embed_tokens(tokens)  # [B, N, C]; a wrong width shows before the tokenizer is read
-        clips, table = len(tokens.x), self._prompt_table()
-        choice = table.draw(clips) if self.training else torch.zeros(clips, dtype=torch.long, device="cpu")
-        return self._surround(embedded, *table.rows(choice))
+    def own_prompts(self, clips: int) -> list[str]:
+        """The prompt of the evaluation; in training one of its own for each clip, by torch's global generator on the CPU."""
+        if not self.training:
+            return [self.prompt] * clips
+        return [self.prompts[i] for i in torch.randint(len(self.prompts), (clips,), device="cpu").tolist()]
+
+    def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
+        """See :meth:`ContextDecoder.split_prompt`; a chat template also writes the opening token."""
+        halves = fill_template(self.template, prompt, self.codec.tokenizer if self.chat_template else None)
+        before = self.codec.encode([halves.before], bos=not self.chat_template)
+        after = self.codec.encode([halves.after])
+        return before.ids[0].tolist(), after.ids[0].tolist()

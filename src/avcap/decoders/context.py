@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from avcap.decoders.base import Decoder
 from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
+from avcap.decoders.prompts import PromptTable
 from avcap.decoders.search import by_clip, check_nbest, check_settings, search
 from avcap.decoders.source import load_tokenizer
 from avcap.decoders.text import Ids, TextCodec, special_ids, target_texts
@@ -24,7 +26,7 @@ IGNORED = -100
 class ContextDecoder(Decoder):
     """A causal language model that reads a context, the fused tokens among it, and goes on with the caption.
 
-    A subclass makes the context; here are the loss of captions that follow it and the search for them. The loss is the
+    The context is the fused tokens, embedded, inside a prompt; a subclass says which one. Here are the loss of captions that follow it and the search for them. The loss is the
     cross-entropy of the caption and the end token alone. A padded token is masked and takes no position, so a clip gives the
     same result in every batch.
 
@@ -79,42 +81,71 @@ class ContextDecoder(Decoder):
         self.gradient_checkpointing = gradient_checkpointing
         self.generation = generation
         self._codec: TextCodec | None = None
+        self._prompts: PromptTable | None = None
 
     @abstractmethod
     def embed_tokens(self, tokens: Tokens) -> Tokens:
         """Fused tokens ``[B, N, input_width]`` -> all that the context holds besides text, ``[B, N', C]``."""
 
     @abstractmethod
-    def context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
+    def own_prompts(self, clips: int) -> list[str]:
+        """The decoder's own instruction for each clip."""
+
+    @abstractmethod
+    def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
+        """Ids of all text before the tokens and of all text after them, the instruction in its template."""
+
+    def prompt_ids(self, prompts: Sequence[str]) -> tuple[Ids, Ids]:
+        """Ids before the tokens (padded right) and after them (padded left), a row an instruction."""
+        if self._prompts is None:
+            self._prompts = PromptTable(self.codec, self.split_prompt)
+        return self._prompts.rows(prompts)
+
+    def context(self, tokens: Tokens, prompts: Sequence[str | None] | None = None) -> tuple[Tensor, Tensor | None]:
         """Embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
 
         The last position is real in every row, so all captions begin at the same place.
-        """
 
-    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+        Args:
+            tokens: Fused tokens ``[B, N, input_width]``.
+            prompts: See :meth:`Decoder.loss`.
+        """
+        embedded = self.embed_tokens(tokens)  # [B, N', C]; a wrong width shows before the tokenizer is read
+        chosen = self.own_prompts(len(tokens.x))
+        if prompts is not None:
+            if len(prompts) != len(chosen):
+                raise ValueError(f"There are {len(prompts)} prompts for {len(chosen)} clips; give one a clip, or None.")
+            chosen = [own if prompt is None else prompt for own, prompt in zip(chosen, prompts, strict=True)]
+        return self._surround(embedded, *self.prompt_ids(chosen))
+
+    def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
         """Cross-entropy of the captions and their end tokens, the mean over all of the batch.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
             captions: One caption a clip.
+            prompts: See :meth:`Decoder.loss`.
 
         Raises:
-            ValueError: if the width of the tokens or the number of captions does not fit.
+            ValueError: if the width of the tokens, or the number of captions or prompts, does not fit.
         """
-        return self._cross_entropy(*self.logits(tokens, captions))
+        return self._cross_entropy(*self.logits(tokens, captions, prompts))
 
-    def logits(self, tokens: Tokens, captions: list[str]) -> tuple[Tensor, Tensor]:
+    def logits(
+        self, tokens: Tokens, captions: list[str], prompts: Sequence[str | None] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
             captions: One caption a clip.
+            prompts: See :meth:`Decoder.loss`.
         """
         texts = target_texts(captions, clips=len(tokens.x), lowercase=self.lowercase)
         text = self.codec.encode_captions(texts, limit=self.max_text_tokens)
         ids = text.ids.to(tokens.x.device)  # [B, L]
         labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)
-        context, mask = self.context(tokens)  # [B, S, C], [B, S]
+        context, mask = self.context(tokens, prompts)  # [B, S, C], [B, S]
         embeds = torch.cat([context, self._embed(ids[:, :-1])], dim=1)  # [B, S + L - 1, C]
         if mask is not None:
             mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality

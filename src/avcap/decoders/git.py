@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,12 +13,12 @@ from torch.nn import functional as F
 from avcap.decoders.base import Decoder
 from avcap.decoders.git_text import GITText, Prefix
 from avcap.decoders.language_model import evaluating
-from avcap.decoders.search import by_clip, check_nbest, check_settings
+from avcap.decoders.search import by_clip, check_nbest, check_ranges, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
 from avcap.decoders.search_step import Hypotheses, Search, Step, take
-from avcap.decoders.text import TextCodec, target_texts
-from avcap.decoders.tokenizer import find_tokenizer, word_piece_codec
+from avcap.decoders.text import target_texts
+from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
 from avcap.layers.loading import load_part
 from avcap.layers.masking import zero_padding
@@ -98,15 +99,14 @@ class GITDecoder(Decoder, Freezable):
         pretrained: str | None = None,
     ) -> None:
         super().__init__(input_width)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"decoder.label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
+        for name, share in (("label_smoothing", label_smoothing), ("word_dropout", word_dropout)):
+            if not 0.0 <= share < 1.0:
+                raise ValueError(f"decoder.{name} is {share}; it must be at least 0 and below 1.")
         if not 1 <= max_text_tokens < positions:
             raise ValueError(
                 f"decoder.max_text_tokens is {max_text_tokens}; with the opening token it must fit decoder.positions "
                 f"{positions}, so choose 1 to {positions - 1}."
             )
-        if not 0.0 <= word_dropout < 1.0:
-            raise ValueError(f"decoder.word_dropout is {word_dropout}; it must be at least 0 and below 1.")
         self.width = width
         self.tokenizer = tokenizer
         self.lowercase = lowercase
@@ -115,15 +115,11 @@ class GITDecoder(Decoder, Freezable):
         self.pretrained = pretrained
         self.search = search or GeneratorBeamSearch()
         self.no_repeat = no_repeat
-        self.generation = {
-            "num_beams": 4,
-            "length_penalty": 0.6,
-            "max_new_tokens": max_text_tokens + 1,
-            **(generation or {}),
-        }
-        self._codec: TextCodec | None = None
+        usual = {"num_beams": 4, "length_penalty": 0.6, "max_new_tokens": max_text_tokens + 1}
+        self.generation = {**usual, **(generation or {})}
+        self._codec: WordPieceCodec | None = None
         if vocab_size is None:
-            self._codec = word_piece_codec(find_tokenizer(tokenizer))
+            self._codec = word_piece_codec(tokenizer)
             vocab_size = len(self._codec.tokenizer)
         self.projection = nn.Sequential(nn.Linear(input_width, width), nn.LayerNorm(width, eps=1e-5))
         self.text = GITText(
@@ -145,16 +141,18 @@ class GITDecoder(Decoder, Freezable):
         if chosen:
             self.freeze(*chosen)
 
-    def loss(self, tokens: Tokens, captions: list[str]) -> Tensor:
+    def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
         """Label-smoothed KL divergence of the captions and their end tokens, the mean over all of the batch.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
             captions: One caption a clip.
+            prompts: None, or None for every clip: no instruction is read.
 
         Raises:
-            ValueError: if the width of the tokens or the number of captions does not fit.
+            ValueError: if the width of the tokens or the number of captions does not fit, or a clip has a prompt.
         """
+        self.refuse_prompts(prompts)
         texts = target_texts(captions, clips=len(tokens.x), lowercase=self.lowercase)
         ids, mask = self.codec.encode_captions(texts, limit=self.max_text_tokens + 1)  # [B, L], the end token is last
         return self.loss_of_ids(tokens, F.pad(ids, (1, 0), value=self.codec.special.bos), F.pad(mask, (1, 0)))
@@ -194,7 +192,7 @@ class GITDecoder(Decoder, Freezable):
             ValueError: if a setting is unknown or out of range, or the width of the tokens does not fit.
         """
         special = self.codec.special
-        return self._captions(self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings).ids)
+        return self.codec.decode(self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings).ids)
 
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
         """The best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
@@ -211,7 +209,7 @@ class GITDecoder(Decoder, Freezable):
         """
         special = self.codec.special
         found = self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], count=count, **settings)
-        return by_clip(self._captions(found.ids.flatten(0, 1)), found.scores)
+        return by_clip(self.codec.decode(found.ids.flatten(0, 1)), found.scores)
 
     @torch.no_grad()
     def generate_ids(
@@ -284,38 +282,14 @@ class GITDecoder(Decoder, Freezable):
             logger.warning("%s has no projection: decoder.projection starts at random.", self.pretrained)
 
     @property
-    def codec(self) -> TextCodec:
-        """The tokenizer with the ids that frame a caption, read at the first use.
-
-        Raises:
-            FileNotFoundError: if there is no tokenizer.
-            ValueError: if it has more tokens than the decoder.
-        """
+    def codec(self) -> WordPieceCodec:
+        """The tokenizer with the ids that frame a caption, read at the first use; see :func:`word_piece_codec`."""
         if self._codec is None:
-            codec = word_piece_codec(find_tokenizer(self.tokenizer))
-            words = self.text.words.num_embeddings
-            if len(codec.tokenizer) > words:
-                raise ValueError(
-                    f"The tokenizer {self.tokenizer} has {len(codec.tokenizer)} tokens and decoder.vocab_size is {words}; "
-                    "set vocab_size: null, or name the tokenizer that belongs to the weights."
-                )
-            self._codec = codec
+            self._codec = word_piece_codec(self.tokenizer, words=self.text.words.num_embeddings)
         return self._codec
-
-    def _captions(self, ids: Tensor) -> list[str]:
-        """Ids ``[N, T]`` -> texts."""
-        captions = self.codec.decode(ids)
-        if not getattr(self.codec.tokenizer, "clean_up_tokenization_spaces", False):
-            return captions
-        return [self.codec.tokenizer.clean_up_tokenization(caption) for caption in captions]
 
     def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Settings that are known and in range, with ``no_repeat``."""
         check_settings(settings)
-        places = self.text.positions.num_embeddings
-        for name, least, most in (("num_beams", 1, None), ("max_new_tokens", 1, places)):
-            value = settings[name]
-            if value < least or (most is not None and value > most):
-                span = f"{least} to {most} (decoder.positions)" if most else f"at least {least}"
-                raise ValueError(f"{name} is {value}; choose {span}.")
+        check_ranges(settings, positions=self.text.positions.num_embeddings)
         return {**settings, "no_repeat": self.no_repeat}

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from avcap.decoders.context import ContextDecoder
 from avcap.decoders.language_model import load_into, random_language_model
 from avcap.decoders.prefix import LearnedPrefix
-from avcap.decoders.prompts import PROMPT, TOKENS, check_template, require_text
+from avcap.decoders.prompts import PROMPT, TOKENS, check_template
 from avcap.decoders.source import find_source
-from avcap.decoders.text import Ids, special_ids
+from avcap.decoders.text import special_ids
 from avcap.layers.hugging_face import is_empty
 from avcap.layers.llava import (
     IMAGE_TOKEN,
@@ -114,7 +114,6 @@ class LlavaDecoder(ContextDecoder):
         self.template = check_template(template)
         self.prompt = prompt
         self.dtype: Format = dtype
-        self._prompt_ids: tuple[Ids, Ids] | None = None
         settings = self._text_config(config)
         with torch.device("meta" if source is not None else torch.get_default_device()):
             lm = random_language_model(settings, dtype=chosen_format(dtype), attention=attention)
@@ -146,11 +145,21 @@ class LlavaDecoder(ContextDecoder):
         tokens = Tokens(tokens.x.to(self.lm.get_input_embeddings().weight.dtype), tokens.mask)
         return tokens if self.prefix is None else self.prefix(tokens)
 
-    def context(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
-        """See :meth:`ContextDecoder.context`; all clips get the same prompt."""
-        clips = len(tokens.x)
-        halves = (Ids(half.ids.expand(clips, -1), half.mask.expand(clips, -1)) for half in self._halves())
-        return self._surround(self.embed_tokens(tokens), *halves)
+    def own_prompts(self, clips: int) -> list[str]:
+        """The same for all clips."""
+        return [self.prompt] * clips
+
+    def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
+        """See :meth:`ContextDecoder.split_prompt`; the text is tokenised as one, with ``<image>`` for the tokens."""
+        tokenizer = self.codec.tokenizer
+        ids = tokenizer(self.template.replace(TOKENS, IMAGE_TOKEN).replace(PROMPT, prompt))["input_ids"]
+        image = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        if ids.count(image) != 1:
+            raise ValueError(
+                f"The prompt {prompt!r} must not hold {IMAGE_TOKEN}; it stands in decoder.template as {TOKENS}."
+            )
+        at = ids.index(image)
+        return ids[:at], ids[at + 1 :]
 
     def load_pretrained(self) -> None:
         """Read the language model from ``model``, once, and the prefix from its file; does nothing where none is named.
@@ -189,23 +198,6 @@ class LlavaDecoder(ContextDecoder):
         if IMAGE_TOKEN not in tokenizer.get_vocab():
             tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
         return tokenizer
-
-    def _halves(self) -> tuple[Ids, Ids]:
-        """Ids ``[1, L]`` of the text before and after the tokens."""
-        if self._prompt_ids is None:
-            tokenizer = self.codec.tokenizer
-            text = self.template.replace(PROMPT, self.prompt).replace(TOKENS, IMAGE_TOKEN)
-            ids = torch.tensor(tokenizer(text)["input_ids"], dtype=torch.long, device="cpu")
-            at = (ids == tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)).nonzero().flatten().tolist()
-            if len(at) != 1:
-                raise ValueError(
-                    f"decoder.prompt must not hold {IMAGE_TOKEN}; it stands in decoder.template as {TOKENS}."
-                )
-            halves = (half[None] for half in (ids[: at[0]], ids[at[0] + 1 :]))
-            before, after = (Ids(half, torch.ones_like(half, dtype=torch.bool)) for half in halves)
-            require_text(after)
-            self._prompt_ids = before, after
-        return self._prompt_ids
 
 
 def _check_prefix(count: int, file: str | None, tune: bool) -> None:

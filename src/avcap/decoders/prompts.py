@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import torch
-from torch import Tensor
 
 from avcap.decoders.text import Ids, TextCodec
 
@@ -97,8 +94,10 @@ def fill_template(template: str, prompt: str, tokenizer: object | None = None) -
         tokenizer: A Hugging Face tokenizer whose chat template wraps the text as one turn of the user, or None.
 
     Raises:
-        ValueError: if the tokenizer has no chat template, or its chat template loses the placeholder.
+        ValueError: if the instruction holds the placeholder, or the tokenizer has no chat template or one that loses it.
     """
+    if TOKENS in prompt:
+        raise ValueError(f"The prompt {prompt!r} must not hold {TOKENS}, which stands in decoder.template.")
     text = template.replace(PROMPT, prompt)
     if tokenizer is not None:
         if not getattr(tokenizer, "chat_template", None):
@@ -113,48 +112,31 @@ def fill_template(template: str, prompt: str, tokenizer: object | None = None) -
     return Halves(before, after)
 
 
-def require_text(after: Ids) -> None:
-    """Refuse a template with nothing after the fused tokens.
-
-    Raises:
-        ValueError: if a row of ``after`` is empty.
-    """
-    if not after.mask.any(1).all():
-        raise ValueError(
-            "decoder.template ends with {tokens}; put some text behind it, from which the caption goes on."
-        )
-
-
 class PromptTable:
-    """Every instruction inside its template, as token ids, ready to be drawn from.
-
-    Row 0 is the prompt of the evaluation, the others are those of the training.
+    """Instructions as the token ids around the fused tokens; each is tokenised once, when it is first used.
 
     Args:
-        codec: Encodes the texts.
-        template: Text with ``{tokens}`` and ``{prompt}``.
-        prompts: Instructions of the training.
-        evaluation: Instruction of the evaluation.
-        chat: Let the tokenizer's chat template write the roles; it also writes the opening token.
+        codec: Pads the ids.
+        split: An instruction -> the ids of all text before the fused tokens and of all text after them.
     """
 
-    def __init__(self, codec: TextCodec, *, template: str, prompts: Sequence[str], evaluation: str, chat: bool) -> None:
-        tokenizer = codec.tokenizer if chat else None
-        halves = [fill_template(template, prompt, tokenizer) for prompt in (evaluation, *prompts)]
-        self.before = codec.encode([half.before for half in halves], bos=not chat)  # [1 + P, L]
-        self.after = codec.encode([half.after for half in halves], padding_side="left")  # [1 + P, L]
-        require_text(self.after)
+    def __init__(self, codec: TextCodec, split: Callable[[str], tuple[list[int], list[int]]]) -> None:
+        self._codec = codec
+        self._split = split
+        self._known: dict[str, tuple[list[int], list[int]]] = {}
 
-    def draw(self, clips: int) -> Tensor:
-        """A training prompt for each clip, ``[B]``, by torch's global generator on the CPU."""
-        return torch.randint(1, len(self.after.ids), (clips,), device="cpu")
+    def rows(self, prompts: Sequence[str]) -> tuple[Ids, Ids]:
+        """Ids before the fused tokens (padded right) and after them (padded left), a row a prompt.
 
-    def rows(self, choice: Tensor) -> tuple[Ids, Ids]:
-        """Ids before the fused tokens (padded right) and after them (padded left) of the chosen rows ``[B]``."""
-        before, after = (Ids(side.ids[choice], side.mask[choice]) for side in (self.before, self.after))
-        width_before, width_after = (int(side.mask.sum(1).max()) for side in (before, after))
-        cut = after.ids.shape[1] - width_after
-        return (
-            Ids(before.ids[:, :width_before], before.mask[:, :width_before]),
-            Ids(after.ids[:, cut:], after.mask[:, cut:]),
-        )
+        Raises:
+            ValueError: if nothing stands after the tokens.
+        """
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._known:
+                self._known[prompt] = self._split(prompt)
+            if not self._known[prompt][1]:
+                raise ValueError(
+                    f"decoder.template ends with {TOKENS}; put some text behind it, from which the caption goes on."
+                )
+        before, after = zip(*(self._known[prompt] for prompt in prompts), strict=True)
+        return self._codec.pad(before), self._codec.pad(after, "left")

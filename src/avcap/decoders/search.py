@@ -26,6 +26,24 @@ def check_settings(settings: Mapping[str, object]) -> None:
         raise ValueError(f"Unknown decoding settings {', '.join(unknown)}; the known ones are {', '.join(known)}.")
 
 
+def check_ranges(settings: Mapping[str, Any], *, positions: int) -> None:
+    """Refuse numbers of beams or tokens that a decoder cannot keep.
+
+    Args:
+        settings: Decoding settings with ``num_beams`` and ``max_new_tokens``.
+        positions: Places of the decoder's position table.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+    if settings["num_beams"] < 1:
+        raise ValueError(f"num_beams is {settings['num_beams']}; choose at least 1.")
+    if not 1 <= settings["max_new_tokens"] <= positions:
+        raise ValueError(
+            f"max_new_tokens is {settings['max_new_tokens']}; choose 1 to {positions} (decoder.positions)."
+        )
+
+
 def check_nbest(beams: int, *, count: int) -> None:
     """Refuse fewer beams than the best ``count`` texts of a clip need.
 

@@ -78,11 +78,11 @@ class TextCodec:
     def encode(self, texts: Sequence[str], *, bos: bool = False, padding_side: str = "right") -> Ids:
         """Texts -> ids ``[n, L]``, with no framing but the opening id where ``bos`` asks for it."""
         opening = [self.special.bos] if bos and self.special.bos is not None else []
-        return self._pad([opening + row for row in self._rows(texts)], padding_side)
+        return self.pad([opening + row for row in self._rows(texts)], padding_side)
 
     def encode_captions(self, captions: Sequence[str], *, limit: int) -> Ids:
         """Captions -> ids ``[B, L]``, each cut to ``limit - 1`` tokens and ended by the end-of-text id."""
-        return self._pad([row[: limit - 1] + [self.special.eos[0]] for row in self._rows(captions)], "right")
+        return self.pad([row[: limit - 1] + [self.special.eos[0]] for row in self._rows(captions)])
 
     def decode(self, ids: Tensor) -> list[str]:
         """Ids ``[n, L]`` -> texts: what stands before the first end-of-text id, on one line, without special tokens."""
@@ -95,13 +95,14 @@ class TextCodec:
         texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [" ".join(text.split()) for text in texts]
 
-    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
-        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-
-    def _pad(self, rows: list[list[int]], side: str) -> Ids:
+    def pad(self, rows: Sequence[list[int]], side: str = "right") -> Ids:
+        """Rows of ids -> ids ``[n, L]``, filled up on one side."""
         ids = [torch.tensor(row, dtype=torch.long, device="cpu") for row in rows]
         mask = [torch.ones(len(row), dtype=torch.bool, device="cpu") for row in rows]
         return Ids(
             pad_sequence(ids, batch_first=True, padding_value=self.special.pad, padding_side=side),
             pad_sequence(mask, batch_first=True, padding_value=False, padding_side=side),
         )
+
+    def _rows(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]

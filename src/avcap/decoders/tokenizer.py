@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from torch import Tensor
+
 from avcap.decoders.source import find_source, load_tokenizer
 from avcap.decoders.text import SpecialIds, TextCodec, special_ids
 from avcap.layers.hugging_face import Source
@@ -29,15 +31,35 @@ def find_tokenizer(name: str) -> Source:
     return find_source(name)
 
 
-def word_piece_codec(source: Source) -> TextCodec:
+class WordPieceCodec(TextCodec):
+    """Its captions lose the spaces that word pieces leave before punctuation, where the tokenizer asks for that."""
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """See :meth:`TextCodec.decode`."""
+        captions = super().decode(ids)
+        if not getattr(self.tokenizer, "clean_up_tokenization_spaces", False):
+            return captions
+        return [self.tokenizer.clean_up_tokenization(caption) for caption in captions]
+
+
+def word_piece_codec(name: str, *, words: int | None = None) -> WordPieceCodec:
     """A tokenizer whose captions stand between two special tokens: ``[CLS]`` and ``[SEP]``, or ``bos`` and ``eos``.
+
+    Args:
+        name: See :func:`find_tokenizer`.
+        words: Words of the decoder that will use it, if it is there already.
 
     Raises:
         FileNotFoundError: if there is no tokenizer.
-        ValueError: if it has no token to end a caption with.
+        ValueError: if it has no token to end a caption with, or more tokens than ``words``.
     """
-    tokenizer = load_tokenizer(source)
+    tokenizer = load_tokenizer(find_tokenizer(name))
+    if words is not None and len(tokenizer) > words:
+        raise ValueError(
+            f"The tokenizer {name} has {len(tokenizer)} tokens and decoder.vocab_size is {words}; "
+            "set vocab_size: null, or name the tokenizer that belongs to the weights."
+        )
     ends = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     special = special_ids(tokenizer, ends)
     opens = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
-    return TextCodec(tokenizer, SpecialIds(special.eos[0] if opens is None else opens, special.eos, special.pad))
+    return WordPieceCodec(tokenizer, SpecialIds(special.eos[0] if opens is None else opens, special.eos, special.pad))

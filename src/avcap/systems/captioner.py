@@ -99,7 +99,8 @@ class Captioner(System):
         return torch.stack(losses).sum()
 
     def _losses(self, fused: FusionOutput, batch: Batch) -> dict[str, Tensor]:
-        return {"caption": self.decoder.loss(fused.tokens, batch["caption"]), **fused.losses}
+        caption = self.decoder.loss(fused.tokens, batch["caption"], prompts=batch.get("prompt"))
+        return {"caption": caption, **fused.losses}
 
     # -- steps --------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from avcap.data.text_module import TextBatch
 from avcap.decoders.context import IGNORED
 from avcap.decoders.language_model import evaluating, predict
 from avcap.decoders.llava import SOUND_PROMPT, LlavaDecoder
-from avcap.decoders.prompts import fill_template
 from avcap.decoders.search import search
 from avcap.decoders.text import Ids
 from avcap.systems.optimisation import Schedule
@@ -22,13 +21,6 @@ from avcap.systems.system import OptimizerFactory, System, adamw
 IMAGE_PROMPT = "Describe the image."
 PROMPTS = {"see": IMAGE_PROMPT, "hear": SOUND_PROMPT}
 FOLDER = "lm"
-
-
-class _Around(NamedTuple):
-    """The conversation around what is seen, a row a task."""
-
-    before: Ids  # [tasks, Lb]
-    after: Ids  # [tasks, La], padded left
 
 
 class LanguageModelling(System):
@@ -60,7 +52,6 @@ class LanguageModelling(System):
         self.save_hyperparameters()
         self.decoder = decoder
         self.prompts = prompts or PROMPTS
-        self._around: _Around | None = None
         self.optimise_with(optimizer, schedule)
 
     def loss(self, batch: TextBatch) -> Tensor:
@@ -82,12 +73,9 @@ class LanguageModelling(System):
         """
         if unknown := set(batch["task"]) - set(self.prompts):
             raise ValueError(f"There is no prompt for the task {', '.join(sorted(unknown))}; add it to model.prompts.")
-        before, after = self._read_around()
-        tasks = list(self.prompts)
-        choice = torch.tensor([tasks.index(task) for task in batch["task"]], device="cpu")
+        before, after = self.decoder.prompt_ids([self.prompts[task] for task in batch["task"]])  # [B, Lb], [B, La]
         seen = self.decoder.codec.encode(batch["prompt_text"])  # [B, Ls]
-        sides = [(before.ids[choice], before.mask[choice]), seen, (after.ids[choice], after.mask[choice])]
-        return Ids(*(torch.cat(parts, dim=1) for parts in zip(*sides, strict=True)))
+        return Ids(*(torch.cat(parts, dim=1) for parts in zip(before, seen, after, strict=True)))
 
     @torch.no_grad()
     def forward(self, batch: TextBatch, **generation: Any) -> list[str]:
@@ -127,13 +115,3 @@ class LanguageModelling(System):
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.decoder.lm.get_input_embeddings()(ids.to(self.device))
-
-    def _read_around(self) -> _Around:
-        if self._around is None:
-            codec = self.decoder.codec
-            halves = [fill_template(self.decoder.template, prompt) for prompt in self.prompts.values()]
-            opens = bool(codec.tokenizer("")["input_ids"])  # whether the tokenizer itself begins a text with a token
-            before = codec.encode([half.before for half in halves], bos=opens)
-            after = codec.encode([half.after for half in halves], padding_side="left")
-            self._around = _Around(before, after)
-        return self._around
