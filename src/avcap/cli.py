@@ -34,6 +34,7 @@ COMMANDS = {
     "robustness": ("avcap.commands.robustness:robustness", "what a captioner loses without its sound or its pictures"),
     "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
     "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
+    "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's pictures"),
     "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
     "dali stills": ("avcap.commands.dali_stills:stills", "pictures for the demo's image captioner"),
     "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),

@@ -1,0 +1,122 @@
+"""``avcap dali instructions``: captions of pictures, and what a language model answers about them, to train an image captioner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avcap import __version__
+from avcap.data.caption_rows import CaptionRows, write_caption_rows
+from avcap.data.shards import Shards
+from avcap.decoders import LlavaDecoder
+from avcap.decoders.llava import SOUND_PROMPT
+from avcap.decoders.source import find_source, pretrained_config
+from avcap.lightning_cli import quieten
+from avcap.systems import LanguageModelling
+from avcap.systems.answers import draw_answers
+from avcap.types import Generation
+from avcap.weights.reading import fingerprints
+
+TASK = "hear"
+
+
+def instructions(
+    *,
+    language_model: str = "runs/dali/language/lm",
+    shards: Path = Path("data/demo/stills"),
+    split: str = "train",
+    out: Path = Path("runs/dali/instructions.jsonl"),
+    prompt: str = SOUND_PROMPT,
+    temperature: float = 1.0,
+    top_k: int = 50,
+    batch_size: int = 256,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Write image captions, and what a language model answers to an instruction when it reads one in the place of its picture.
+
+    Each caption of the shards gives two rows: the caption itself, for the image captioner's own instruction, and the answer,
+    with the instruction as `prompt`. So an image captioner learns to follow both, as LLaVA did, though nobody heard
+    the pictures. A file that was made of the same model, shards and settings is kept.
+
+    Args:
+        language_model: Folder or hub name of the language model: that of configs/dali/0a_language.yaml.
+        shards: Folder of shards whose captions are of pictures, with one folder a split.
+        split: The split.
+        out: The JSON lines to write, for `captions` of the data module.
+        prompt: The instruction that is answered.
+        temperature: Of the draw: lower makes likely answers likelier.
+        top_k: Each token is drawn from so many, the likeliest ones; 0: from all.
+        batch_size: Captions that are read at once; another number draws other answers.
+        seed: Seed of the draw.
+        overwrite: Write a file that is there anew.
+
+    Raises:
+        FileNotFoundError: if there is no such model, or there are no shards.
+        ValueError: if the file was made otherwise and `overwrite` is off, or a number is out of range.
+    """
+    if temperature <= 0 or top_k < 0 or batch_size < 1:
+        raise ValueError(
+            f"temperature must be positive, top_k at least 0, batch_size at least 1, got {temperature}, {top_k}, {batch_size}."
+        )
+    quieten()
+    clips = Shards(shards / split)
+    generation: Generation = {"num_beams": 1, "do_sample": True, "temperature": temperature, "top_k": top_k}
+    provenance = {
+        "split": split,
+        "shards": str(shards),
+        "plan": clips.info.plan,
+        "language_model": language_model,
+        "files": fingerprints(language_model),
+        "prompt": prompt,
+        "generation": generation,
+        "batch_size": batch_size,
+        "seed": seed,
+        "avcap": __version__,
+    }
+    if out.exists() and not overwrite:
+        _require_same(out, provenance)
+        print(f"{out} was made before and is kept")
+        return
+    seen = [
+        (clip, text) for clip, texts in zip(clips.ids, clips.captions(range(len(clips))), strict=True) for text in texts
+    ]
+    if not seen:
+        raise ValueError(f"The clips in {clips.folder} have no captions; name shards of captioned pictures.")
+    answers = draw_answers(
+        _model(language_model, prompt),
+        [text for _, text in seen],
+        task=TASK,
+        generation=generation,
+        batch_size=batch_size,
+        seed=seed,
+        progress=True,
+    )
+    rows = []
+    for (clip, text), answer in zip(seen, answers, strict=True):
+        rows += [{"id": clip, "caption": text}, {"id": clip, "prompt": prompt, "caption": answer}]
+    write_caption_rows(out, rows, provenance=provenance)
+    print(f"{len(seen):,} captions and as many answers: {out}")
+
+
+def _require_same(out: Path, provenance: dict[str, Any]) -> None:
+    """Raise where a file was not made as ``provenance`` says."""
+    found = CaptionRows.read(out).provenance
+    wanted = json.loads(json.dumps(provenance))
+    if other := [name for name, value in wanted.items() if found.get(name) != value]:
+        raise ValueError(
+            f"{out} was made otherwise ({', '.join(other)}); add --overwrite to write it anew, or choose another --out."
+        )
+
+
+def _model(name: str, prompt: str) -> LanguageModelling:
+    """The language model with its weights and the one instruction, where there is a GPU on it."""
+    text = pretrained_config(find_source(name)).to_dict()
+    llava = {"model_type": "llava", "vision_config": {}, "text_config": text}  # the vision tower is not built
+    decoder = LlavaDecoder(text["hidden_size"], config=llava, language_model=name, attention="eager")
+    decoder.load_pretrained()
+    model = LanguageModelling(decoder, prompts={TASK: prompt})
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
