@@ -23,7 +23,10 @@ $(DALI)/language/lm/config.json: | $(DEMO_DATA)/texts.jsonl
 $(DEMO_DATA)/stills/train/info.json: | $(VENV)/.installed
 	$(AVCAP) dali stills --out $(DEMO_DATA)/stills
 
-$(DALI)/llava/config.json: $(DALI)/language/lm/config.json | $(DEMO_DATA)/stills/train/info.json
+$(DALI)/instructions.jsonl: $(DALI)/language/lm/config.json | $(DEMO_DATA)/stills/train/info.json
+	$(AVCAP) dali instructions --language_model $(<D) --shards $(DEMO_DATA)/stills --out $@ --overwrite
+
+$(DALI)/llava/config.json: $(DALI)/instructions.jsonl
 	$(AVCAP) fit --config configs/dali/0b_image_captioner.yaml --trainer.default_root_dir $(DALI)/image_captioner --ckpt_path last
 	rm -rf $(@D)
 	$(AVCAP) dali captioner $(DALI)/image_captioner/checkpoints/best.ckpt $(@D)
