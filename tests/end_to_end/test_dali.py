@@ -49,7 +49,10 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     every = ("--trainer.val_check_interval", "2", "--trainer.max_steps", "2", *QUICK[:6])
     avcap("fit", "--config", "configs/dali/0a_language.yaml", *every, *texts)
 
-    fit("0b_image_captioner", *SHORT)
+    avcap("dali", "stills", "--out", "stills", "--count", "16", "--val", "6", "--num_workers", "0")
+    avcap("dali", "instructions", "--shards", "stills")
+    stills = ("--data.init_args.shards", "stills", "--data.init_args.captions", "runs/dali/instructions.jsonl")
+    fit("0b_image_captioner", *SHORT, *stills)
     avcap("dali", "captioner", str(runs / "image_captioner/checkpoints/last.ckpt"), "runs/dali/llava")
     untouched = {path: path.read_bytes() for path in (runs / "llava").iterdir()}
 
