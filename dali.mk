@@ -35,12 +35,17 @@ $(DALI)/prefix.safetensors: $(DALI)/llava/config.json
 	$(AVCAP) fit --config configs/dali/1a_prefix.yaml --trainer.default_root_dir $(DALI)/prefix --ckpt_path last
 	$(AVCAP) weights part $(DALI)/prefix/checkpoints/last.ckpt decoder.prefix $@
 
+$(DALI)/backbone.safetensors: $(DALI)/llava/config.json
+	$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/0c_audio_backbone.yaml \
+		--trainer.default_root_dir $(DALI)/backbone --ckpt_path last
+	$(AVCAP) dali calibrate $(DALI)/backbone/checkpoints/last.ckpt $@
+
 # $(1) objective, $(2) seed
 define stages
-$(DALI)/$(1)/$(2)/aligned.safetensors: $(DALI)/llava/config.json
+$(DALI)/$(1)/$(2)/aligned.safetensors: $(DALI)/backbone.safetensors
 	$$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/objective/$(1).yaml --seed_everything $(2) \
 		--data.init_args.seed $(2) --trainer.default_root_dir $$(@D)/alignment --ckpt_path last
-	$$(AVCAP) weights part $$(@D)/alignment/checkpoints/best.ckpt audio_encoder $$@
+	$$(AVCAP) dali calibrate $$(@D)/alignment/checkpoints/last.ckpt $$@
 
 $(DALI)/$(1)/$(2)/pseudo.jsonl: $(DALI)/$(1)/$(2)/aligned.safetensors $(DALI)/prefix.safetensors
 	$$(AVCAP) dali pseudo-label --config configs/dali/inference.yaml --trainer.default_root_dir $$(@D)/pseudo --out $$@ \

@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
     "robustness": ("avcap.commands.robustness:robustness", "what a captioner loses without its sound or its pictures"),
     "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
+    "dali calibrate": ("avcap.commands.dali_calibrate:calibrate", "aligned audio tokens -> the spread of image tokens"),
     "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
     "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's pictures"),
     "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),

@@ -60,8 +60,15 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     part("prefix", "decoder.prefix", "prefix")
     assert load_file(runs / "prefix.safetensors")["prefix"].shape == (16, 192)
 
+    fit("1b_alignment", "--config", "configs/dali/0c_audio_backbone.yaml")
+    calibrate("backbone", "backbone")
     fit("1b_alignment")
-    part("alignment", "audio_encoder", "aligned")
+    calibrate("alignment", "aligned")
+    trained = torch.load(runs / "alignment/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    aligned = load_file(runs / "aligned.safetensors")
+    assert {f"audio_encoder.{name}" for name in aligned} == set(trained)
+    changed = {name for name, x in aligned.items() if not torch.equal(x, trained[f"audio_encoder.{name}"])}
+    assert changed == {"projection.weight", "projection.bias"}
     drawn = np.load(runs / "alignment/figures/tokens.npz")
     assert drawn["image"].shape == drawn["audio"].shape == (6, 192)
     assert len(set(drawn["ids"])) == 6
@@ -99,12 +106,19 @@ def part(run: str, name: str, out: str) -> None:
     avcap("weights", "part", f"runs/dali/{run}/checkpoints/last.ckpt", name, f"runs/dali/{out}.safetensors")
 
 
+def calibrate(run: str, out: str) -> None:
+    checkpoint = f"runs/dali/{run}/checkpoints/last.ckpt"
+    avcap("dali", "calibrate", checkpoint, f"runs/dali/{out}.safetensors", "--batch_size", "8")
+
+
 @pytest.mark.slow
 def test_two_processes_align_where_one_of_them_sees_no_pictures(demo_root: Path, tmp_path: Path):
     """In the first epoch the scorers rest, and one process has no clip to compare: DDP waits for every gradient all the same."""
     tower = {"class_path": "LlavaVision", "init_args": {"model": None, "config": "configs/llm/llava_demo.json"}}
     random = tmp_path / "random.yaml"
-    random.write_text(json.dumps({"model": {"class_path": "Alignment", "init_args": {"visual_encoder": tower}}}))
+    sound = {"class_path": "DALIAudio", "init_args": {"pretrained": None}}
+    parts = {"audio_encoder": sound, "visual_encoder": tower}
+    random.write_text(json.dumps({"model": {"class_path": "Alignment", "init_args": parts}}))
     files = ("configs/dali/1b_alignment.yaml", "configs/dali/objective/attentive_ot.yaml", str(random))
     configs = [word for file in files for word in ("--config", file)]
     blind = (

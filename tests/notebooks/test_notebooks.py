@@ -116,7 +116,9 @@ def test_alignment(demo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     tower = {"class_path": "LlavaVision", "init_args": {"model": None, "config": "configs/llm/llava_demo.json"}}
     random = place / "random.yaml"
-    random.write_text(json.dumps({"model": {"class_path": "Alignment", "init_args": {"visual_encoder": tower}}}))
+    sound = {"class_path": "DALIAudio", "init_args": {"pretrained": None}}
+    parts = {"audio_encoder": sound, "visual_encoder": tower}
+    random.write_text(json.dumps({"model": {"class_path": "Alignment", "init_args": parts}}))
     monkeypatch.chdir(place)
     files = ("--config", "configs/dali/1b_alignment.yaml", "--config", str(random))
     main(["fit", *files, *STEP, *QUICK, *SMALL, "--trainer.default_root_dir", "runs/dali/ot/0/alignment"])

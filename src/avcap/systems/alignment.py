@@ -38,7 +38,7 @@ class Alignment(System):
         objective: The distance that is minimised.
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
-        lr_scales: Learning rate factor of a part, by name (``audio_encoder``, ``objective``: its scorers).
+        lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``objective``: its scorers).
 
     Raises:
         ValueError: if the encoders' tokens differ in width, or ``lr_scales`` names no part.

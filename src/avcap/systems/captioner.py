@@ -34,7 +34,7 @@ class Captioner(System):
         decoder: A decoder class; it is given the width of the fused tokens.
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run.
-        lr_scales: Learning rate factor of a part, by name (``audio_encoder``, ``visual_encoder``, ``fusion``, ``decoder``).
+        lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``visual_encoder``, ``fusion``, ``decoder``).
         layer_decay: Learning rate decay from layer to layer, by part or by a module in one (``decoder.text: 0.75``): the last
             block has the full rate, each before it that of the next one times the decay.
         metrics: The metrics of ``avcap test``; None for all that are available on this machine.

@@ -61,22 +61,23 @@ def parameter_groups(
     Args:
         module: The system.
         parts: Names of its parts.
-        lr_scales: Part -> learning rate factor.
+        lr_scales: Part, or path inside of one -> learning rate factor; that of the innermost path counts.
         layer_decay: Part, or path inside of one -> decay by layer; see :func:`layer_decay_scales`.
 
     Returns:
         Groups with ``params``, ``lr_scale`` and, for vectors, ``weight_decay`` 0; empty groups are left out.
 
     Raises:
-        ValueError: if nothing is trainable, or ``layer_decay`` does not fit the system.
+        ValueError: if nothing is trainable, or ``lr_scales`` or ``layer_decay`` does not fit the system.
     """
     by_layer = layer_decay_scales(module, layer_decay or {})
+    by_path = path_scales(module, lr_scales)
     groups: dict[tuple[str, float, bool], list[Tensor]] = {}
     for name in parts:
         part = getattr(module, name)
         trainable = [] if part is None else [p for p in part.parameters() if p.requires_grad]
         for parameter in sorted(trainable, key=lambda p: p.ndim <= 1):  # matrices first
-            scale = lr_scales.get(name, 1.0) * by_layer.get(parameter, 1.0)
+            scale = by_path.get(parameter, 1.0) * by_layer.get(parameter, 1.0)
             groups.setdefault((name, scale, parameter.ndim <= 1), []).append(parameter)
     if not groups:
         raise ValueError(
@@ -86,3 +87,32 @@ def parameter_groups(
         {"params": params, "lr_scale": scale, **({"weight_decay": 0.0} if vectors else {})}
         for (_, scale, vectors), params in groups.items()
     ]
+
+
+def path_scales(module: nn.Module, lr_scales: Mapping[str, float]) -> dict[Tensor, float]:
+    """Learning rate factors of the parameters of some submodules.
+
+    Args:
+        module: The system.
+        lr_scales: Path of a submodule (``audio_encoder``, ``audio_encoder.projection``) -> factor. Where one holds another, the
+            inner one counts.
+
+    Returns:
+        Parameter -> factor; parameters outside of those submodules are left out, and so is a part that is None.
+
+    Raises:
+        ValueError: if a path is not in the system.
+    """
+    scales: dict[Tensor, float] = {}
+    for path in sorted(lr_scales, key=lambda path: path.count(".")):
+        outer, _, inner = path.partition(".")
+        part = getattr(module, outer, None)
+        if part is None:
+            continue
+        try:
+            found = part.get_submodule(inner)
+        except AttributeError as error:
+            names = ", ".join(name for name, _ in part.named_children())
+            raise ValueError(f"lr_scales names {path}, but {outer} has {names}.") from error
+        scales |= dict.fromkeys(found.parameters(), lr_scales[path])
+    return scales

@@ -14,7 +14,7 @@ from avcap.encoders.base import Encoder
 from avcap.systems.carried_files import carry_files
 from avcap.systems.checkpointing import check_state, leave_out, reloadable
 from avcap.systems.layer_decay import layer_decay_scales
-from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups
+from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups, path_scales
 from avcap.types import Batch, Tokens
 
 OptimizerFactory = Callable[[Iterable], Optimizer]  # parameter groups -> optimiser
@@ -63,7 +63,7 @@ class System(LightningModule, ABC):
         Args:
             optimizer: An optimiser class; it is given the parameter groups.
             schedule: The learning rate as a share of its maximum, over the progress of the run; None: warm-up and cosine.
-            lr_scales: Learning rate factor of a part, by name.
+            lr_scales: Learning rate factor of a part, or of a module in one, by path; see :func:`path_scales`.
             layer_decay: Learning rate decay from layer to layer; see :func:`layer_decay_scales`.
 
         Raises:
@@ -72,8 +72,9 @@ class System(LightningModule, ABC):
         self.optimizer = optimizer
         self.schedule = schedule or WarmupCosine()
         self.lr_scales = dict(lr_scales or {})
-        if unknown := set(self.lr_scales) - set(self.parts):
-            raise ValueError(f"lr_scales names {sorted(unknown)}, but the parts are {', '.join(self.parts)}.")
+        if unknown := [path for path in self.lr_scales if path.partition(".")[0] not in self.parts]:
+            raise ValueError(f"lr_scales names {', '.join(unknown)}, but the parts are {', '.join(self.parts)}.")
+        path_scales(self, self.lr_scales)  # a wrong path shows at once
         self.layer_decay = dict(layer_decay or {})
         layer_decay_scales(self, self.layer_decay)  # a wrong name shows at once
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ class PartReport:
     sha256: str
 
 
-def write_part(checkpoint: Path, part: str, out: Path) -> PartReport:
+def write_part(
+    checkpoint: Path, part: str, out: Path, *, edit: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+) -> PartReport:
     """Write the weights of one component under its own names; adapters go beside the plain weights.
 
     The metadata say which part of a system it is, and its class where the checkpoint knows it (checkpoints of
@@ -48,6 +50,7 @@ def write_part(checkpoint: Path, part: str, out: Path) -> PartReport:
         checkpoint: A Lightning checkpoint.
         part: Path of a component (``audio_encoder``), or of a module in one (``decoder.prefix``).
         out: Safetensors file to write; it appears only when it is complete.
+        edit: What becomes of the weights on the way, under the same names; None: nothing.
 
     Returns:
         What was written.
@@ -66,6 +69,7 @@ def write_part(checkpoint: Path, part: str, out: Path) -> PartReport:
         config = content.get(CONFIG) or {}
         _require_all(part, content.get(LEFT_OUT, ()), config, checkpoint)
         state = _below(part, content[STATE], checkpoint)
+        state = state if edit is None else edit(state)
         report = PartReport(
             part=part,
             component=_component(part, config),

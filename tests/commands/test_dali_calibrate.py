@@ -1,0 +1,74 @@
+"""Audio tokens get the spread of image tokens, and nothing else of the encoder changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from avcap.commands.dali_calibrate import calibrate, moments, rescaled
+from avcap.encoders import DALIAudio
+from avcap.losses import OTAlignment
+from avcap.systems import Alignment
+from avcap.types import Batch
+from tests.systems.parts import MeanVisual
+
+
+def make(width: int = 6) -> Alignment:
+    torch.manual_seed(0)
+    encoder = DALIAudio(24, depth=1, joint_depth=0, heads=2, output_width=width, mels=32, target_length=64)
+    return Alignment(encoder, MeanVisual(width), OTAlignment()).eval()
+
+
+def batch(*, seen: list[bool]) -> Batch:
+    clips = len(seen)
+    frames = torch.randint(0, 256, (clips, 3, 3, 8, 8), dtype=torch.uint8)
+    mask = torch.tensor(seen).unsqueeze(1).expand(clips, 3)
+    return {
+        "id": [f"clip{i}" for i in range(clips)],
+        "fbank": torch.randn(clips, 64, 32),
+        "fbank_mask": torch.ones(clips, 64, dtype=torch.bool),
+        "frames": frames,
+        "frames_mask": mask,
+    }
+
+
+def spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.flatten(0, 1).double()
+    return x.mean(0), x.std(0, correction=0)
+
+
+def test_audio_tokens_are_spread_like_image_tokens():
+    model = make()
+    torch.manual_seed(1)
+    batches = [batch(seen=[True, False, True]), batch(seen=[True, True])]
+    audio, image = moments(model, iter(batches))
+    before = {name: x.clone() for name, x in model.audio_encoder.state_dict().items()}
+    model.audio_encoder.load_state_dict(rescaled(before, audio, image))
+    with torch.no_grad():
+        pairs = [model.tokens(one) for one in batches]
+    heard = torch.cat([a.x[v.full_mask().any(1)] for a, v in pairs])
+    seen = torch.cat([v.x[v.full_mask().any(1)] for _, v in pairs])
+    for found, wanted in zip(spread(heard), spread(seen), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
+    after = model.audio_encoder.state_dict()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"projection.weight", "projection.bias"}
+
+
+def test_a_channel_that_never_changes_only_moves():
+    state = {"projection.weight": torch.tensor([[0.0], [2.0]]), "projection.bias": torch.tensor([1.0, 0.0])}
+    audio = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 2.0]).double()
+    image = torch.tensor([5.0, 7.0]).double(), torch.tensor([3.0, 1.0]).double()
+    found = rescaled(state, audio, image)
+    torch.testing.assert_close(found["projection.weight"], torch.tensor([[0.0], [1.0]]))
+    torch.testing.assert_close(found["projection.bias"], torch.tensor([5.0, 7.0]))
+
+
+def test_bad_numbers_and_missing_runs_are_told(tmp_path: Path):
+    with pytest.raises(ValueError, match="clips and batch_size must be at least 1, got 0 and 50"):
+        calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors", clips=0)
+    with pytest.raises(FileNotFoundError, match="best.ckpt"):
+        calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors")
