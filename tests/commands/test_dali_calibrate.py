@@ -70,5 +70,5 @@ def test_a_channel_that_never_changes_only_moves():
 def test_bad_numbers_and_missing_runs_are_told(tmp_path: Path):
     with pytest.raises(ValueError, match="clips and batch_size must be at least 1, got 0 and 50"):
         calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors", clips=0)
-    with pytest.raises(FileNotFoundError, match="best.ckpt"):
+    with pytest.raises(FileNotFoundError, match=r"best\.ckpt"):
         calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors")

@@ -52,5 +52,5 @@ def test_the_innermost_path_sets_the_learning_rate():
 
 
 def test_a_path_that_is_not_there_is_told():
-    with pytest.raises(ValueError, match="lr_scales names encoder.head, but encoder has stream, projection"):
+    with pytest.raises(ValueError, match=r"lr_scales names encoder\.head, but encoder has stream, projection"):
         path_scales(Two(), {"encoder.head": 1.0})
