@@ -47,6 +47,9 @@ $(DALI)/$(1)/$(2)/aligned.safetensors: $(DALI)/backbone.safetensors
 		--data.init_args.seed $(2) --trainer.default_root_dir $$(@D)/alignment --ckpt_path last
 	$$(AVCAP) dali calibrate $$(@D)/alignment/checkpoints/last.ckpt $$@
 
+$(DALI)/$(1)/$(2)/uncalibrated.safetensors: $(DALI)/$(1)/$(2)/aligned.safetensors
+	$$(AVCAP) weights part $$(@D)/alignment/checkpoints/last.ckpt audio_encoder $$@
+
 $(DALI)/$(1)/$(2)/pseudo.jsonl: $(DALI)/$(1)/$(2)/aligned.safetensors $(DALI)/prefix.safetensors
 	$$(AVCAP) dali pseudo-label --config configs/dali/inference.yaml --trainer.default_root_dir $$(@D)/pseudo --out $$@ \
 		--model.init_args.audio_encoder.init_args.pretrained $$(@D)/aligned.safetensors
@@ -58,18 +61,22 @@ $(DALI)/$(1)/$(2)/audio_projector.safetensors: $(DALI)/$(1)/$(2)/pseudo.jsonl
 	$$(AVCAP) weights part $$(@D)/distillation/checkpoints/last.ckpt fusion.audio_projector $$@
 
 $(foreach modality,audio both,$(call cell,before,$(1),$(2),$(modality))$(call cell,after,$(1),$(2),$(modality)))
-$(call cell,before,$(1),$(2),shuffled)
+$(call cell,before,$(1),$(2),shuffled)$(call cell,uncalibrated,$(1),$(2),audio)
 endef
 
-# $(1) before or after stage 2, $(2) objective, $(3) seed, $(4) modality: a test
+# $(1) before or after stage 2, or before it without calibration, $(2) objective, $(3) seed, $(4) modality: a test
 define cell
 dali-cells: $(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json
 $(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json: $(DALI)/$(2)/$(3)/$(needs_$(1)) $(DALI)/prefix.safetensors
 	$$(AVCAP) test --config configs/dali/inference.yaml $$(modality_$(4)) $$(call options_$(1),$(DALI)/$(2)/$(3)) \
-		--model.init_args.audio_encoder.init_args.pretrained $(DALI)/$(2)/$(3)/aligned.safetensors --trainer.default_root_dir $$(@D)
+		--model.init_args.audio_encoder.init_args.pretrained $(DALI)/$(2)/$(3)/$(encoder_$(1)) --trainer.default_root_dir $$(@D)
 
 endef
-needs_before := aligned.safetensors
+encoder_before := aligned.safetensors
+encoder_after := aligned.safetensors
+encoder_uncalibrated := uncalibrated.safetensors
+needs_before := $(encoder_before)
+needs_uncalibrated := $(encoder_uncalibrated)
 needs_after := audio_projector.safetensors
 options_before =
 options_after = --config configs/dali/distilled.yaml --model.init_args.fusion.init_args.pretrained_audio $(1)/audio_projector.safetensors

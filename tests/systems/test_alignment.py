@@ -244,3 +244,17 @@ def test_a_checkpoint_leaves_a_tower_out_that_can_be_read_again():
         "read again": {"audio_encoder", "objective"},
         "random": {"audio_encoder", "objective", "visual_encoder"},
     }
+
+
+def test_kept_image_tokens_are_those_of_the_tower_which_runs_once():
+    plain, keeping = make(), make(cache_images=True)
+    keeping.load_state_dict(plain.state_dict())
+    calls = []
+    keeping.visual_encoder.register_forward_hook(lambda *_: calls.append(1))
+    first, second = uncaptioned(), {**uncaptioned(), "id": ["x", "y", "z"]}
+    mixed = {name: value.flip(0) if isinstance(value, Tensor) else value[::-1] for name, value in first.items()}
+    for data in (first, second, mixed, first):
+        for found, wanted in zip(keeping.eval().tokens(data), plain.eval().tokens(data), strict=True):
+            torch.testing.assert_close(found.x, wanted.x, rtol=0, atol=0)
+            assert torch.equal(found.full_mask(), wanted.full_mask())
+    assert len(calls) == 2  # for the first two batches

@@ -21,6 +21,7 @@ FOLDER = REPOSITORY / "configs" / "dali"
 BASE = re.compile(r"put it after configs/dali/(\S+\.yaml)")
 FILES = {str(path.relative_to(FOLDER)): path.read_text() for path in sorted(FOLDER.rglob("*.yaml"))}
 OBJECTIVES = {
+    "0c_audio_backbone": ContrastiveAlignment,
     "1b_alignment": OTAlignment,
     "ot": OTAlignment,
     "mmd": MMDAlignment,

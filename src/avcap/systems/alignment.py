@@ -12,6 +12,7 @@ from avcap.losses import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.metrics import TokenDistance
 from avcap.systems.optimisation import Constant, Schedule
 from avcap.systems.system import OptimizerFactory, System, encode, idle, zero
+from avcap.systems.token_cache import TokenCache
 from avcap.types import Batch, Tokens
 
 LATE = 1_000_000  # an epoch after all that objectives schedule
@@ -39,6 +40,8 @@ class Alignment(System):
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
         lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``objective``: its scorers).
+        cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For pictures
+            that are the same in every epoch (``frame_sampling: even``), and token sets that fit.
 
     Raises:
         ValueError: if the encoders' tokens differ in width, or ``lr_scales`` names no part.
@@ -55,9 +58,11 @@ class Alignment(System):
         optimizer: OptimizerFactory = adam,
         schedule: Schedule | None = None,
         lr_scales: dict[str, float] | None = None,
+        cache_images: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self._images = TokenCache() if cache_images else None
         if audio_encoder.width != visual_encoder.width:
             raise ValueError(
                 f"The audio tokens have {audio_encoder.width} channels and the image tokens {visual_encoder.width}; set the "
@@ -77,9 +82,7 @@ class Alignment(System):
     def tokens(self, batch: Batch) -> tuple[Tokens, Tokens]:
         """Audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``; one masked token for a stream that the batch lacks."""
         audio = encode(self.audio_encoder, batch)
-        with torch.no_grad():
-            image = encode(self.visual_encoder, batch)
-        return self._or_nothing(audio, batch), self._or_nothing(image, batch)
+        return self._or_nothing(audio, batch), self._or_nothing(self._image_tokens(batch), batch)
 
     def forward(self, batch: Batch) -> AlignmentOutput:
         """The objective's value for a batch; a clip that lacks a stream takes no part."""
@@ -101,6 +104,17 @@ class Alignment(System):
         output = self.objective(audio, image, epoch=self.current_epoch + 1)
         check_finite(output.per_clip, ids)
         return output
+
+    @torch.no_grad()
+    def _image_tokens(self, batch: Batch) -> Tokens | None:
+        """What the frozen tower makes of the pictures, or made of them before."""
+        kept = None if self._images is None else self._images.find(batch["id"])
+        if kept is not None:
+            return kept
+        image = encode(self.visual_encoder, batch)
+        if self._images is not None and image is not None:
+            self._images.keep(batch["id"], image)
+        return image
 
     def _or_nothing(self, tokens: Tokens | None, batch: Batch) -> Tokens:
         if tokens is not None:
