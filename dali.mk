@@ -38,7 +38,7 @@ $(DALI)/prefix.safetensors: $(DALI)/llava/config.json
 $(DALI)/backbone.safetensors: $(DALI)/llava/config.json
 	$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/0c_audio_backbone.yaml \
 		--trainer.default_root_dir $(DALI)/backbone --ckpt_path last
-	$(AVCAP) dali calibrate $(DALI)/backbone/checkpoints/last.ckpt $@
+	$(AVCAP) weights part $(DALI)/backbone/checkpoints/last.ckpt audio_encoder $@
 
 # $(1) objective, $(2) seed
 define stages

@@ -61,7 +61,7 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     assert load_file(runs / "prefix.safetensors")["prefix"].shape == (16, 192)
 
     fit("1b_alignment", "--config", "configs/dali/0c_audio_backbone.yaml")
-    calibrate("backbone", "backbone")
+    part("backbone", "audio_encoder", "backbone")
     fit("1b_alignment")
     calibrate("alignment", "aligned")
     trained = torch.load(runs / "alignment/checkpoints/last.ckpt", weights_only=True)["state_dict"]

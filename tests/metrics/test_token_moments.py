@@ -1,4 +1,4 @@
-"""Channel means and standard deviations over batches."""
+"""Mean and covariance over batches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def test_moments_are_those_of_all_real_tokens():
     moments = TokenMoments(3)
     moments.update(Tokens(x[:2].masked_fill(~mask[:2].unsqueeze(-1), torch.nan), mask[:2]))
     moments.update(Tokens(x[2:], mask[2:]))
-    mean, std = moments.compute()
+    mean, covariance = moments.compute()
     real = x[mask].double()  # [20, 3]
     torch.testing.assert_close(mean, real.mean(0))
-    torch.testing.assert_close(std, real.std(0, correction=0))
+    torch.testing.assert_close(covariance, torch.cov(real.mT, correction=0))
 
 
 def test_without_a_token_there_is_no_mean():

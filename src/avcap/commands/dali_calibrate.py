@@ -12,6 +12,7 @@ from avcap.commands.alignment_clips import AlignmentClips
 from avcap.data.collate import collate
 from avcap.metrics.token_moments import TokenMoments
 from avcap.systems import Alignment
+from avcap.transport import gaussian_map
 from avcap.types import Batch, Tokens
 from avcap.weights import write_part
 
@@ -25,8 +26,9 @@ def calibrate(
     """Write the audio encoder of an alignment, its projection rescaled so that its tokens are spread like image tokens.
 
     Of many pictures that go with a sound, the tokens that are nearest to all are their mean: alignment makes audio tokens that point
-    in the right direction but lie too close to one another. Here every channel gets the mean and the standard
-    deviation that it has among the image tokens of the same clips. No caption is read, and nothing is trained.
+    in the right direction but lie too close to one another. Here all audio tokens together get the mean and the covariance of all image
+    tokens of the same clips, by the optimal transport between normal distributions, a linear map. No caption is read, and
+    nothing is trained.
 
     Args:
         ckpt: Checkpoint of an alignment.
@@ -53,14 +55,14 @@ def calibrate(
     )
     audio, image = moments(model, batches)
     write_part(ckpt, PART, out, edit=lambda state: rescaled(state, audio, image))
-    (_, was), (_, wanted) = audio, image
-    print(f"{len(chosen)} clips of {split}: standard deviation of the tokens {was.norm():.3g} -> {wanted.norm():.3g}")
+    was, wanted = (covariance.trace() for _, covariance in (audio, image))
+    print(f"{len(chosen)} clips of {split}: variance of the audio tokens {was:.4g}, of the image tokens {wanted:.4g}")
     print(f"wrote {out}")
 
 
 @torch.no_grad()
 def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Means and standard deviations ``[C]`` of audio tokens and of image tokens, over the clips that have both streams."""
+    """Mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
     streams = TokenMoments(model.audio_encoder.width), TokenMoments(model.audio_encoder.width)
     for batch in batches:
         pair = model.tokens(batch)
@@ -74,15 +76,15 @@ def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, T
 def rescaled(
     state: Mapping[str, Tensor], audio: tuple[Tensor, Tensor], image: tuple[Tensor, Tensor]
 ) -> dict[str, Tensor]:
-    """An encoder's weights with ``x -> mean_i + (x - mean_a) std_i / std_a`` folded into its projection.
+    """An encoder's weights with ``x -> mean_i + A (x - mean_a)`` folded into its projection; see :func:`gaussian_map`.
 
     Args:
         state: The weights of the encoder.
-        audio: Channel means and standard deviations of its tokens, ``[C]`` each.
+        audio: Mean and covariance of its tokens.
         image: The same of the image tokens.
     """
-    (mean, spread), (target, wanted) = audio, image
-    factor = torch.where(spread > 0, wanted / spread, 1)  # [C]; a channel that never changes only moves
-    weight, bias = state[f"{LAST}.weight"].double(), state[f"{LAST}.bias"].double()
-    folded = {"weight": weight * factor.unsqueeze(1), "bias": (bias - mean) * factor + target}
-    return {**state, **{f"{LAST}.{name}": x.to(state[f"{LAST}.{name}"].dtype) for name, x in folded.items()}}
+    (mean, covariance), (target, wanted) = audio, image
+    matrix = gaussian_map(covariance, wanted)  # [C, C]
+    weight, bias = state[f"{LAST}.weight"], state[f"{LAST}.bias"]
+    folded = {"weight": matrix @ weight.double(), "bias": matrix @ (bias.double() - mean) + target}
+    return {**state, **{f"{LAST}.{name}": x.to(weight.dtype) for name, x in folded.items()}}

@@ -1,4 +1,4 @@
-"""Where the tokens of many clips lie, and how widely: channel means and standard deviations over a whole split."""
+"""Where the tokens of many clips lie, and how they are spread: mean and covariance over a whole split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avcap.types import Tokens
 
 
 class TokenMoments:
-    """Mean and standard deviation of each channel, over all real tokens of all batches alike.
+    """Mean and covariance over all real tokens of all batches alike.
 
     Args:
         width: Channels of the tokens.
@@ -19,17 +19,17 @@ class TokenMoments:
     def __init__(self, width: int) -> None:
         self._count = 0
         self._sum = torch.zeros(width, dtype=torch.float64)
-        self._squares = torch.zeros(width, dtype=torch.float64)
+        self._products = torch.zeros(width, width, dtype=torch.float64)
 
     def update(self, tokens: Tokens) -> None:
         """Adds tokens ``[B, N, C]``; padding does not count."""
-        x = zero_padding(tokens).x.double().cpu()
+        x = zero_padding(tokens).x.double().cpu().flatten(0, 1)  # [B * N, C]
         self._count += int(tokens.full_mask().sum())
-        self._sum += x.sum(dim=(0, 1))
-        self._squares += x.square().sum(dim=(0, 1))
+        self._sum += x.sum(dim=0)
+        self._products += x.mT @ x
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Means ``[C]`` and standard deviations ``[C]`` in float64.
+        """Mean ``[C]`` and covariance ``[C, C]`` (of the population) in float64.
 
         Raises:
             ValueError: if there was no token.
@@ -37,4 +37,4 @@ class TokenMoments:
         if not self._count:
             raise ValueError("There are no tokens whose mean could be taken.")
         mean = self._sum / self._count  # [C]
-        return mean, (self._squares / self._count - mean.square()).clamp_min(0).sqrt()
+        return mean, self._products / self._count - mean.outer(mean)

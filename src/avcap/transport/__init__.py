@@ -7,6 +7,7 @@ from avcap.transport.annealed import annealed_sinkhorn
 from avcap.transport.cost import cosine_cost, cosine_similarity, squared_euclidean_cost
 from avcap.transport.emd import emd
 from avcap.transport.envelope import TransportSolution, transport_cost
+from avcap.transport.gaussian import gaussian_map
 from avcap.transport.mmd import mmd
 from avcap.transport.plan import apply_plan, barycentric_projection, marginals, plan_entropy
 from avcap.transport.precision import as_full_precision, full_precision
@@ -24,6 +25,7 @@ __all__ = [
     "emd",
     "full_precision",
     "marginals",
+    "gaussian_map",
     "mmd",
     "plan_entropy",
     "sinkhorn",
