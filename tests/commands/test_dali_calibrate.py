@@ -58,6 +58,26 @@ def test_audio_tokens_are_spread_like_image_tokens():
     assert changed == {"projection.weight", "projection.bias"}
 
 
+def test_channels_alone_keep_the_correlations_of_the_sound():
+    model = make()
+    torch.manual_seed(2)
+    one = batch(seen=[True, True, True])
+    audio, image = moments(model, iter([one]))
+    model.audio_encoder.load_state_dict(rescaled(model.audio_encoder.state_dict(), audio, image, "channels"))
+    with torch.no_grad():
+        heard, seen = model.tokens(one)
+    mean, covariance = spread(heard.x)
+    wanted_mean, wanted = spread(seen.x)
+    torch.testing.assert_close(mean, wanted_mean, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(covariance.diagonal(), wanted.diagonal(), rtol=1e-3, atol=1e-6)
+
+    def correlation(matrix: Tensor) -> Tensor:
+        scale = matrix.diagonal().rsqrt()
+        return matrix * scale * scale.unsqueeze(1)
+
+    torch.testing.assert_close(correlation(covariance), correlation(audio[1]), rtol=1e-3, atol=1e-3)
+
+
 def test_bad_numbers_and_missing_runs_are_told(tmp_path: Path):
     with pytest.raises(ValueError, match="clips and batch_size must be at least 1, got 0 and 50"):
         calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors", clips=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,9 +20,18 @@ from avcap.weights import write_part
 PART = "audio_encoder"
 LAST = "projection"  # the linear layer that makes the tokens
 
+Spread = Literal["covariance", "channels"]
+
 
 def calibrate(
-    ckpt: Path, out: Path, *, clips: int = 1000, batch_size: int = 50, split: str = "train", shards: Path | None = None
+    ckpt: Path,
+    out: Path,
+    *,
+    spread: Spread = "covariance",
+    clips: int = 1000,
+    batch_size: int = 50,
+    split: str = "train",
+    shards: Path | None = None,
 ) -> None:
     """Write the audio encoder of an alignment, its projection rescaled so that its tokens are spread like image tokens.
 
@@ -33,6 +43,7 @@ def calibrate(
     Args:
         ckpt: Checkpoint of an alignment.
         out: The safetensors file to write, for `pretrained` of such an audio encoder.
+        spread: Match the whole covariance, or the variance of each channel alone.
         clips: Measure on so many clips, at even distances.
         batch_size: Clips at once.
         split: train or val.
@@ -54,7 +65,7 @@ def calibrate(
         collate([opened.clips[i] for i in chosen[at : at + batch_size]]) for at in range(0, len(chosen), batch_size)
     )
     audio, image = moments(model, batches)
-    write_part(ckpt, PART, out, edit=lambda state: rescaled(state, audio, image))
+    write_part(ckpt, PART, out, edit=lambda state: rescaled(state, audio, image, spread))
     was, wanted = (covariance.trace() for _, covariance in (audio, image))
     print(f"{len(chosen)} clips of {split}: variance of the audio tokens {was:.4g}, of the image tokens {wanted:.4g}")
     print(f"wrote {out}")
@@ -74,7 +85,10 @@ def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, T
 
 
 def rescaled(
-    state: Mapping[str, Tensor], audio: tuple[Tensor, Tensor], image: tuple[Tensor, Tensor]
+    state: Mapping[str, Tensor],
+    audio: tuple[Tensor, Tensor],
+    image: tuple[Tensor, Tensor],
+    spread: Spread = "covariance",
 ) -> dict[str, Tensor]:
     """An encoder's weights with ``x -> mean_i + A (x - mean_a)`` folded into its projection; see :func:`gaussian_map`.
 
@@ -82,8 +96,11 @@ def rescaled(
         state: The weights of the encoder.
         audio: Mean and covariance of its tokens.
         image: The same of the image tokens.
+        spread: Of the covariances take all, or the diagonals.
     """
     (mean, covariance), (target, wanted) = audio, image
+    if spread == "channels":
+        covariance, wanted = (matrix.diagonal().diag() for matrix in (covariance, wanted))
     matrix = gaussian_map(covariance, wanted)  # [C, C]
     weight, bias = state[f"{LAST}.weight"], state[f"{LAST}.bias"]
     folded = {"weight": matrix @ weight.double(), "bias": matrix @ (bias.double() - mean) + target}
