@@ -76,8 +76,8 @@ def test_the_published_size_passes_the_check(tmp_path: Path):
 def test_the_demo_size(tmp_path: Path, tokenizer: str):
     found = report(DEMO, tmp_path, tokenizer=tokenizer)
     parts = {part.part: part for part in found.parts}
-    assert parts["visual_encoder"].tokens == "64 x 192"
-    assert parts["fusion"].tokens == "96 x 192"
+    assert parts["visual_encoder"].tokens == "16 x 192"
+    assert parts["fusion"].tokens == "48 x 192"
     assert sum(part.trainable + part.frozen for part in found.parts) < 5e6
     text = llava_config(None, DEMO, owner="decoder").text_config
     assert text.tie_word_embeddings

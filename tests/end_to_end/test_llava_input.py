@@ -58,7 +58,7 @@ def test_a_fault_of_the_program_is_still_shown_whole(demo_root: Path, tmp_path: 
     from avcap.cli import main
     from avcap.decoders import CausalLMDecoder
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise NotImplementedError("not yet")
 
     monkeypatch.setattr(CausalLMDecoder, "loss", broken)

@@ -44,7 +44,7 @@ def figure_similarities(before: Tensor, after: Tensor, *, audio_tokens: int) -> 
         names = [f"sound ({audio_tokens})", f"pictures ({pictures})"][: len(middles)]
         axes.set_xticks(middles, names)
         axes.set_yticks(middles, names, rotation=90, va="center")
-        tidy(axes, title=title, x="token, in the order of time")
+        tidy(axes, title=title, x="token, in the order of the sequence")
     bar = figure.colorbar(image, ax=panels, shrink=0.85)
     bar.set_label("cosine similarity", fontsize=8, color=INK)
     bar.outline.set_visible(False)
