@@ -14,8 +14,9 @@ from avcap.data.front_end import make_front_end
 from avcap.data.item import Item, read_item
 from avcap.data.manifest import Clip, MediaIndex, find_clips
 from avcap.data.media import MediaError
-from avcap.data.shard_writer import Broken, write_split, write_whole
+from avcap.data.shard_writer import Broken, write_split
 from avcap.data.shards import SPLITS, ShardInfo
+from avcap.metrics.predictions import write_json_lines
 
 QUARANTINE = "quarantine.jsonl"
 
@@ -152,8 +153,8 @@ def _read(clip: Clip, *, settings: ShardInfo) -> Item | Broken:
 
 
 def _write_quarantine(report: PrepareReport) -> None:
-    lines = [json.dumps({"split": i.split, **b}, ensure_ascii=False) for i in report.splits for b in i.broken]
-    if lines:
-        write_whole(report.out / QUARANTINE, "".join(f"{line}\n" for line in lines))
+    rows = [{"split": info.split, **broken} for info in report.splits for broken in info.broken]
+    if rows:
+        write_json_lines(report.out / QUARANTINE, rows)
     else:
         (report.out / QUARANTINE).unlink(missing_ok=True)

@@ -96,13 +96,6 @@ def write_split(
     return WrittenSplit(_publish(folder, partial, jobs, info), kept=False)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that is never seen half written."""
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
-
-
 def _finished(folder: Path, wanted: ShardInfo) -> ShardInfo:
     done = ShardInfo.load(folder)
     if done.plan != wanted.plan:
@@ -183,7 +176,7 @@ def _write_shard(job: _Job) -> int:
     for path in scratch.iterdir():
         path.replace(job.index if path.suffix == ".json" else job.folder / path.name)
     scratch.rmdir()
-    write_whole(job.record, json.dumps({"written": written, "broken": broken}, ensure_ascii=False))
+    write_json_lines(job.record, [{"written": written, "broken": broken}])
     return len(job.sources)
 
 
