@@ -20,6 +20,7 @@ from avcap.data.scenes.compose import MIN_SECONDS, compose
 from avcap.data.scenes.grammar import captions
 from avcap.data.scenes.image_captions import image_captions
 from avcap.data.scenes.mp4 import write_mp4
+from avcap.data.scenes.pictures import SMALLEST
 from avcap.data.scenes.render import render
 from avcap.data.scenes.scene import SEEDS, Scene
 from avcap.data.scenes.tokenizer import train_tokenizer
@@ -66,8 +67,8 @@ class Settings:
             faults.append("train must be at least 1, val and test at least 0")
         if self.seconds < MIN_SECONDS:
             faults.append(f"seconds must be at least {MIN_SECONDS}")
-        if self.size < 32 or self.size % 2:
-            faults.append("size must be an even number from 32")
+        if self.size < SMALLEST or self.size % 2:
+            faults.append(f"size must be an even number from {SMALLEST}")
         if self.fps < 1:
             faults.append("fps must be at least 1")
         if not 0 <= self.seed < SEEDS:

@@ -11,6 +11,9 @@ from avcap.data.scenes.drawings.backdrop import paint
 from avcap.data.scenes.drawings.looks import sprites
 from avcap.data.scenes.scene import Scene
 
+SMALLEST = 32
+"""Pixels of a side below which objects can no longer be told apart."""
+
 
 def draw(
     scene: Scene, rng: np.random.Generator, *, times: np.ndarray, phases: Sequence[np.ndarray], size: int

@@ -17,7 +17,7 @@ from avcap.data.scenes import dataset
 from avcap.data.scenes.compose import compose
 from avcap.data.scenes.drawings.looks import PHASES
 from avcap.data.scenes.image_captions import image_captions
-from avcap.data.scenes.pictures import draw
+from avcap.data.scenes.pictures import SMALLEST, draw
 from avcap.data.scenes.scene import SEEDS, Scene
 from avcap.data.shard_writer import WrittenSplit, write_split
 from avcap.data.shards import ShardInfo
@@ -27,9 +27,6 @@ VERSION = 1
 
 FIRST_SEED = 2 * SEEDS
 """Stills take their scenes from here on: data sets have those below SEEDS, texts those from SEEDS on."""
-
-SMALLEST = 32
-"""Pixels of a side below which objects can no longer be told apart."""
 
 
 @dataclass(frozen=True)
