@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avcap.commands.alignment_clips import AlignmentClips
 from avcap.data.collate import collate
+from avcap.data.media import even_indices
 from avcap.metrics.token_moments import TokenMoments
 from avcap.systems import Alignment
 from avcap.transport import gaussian_map
@@ -59,8 +60,7 @@ def calibrate(
     model = opened.model
     if not isinstance(getattr(model.audio_encoder, LAST, None), torch.nn.Linear):
         raise ValueError(f"{type(model.audio_encoder).__name__} has no {LAST} to rescale; calibrate knows DALIAudio.")
-    step = max(1, len(opened.clips) // clips)
-    chosen = range(0, len(opened.clips), step)[:clips]
+    chosen = even_indices(len(opened.clips), min(clips, len(opened.clips)))
     batches = (
         collate([opened.clips[i] for i in chosen[at : at + batch_size]]) for at in range(0, len(chosen), batch_size)
     )
