@@ -26,9 +26,9 @@ IGNORED = -100
 class ContextDecoder(Decoder):
     """A causal language model that reads a context, the fused tokens among it, and goes on with the caption.
 
-    The context is the fused tokens, embedded, inside a prompt; a subclass says which one. Here are the loss of captions that follow it and the search for them. The loss is the
-    cross-entropy of the caption and the end token alone. A padded token is masked and takes no position, so a clip gives the
-    same result in every batch.
+    The context is the fused tokens, embedded, inside a prompt; a subclass says which one. Here are the loss of captions that
+    follow it and the search for them. The loss is the cross-entropy of the caption and the end token alone. A padded token is
+    masked and takes no position, so a clip gives the same result in every batch.
 
     Args:
         input_width: Channels of the fused tokens.

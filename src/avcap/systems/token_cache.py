@@ -15,9 +15,6 @@ class TokenCache:
     def __init__(self) -> None:
         self._kept: dict[str, Tokens] = {}
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def find(self, ids: Sequence[str]) -> Tokens | None:
         """The tokens of a batch ``[B, N, C]``; None if those of a clip are not kept, or in another number than the others'."""
         rows = [self._kept.get(name) for name in ids]
