@@ -1,6 +1,6 @@
 # DALI on the embedded data set, stage by stage (docs/dali.md). Every stage is a file; what is there is not made again, and a
 # stage that was stopped goes on. $(DALI)/<objective>/<seed> holds what depends on both, $(DALI)/results what was tested.
-DALI ?= runs/dali
+DALI := runs/dali
 OBJECTIVES ?= contrastive mmd ot attentive_ot
 DALI_SEEDS ?= 0 1 2
 DALI_SHARDS := $(DEMO_DATA)/shards/test/info.json
@@ -26,17 +26,23 @@ $(DEMO_DATA)/stills/train/info.json: | $(VENV)/.installed
 $(DALI)/instructions.jsonl: $(DALI)/language/lm/config.json | $(DEMO_DATA)/stills/train/info.json
 	$(AVCAP) dali instructions --language_model $(<D) --shards $(DEMO_DATA)/stills --out $@ --overwrite
 
-$(DALI)/llava/config.json: $(DALI)/instructions.jsonl
+$(DALI)/llava_captions/config.json: $(DALI)/language/lm/config.json | $(DEMO_DATA)/stills/train/info.json
 	$(AVCAP) fit --config configs/dali/0b_image_captioner.yaml --trainer.default_root_dir $(DALI)/image_captioner --ckpt_path last
 	rm -rf $(@D)
 	$(AVCAP) dali captioner $(DALI)/image_captioner/checkpoints/best.ckpt $(@D)
+
+$(DALI)/llava/config.json: $(DALI)/llava_captions/config.json $(DALI)/instructions.jsonl
+	$(AVCAP) fit --config configs/dali/0b_image_captioner.yaml --config configs/dali/0c_instructions.yaml \
+		--trainer.default_root_dir $(DALI)/instructed --ckpt_path last
+	rm -rf $(@D)
+	$(AVCAP) dali captioner $(DALI)/instructed/checkpoints/best.ckpt $(@D)
 
 $(DALI)/prefix.safetensors: $(DALI)/llava/config.json
 	$(AVCAP) fit --config configs/dali/1a_prefix.yaml --trainer.default_root_dir $(DALI)/prefix --ckpt_path last
 	$(AVCAP) weights part $(DALI)/prefix/checkpoints/last.ckpt decoder.prefix $@
 
 $(DALI)/backbone.safetensors: $(DALI)/llava/config.json
-	$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/0c_audio_backbone.yaml \
+	$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/0d_audio_backbone.yaml \
 		--trainer.default_root_dir $(DALI)/backbone --ckpt_path last
 	$(AVCAP) weights part $(DALI)/backbone/checkpoints/last.ckpt audio_encoder $@
 

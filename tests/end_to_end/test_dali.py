@@ -50,17 +50,23 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     avcap("fit", "--config", "configs/dali/0a_language.yaml", *every, *texts)
 
     avcap("dali", "stills", "--out", "stills", "--count", "16", "--val", "6", "--num_workers", "0")
-    avcap("dali", "instructions", "--shards", "stills")
-    stills = ("--data.init_args.shards", "stills", "--data.init_args.captions", "runs/dali/instructions.jsonl")
+    stills = ("--data.init_args.shards", "stills")
     fit("0b_image_captioner", *SHORT, *stills)
-    avcap("dali", "captioner", str(runs / "image_captioner/checkpoints/last.ckpt"), "runs/dali/llava")
+    avcap("dali", "captioner", str(runs / "image_captioner/checkpoints/last.ckpt"), "runs/dali/llava_captions")
+    avcap("dali", "instructions", "--shards", "stills")
+    fit("0b_image_captioner", "--config", "configs/dali/0c_instructions.yaml", *SHORT, *stills)
+    avcap("dali", "captioner", str(runs / "instructed/checkpoints/last.ckpt"), "runs/dali/llava")
+    first, second = (load_file(runs / name / "model.safetensors") for name in ("llava_captions", "llava"))
+    changed = {name for name, x in second.items() if not torch.equal(x, first[name])}
+    assert any("vision_tower" in name for name in changed)
+    assert not any("language_model" in name or "lm_head" in name for name in changed)
     untouched = {path: path.read_bytes() for path in (runs / "llava").iterdir()}
 
     fit("1a_prefix", *SHORT, "--data.init_args.pairs", "8")
     part("prefix", "decoder.prefix", "prefix")
     assert load_file(runs / "prefix.safetensors")["prefix"].shape == (16, 192)
 
-    fit("1b_alignment", "--config", "configs/dali/0c_audio_backbone.yaml")
+    fit("1b_alignment", "--config", "configs/dali/0d_audio_backbone.yaml")
     part("backbone", "audio_encoder", "backbone")
     fit("1b_alignment")
     calibrate("alignment", "aligned")

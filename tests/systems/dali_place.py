@@ -21,12 +21,12 @@ def make_place(folder: Path, demo_root: Path) -> Path:
 
 
 def write_sizes(place: Path) -> None:
-    """``runs/dali/language/lm`` and ``runs/dali/llava`` as far as building needs them: sizes and tokenizer."""
+    """``runs/dali/language/lm`` and both LLaVA folders as far as building needs them: sizes and tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(place / "data" / "demo" / "tokenizer")
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     settings = json.loads((place / "configs" / "llm" / "llava_demo.json").read_text())
     settings["text_config"]["vocab_size"] = len(tokenizer)
     whole = LlavaConfig(**settings)
-    for folder, config in (("language/lm", whole.text_config), ("llava", whole)):
+    for folder, config in (("language/lm", whole.text_config), ("llava_captions", whole), ("llava", whole)):
         config.save_pretrained(place / "runs" / "dali" / folder)
         tokenizer.save_pretrained(place / "runs" / "dali" / folder)
