@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -258,3 +259,17 @@ def test_kept_image_tokens_are_those_of_the_tower_which_runs_once():
             torch.testing.assert_close(found.x, wanted.x, rtol=0, atol=0)
             assert torch.equal(found.full_mask(), wanted.full_mask())
     assert len(calls) == 2  # for the first two batches
+
+
+@pytest.mark.parametrize("sampling", ["even", "random"])
+def test_pictures_that_change_are_not_kept(sampling: str, tmp_path: Path):
+    class Drawn(LightningDataModule):
+        def train_dataloader(self) -> DataLoader:
+            return loader(1)
+
+        def input_settings(self) -> dict[str, str]:
+            return {"frame_sampling": sampling}
+
+    refused = pytest.raises(ValueError, match=r"set model\.init_args\.cache_images to false")
+    with refused if sampling == "random" else nullcontext():
+        trainer(tmp_path).fit(make(cache_images=True), datamodule=Drawn())

@@ -124,6 +124,20 @@ class Alignment(System):
 
     # -- steps --------------------------------------------------------------------------------------------------
 
+    def on_fit_start(self) -> None:
+        """Refuse to keep image tokens of pictures that change.
+
+        Raises:
+            ValueError: if ``cache_images`` is set and the data module draws frames at random.
+        """
+        data = self.trainer.datamodule
+        inputs = data.input_settings() if hasattr(data, "input_settings") else {}
+        if self._images is not None and inputs.get("frame_sampling") == "random":
+            raise ValueError(
+                "cache_images would reuse the pictures of the first epoch, and frame_sampling: random draws new ones in each; "
+                "set model.init_args.cache_images to false, or data.init_args.frame_sampling to even."
+            )
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of the loss and the scorers' own; stops the run where a clip's value is not finite."""
         output = self(batch)
