@@ -47,7 +47,7 @@ include ablation.mk
 .PHONY: ablation-demo
 ablation-demo: $(DEMO_DATA)/shards/test/info.json  ## Run a small matrix on the embedded data set (JOBS=2 at a time), compare by scene
 	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) ablation MATRIX=demo
-	@$(AVCAP) compare $(foreach variant,audio video both,runs/ablation_demo/modality/$(variant)/0)
+	@$(AVCAP) compare runs/ablation_demo/modality/{audio,video,both}/*
 	@$(AVCAP) report runs/ablation_demo --out runs/ablation_demo/report
 
 include dali.mk

@@ -13,7 +13,16 @@ from avcap.ids import id_hash
 from avcap.report.collect import Cell, Group, Run
 from avcap.report.compose import find_faults, summarise
 from avcap.report.config_differences import differences, uneven_seeds
-from avcap.report.matrix_tables import Entry, Table, configs_of, differences_of, millions, results_of, scenes_of
+from avcap.report.matrix_tables import (
+    Entry,
+    Table,
+    configs_of,
+    differences_of,
+    map_quality_of,
+    millions,
+    results_of,
+    scenes_of,
+)
 from avcap.report.text_tables import escape_latex, latex, markdown, results_csv
 
 CLIPS = ["a", "b", "c", "d"]
@@ -86,14 +95,27 @@ def test_by_scene_a_system_without_the_score_has_dashes(group):
     ]
 
 
+def test_map_quality_is_of_the_runs_that_measured_it(group):
+    assert map_quality_of(group) is None
+    measured = {"map_mass": 0.7, "map_uniform": 0.6, "map_gain": 1.1, "map_gain_shuffled": 1.0, "map_skill": 0.25}
+    runs = [run("maps", str(seed), [1, 2, 3, 4], maps={**measured, "map_gain": 1.1 + 0.2 * seed}) for seed in range(2)]
+    table = map_quality_of(Group(group.id_hash, 4, (*group.cells, Cell("axis", "maps", tuple(runs)))))
+    assert table.head == ["system", "mass on true pairs", "uniform", "gain", "gain, shuffled", "skill"]
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["axis/maps", "0.700 ± 0.000", "0.600 ± 0.000", "1.200 ± 0.141", "1.000 ± 0.000", "0.250 ± 0.000"]
+    ]
+
+
 def test_config_differences():
     one = {
         "seed_everything": 0,
+        "data": {"init_args": {"seed": 0}},
         "trainer": {"max_epochs": 3, "default_root_dir": "runs/one"},
         "model": {"fusion": {"class_path": "OT", "init_args": {"epsilon": 0.1, "dropout": 0.0}}, "frozen": True},
     }
     two = {
         "seed_everything": 1,
+        "data": {"init_args": {"seed": 1}},
         "trainer": {"max_epochs": 3, "default_root_dir": "runs/two"},
         "model": {"fusion": {"class_path": "Concat", "init_args": {"dropout": 0.5}}, "frozen": True, "prompt": None},
     }

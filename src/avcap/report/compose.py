@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 from avcap.report.collect import Cell, Group, Run
 from avcap.report.config_differences import uneven_seeds
 from avcap.report.curves import Curve, clips_per_second
-from avcap.report.matrix_tables import Table, configs_of, differences_of, results_of, scenes_of, versions_of
+from avcap.report.matrix_tables import (
+    Table,
+    configs_of,
+    differences_of,
+    map_quality_of,
+    results_of,
+    scenes_of,
+    versions_of,
+)
 from avcap.report.page import Illustrations, write_page
 from avcap.report.page.clips import browser_data
 from avcap.report.text_tables import latex, markdown, results_csv
@@ -21,7 +29,7 @@ class Content(NamedTuple):
     groups: Sequence[Group]
     summary: str
     warnings: list[str]
-    tables: list[tuple[str, list[Table]]]  # section -> tables: results, differences, scenes
+    tables: list[tuple[str, list[Table]]]  # section -> tables: results, differences, scenes, maps
     appendix: list[tuple[str, list[Table]]]  # config differences, versions
     curves: Mapping[Path, Mapping[str, Curve]]  # folder of a run -> tag -> curve
     browsers: list[dict[str, Any]]
@@ -48,7 +56,7 @@ def compose(
     runs = _runs(groups)
     measured = {str(run.folder): clips_per_second(run, curves[run.folder]) for run in runs}
     speeds = {folder: speed for folder, speed in measured.items() if speed is not None}
-    results, changes, scenes, configs, versions = [], [], [], [], []
+    results, changes, scenes, maps, configs, versions = [], [], [], [], [], []
     for group in groups:
         of = _names_its_clips(group, groups)
         results.append(of(results_of(group, speeds=_mean_speeds(group, speeds))))
@@ -59,6 +67,7 @@ def compose(
             if base is not None and any(cell is not base for cell in group.axes[axis])
         ]
         scenes += [of(table) for table in [scenes_of(group, kinds[group.id_hash])] if table]
+        maps += [of(table) for table in [map_quality_of(group)] if table]
         configs += [of(table) for axis in group.axes if (table := configs_of(group, axis))]
         versions.append(of(versions_of(group)))
     browsers = [browser_data(group, clips=clips, kinds=kinds[group.id_hash]) for group in groups]
@@ -66,7 +75,12 @@ def compose(
         groups=groups,
         summary=summarise(groups),
         warnings=find_faults(groups),
-        tables=[("Results", results), ("Differences", changes), ("By kind of scene", scenes)],
+        tables=[
+            ("Results", results),
+            ("Differences", changes),
+            ("By kind of scene", scenes),
+            ("Map quality", maps),
+        ],
         appendix=[("Config differences", configs), ("Versions", versions)],
         curves=curves,
         browsers=[data for data in browsers if data],

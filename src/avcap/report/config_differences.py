@@ -8,8 +8,10 @@ from typing import Any
 
 from avcap.report.collect import Cell
 
-_PLACES = ("seed_everything", "trainer.default_root_dir", "ckpt_path", "results.folder", "predictions.path")
-"""What differs between any two runs and says nothing of the system: the seed and where things are written."""
+_SEEDS = ("seed_everything", "data.init_args.seed")
+_PLACES = ("trainer.default_root_dir", "ckpt_path", "results.folder", "predictions.path")
+_SILENT = {*_SEEDS, *_PLACES}
+"""What differs between any two runs and says nothing of the system: seeds and where things are written."""
 ABSENT = "–"
 
 
@@ -25,13 +27,13 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """The keys that differ, each with the value in every config, "–" where a config lacks it.
 
-    Left out are the seed, the folders, and the arguments of classes that only some configs use: the class says enough.
+    Left out are the seeds, the folders, and the arguments of classes that only some configs use: the class says enough.
 
     Args:
         configs: Nested, as YAML gives them.
     """
     flat = [dict(flatten(config)) for config in configs]
-    keys = [key for key in dict.fromkeys(key for values in flat for key in values) if key not in _PLACES]
+    keys = [key for key in dict.fromkeys(key for values in flat for key in values) if key not in _SILENT]
     table = {key: [values.get(key, ABSENT) for values in flat] for key in keys}
     table = {key: values for key, values in table.items() if len(set(values)) > 1}
     swapped = [key.removesuffix("class_path") + "init_args." for key in table if key.endswith("class_path")]
@@ -43,5 +45,5 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def uneven_seeds(cell: Cell) -> list[str]:
-    """The keys, beside the seed, in which the runs of one cell differ; empty as it should be."""
+    """The keys, beside the seeds, in which the runs of one cell differ; empty as it should be."""
     return list(differences([run.config for run in cell.runs]))

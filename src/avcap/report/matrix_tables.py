@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from avcap.report.bootstrap import RESAMPLES, Difference, paired_bootstrap, spread
-from avcap.report.collect import Cell, Group
+from avcap.report.collect import Cell, Group, Run
 from avcap.report.config_differences import differences
 from avcap.report.table import DEFAULT_METRICS, TITLES, rows_of
 
@@ -17,6 +17,13 @@ _INTERVALS = (
     "Differences to {baseline} × 100, seeds averaged, with the 95 % interval of {resamples:,} paired bootstrap resamplings of "
     "the clips. Bold: the interval excludes zero."
 )
+_MAP_COLUMNS = {
+    "map_mass": "mass on true pairs",
+    "map_uniform": "uniform",
+    "map_gain": "gain",
+    "map_gain_shuffled": "gain, shuffled",
+    "map_skill": "skill",
+}
 
 
 class Entry(NamedTuple):
@@ -104,6 +111,22 @@ def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = No
     return Table("By kind of scene", head, rows, notes=[note])
 
 
+def map_quality_of(group: Group) -> Table | None:
+    """How much of the assignment maps' mass is on true pairs of sound and picture; None where no run measured it."""
+    cells = [cell for cell in group.originals.values() if all(map(_measures_maps, cell.runs))]
+    if not cells:
+        return None
+    rows = [
+        [Entry(cell.name), *(_over_seeds([run.results["maps"][name] for run in cell.runs]) for name in _MAP_COLUMNS)]
+        for cell in cells
+    ]
+    notes = [
+        "Mass on pairs of tokens that hear and see the same event, mean over the clips that have other pairs, too, and over seeds; "
+        "gain: by a uniform map, and where every clip is fused with the pictures of another; skill: 0 is a uniform map, 1 a perfect one."
+    ]
+    return Table("Map quality", ["system", *_MAP_COLUMNS.values()], rows, notes=notes)
+
+
 def clips_by_kind(ids: Sequence[str], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Kind of scene, by name -> which clips are of it, ``[N]`` bool; a clip of no known kind is of the kind "other"."""
     labels = np.array([kinds.get(clip, "other").replace("_", "-") for clip in ids])
@@ -177,6 +200,16 @@ def _score(scores: np.ndarray, *, best: bool = False) -> Entry:
         return Entry(ABSENT, -np.inf)
     mean, std, _ = spread(scores)
     return Entry(f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}"), mean, best)
+
+
+def _measures_maps(run: Run) -> bool:
+    return run.results.get("maps", {}).keys() >= _MAP_COLUMNS.keys()
+
+
+def _over_seeds(values: Sequence[float]) -> Entry:
+    """Mean and standard deviation, as they are."""
+    mean, std, _ = spread(np.array(values))
+    return Entry(f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}"), mean)
 
 
 def _mean(value: float, *, best: bool) -> Entry:
