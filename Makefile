@@ -48,7 +48,7 @@ include ablation.mk
 ablation-demo: $(DEMO_DATA)/shards/test/info.json  ## Run a small matrix on the embedded data set (JOBS=2 at a time), compare by scene
 	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) ablation MATRIX=demo
 	@$(AVCAP) compare runs/ablation_demo/modality/{audio,video,both}/*
-	@$(AVCAP) report runs/ablation_demo --out runs/ablation_demo/report
+	@$(AVCAP) report runs/ablation_demo --baseline fusion/ot_attention --out runs/ablation_demo/report
 
 include dali.mk
 

@@ -95,4 +95,4 @@ dali-cells: $(DALI)/results/before/image/0/results.json
 $(DALI)/results/before/image/0/results.json: $(DALI)/prefix.safetensors
 	$(AVCAP) test --config configs/dali/inference.yaml --config configs/dali/modality/image.yaml --trainer.default_root_dir $(@D)
 
-$(foreach objective,$(OBJECTIVES),$(foreach seed,$(DALI_SEEDS),$(eval $(call stages,$(objective),$(seed)))))
+$(foreach seed,$(DALI_SEEDS),$(foreach objective,$(OBJECTIVES),$(eval $(call stages,$(objective),$(seed)))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -85,7 +86,7 @@ def table_html(table: Table, *, captioned: bool = True) -> str:
     """A table that scrolls sideways where it must; the script lets its columns be sorted."""
 
     def row(entries: Sequence[Entry]) -> str:
-        first = f'<th scope="row">{escape(entries[0].text)}</th>'
+        first = f'<th scope="row">{_breakable(entries[0].text)}</th>'
         return f"<tr>{first}{''.join(map(_cell, entries[1:]))}</tr>"
 
     kind = ' class="words"' if all(entry.value is None for line in table.rows for entry in line) else ""
@@ -147,6 +148,11 @@ def script_json(value: Any) -> str:
 def _tables(title: str, tables: Sequence[Table]) -> Section:
     named = (table_html(table, captioned=table.title != title) for table in tables)
     return Section(title.lower().replace(" ", "-"), title, "".join(named))
+
+
+def _breakable(name: str) -> str:
+    """A name whose line may break after a slash, a dot or an underscore, rather than anywhere."""
+    return re.sub(r"([/._])(?=\w)", r"\1<wbr>", escape(name))
 
 
 def _cell(entry: Entry) -> str:
