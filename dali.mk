@@ -44,7 +44,7 @@ $(DALI)/prefix.safetensors: $(DALI)/llava/config.json
 $(DALI)/backbone.safetensors: $(DALI)/llava/config.json
 	$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/0d_audio_backbone.yaml \
 		--trainer.default_root_dir $(DALI)/backbone --ckpt_path last
-	$(AVCAP) weights part $(DALI)/backbone/checkpoints/last.ckpt audio_encoder $@
+	$(AVCAP) dali calibrate $(DALI)/backbone/checkpoints/last.ckpt $@ --spread channels
 
 # $(1) objective, $(2) seed
 define stages

@@ -168,21 +168,6 @@ def test_alignment_starts_from_cav_mae_with_a_random_projection_and_says_so(
     assert torch.equal(encoder.stream.blocks[0].attn.q_proj.base_layer.weight, audio.blocks[0].attn.q_proj.weight)
 
 
-def test_a_new_projection_replaces_that_of_the_file(tmp_path: Path) -> None:
-    trained = tiny()
-    path = str(tmp_path / "backbone.safetensors")
-    save_file({f"audio.{name}": value for name, value in trained.state_dict().items()}, path)
-    encoder = DALIAudio(**TINY, pretrained=path, new_projection=True)
-    encoder.load_pretrained()
-    for name, value in encoder.state_dict().items():
-        if name.startswith("projection."):
-            assert value.abs().max() < 0.2 < trained.state_dict()[name].abs().max()
-        else:
-            assert torch.equal(value, trained.state_dict()[name])
-    with pytest.raises(ValueError, match="new_projection would stay random"):
-        DALIAudio(**TINY, pretrained=path, new_projection=True, frozen=True)
-
-
 def test_a_frozen_projection_must_come_from_the_file(tmp_path: Path) -> None:
     path = cav_mae_file(tmp_path / "cav_mae.safetensors")[2]
     with pytest.raises(ValueError, match="would stay random; set frozen: false"):

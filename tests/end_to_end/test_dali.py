@@ -67,7 +67,7 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     assert load_file(runs / "prefix.safetensors")["prefix"].shape == (16, 192)
 
     fit("1b_alignment", "--config", "configs/dali/0d_audio_backbone.yaml")
-    part("backbone", "audio_encoder", "backbone")
+    calibrate("backbone", "backbone", "--spread", "channels")
     fit("1b_alignment")
     calibrate("alignment", "aligned")
     trained = torch.load(runs / "alignment/checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -112,9 +112,9 @@ def part(run: str, name: str, out: str) -> None:
     avcap("weights", "part", f"runs/dali/{run}/checkpoints/last.ckpt", name, f"runs/dali/{out}.safetensors")
 
 
-def calibrate(run: str, out: str) -> None:
+def calibrate(run: str, out: str, *more: str) -> None:
     checkpoint = f"runs/dali/{run}/checkpoints/last.ckpt"
-    avcap("dali", "calibrate", checkpoint, f"runs/dali/{out}.safetensors", "--batch_size", "8")
+    avcap("dali", "calibrate", checkpoint, f"runs/dali/{out}.safetensors", "--batch_size", "8", *more)
 
 
 @pytest.mark.slow

@@ -46,10 +46,9 @@ class DALIAudio(Freezable, AudioEncoder):
         lora: Low-rank adapters. They and the projection are trained then: everything else counts as frozen.
         pretrained: File made by ``avcap weights import`` from a DALI checkpoint, or by ``avcap weights part`` from a run; or
             one imported from a CAV-MAE or AVCap checkpoint, where alignment starts: it has no projection.
-        new_projection: Leave the projection of ``pretrained`` and start another at random.
 
     Raises:
-        ValueError: if the sizes do not fit each other, or a new projection would be frozen.
+        ValueError: if the sizes do not fit each other.
     """
 
     def __init__(
@@ -70,11 +69,8 @@ class DALIAudio(Freezable, AudioEncoder):
         frozen: bool = False,
         lora: LoRA | None = None,
         pretrained: str | None = None,
-        new_projection: bool = False,
     ) -> None:
         super().__init__()
-        if new_projection and frozen:
-            raise ValueError("new_projection would stay random with frozen: true; set one of them to false.")
         if joint_depth < 0:
             raise ValueError(f"joint_depth is {joint_depth}; choose 0 or more blocks.")
         blocks = {"heads": heads, "mlp_ratio": mlp_ratio, "drop_path": drop_path}
@@ -86,7 +82,6 @@ class DALIAudio(Freezable, AudioEncoder):
         init_vit(self.projection)
         self.width, self.bands = output_width, self.stream.bands
         self.pretrained = pretrained
-        self.new_projection = new_projection
         self._frozen_projection = frozen
         self._no_grad = frozen and lora is None
         if lora is not None:
@@ -143,8 +138,6 @@ class DALIAudio(Freezable, AudioEncoder):
         name = type(self).__name__
         if "joint" not in parts_of(self.pretrained):
             load_part(self, self.pretrained, part="audio", component=name)
-            if self.new_projection:
-                init_vit(self.projection)
             return
         if self._frozen_projection:
             raise ValueError(
