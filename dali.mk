@@ -12,7 +12,8 @@ demo-dali: $(DALI_SHARDS)  ## DALI on the embedded data set: all stages by optim
 .PHONY: dali
 dali: $(DALI_SHARDS)  ## DALI's table: every objective and seed (OBJECTIVES="ot mmd", DALI_SEEDS="0 1 2", -j 2)
 	-@$(if $(filter -j%,$(MAKEFLAGS)),OMP_NUM_THREADS=1) $(MAKE) --no-print-directory --keep-going dali-cells
-	@$(AVCAP) report $(DALI)/results --out $(DALI)/report --title "DALI on the embedded data set"
+	@$(AVCAP) report $(DALI)/results --baseline before/$(if $(filter contrastive,$(OBJECTIVES)),contrastive_audio,image) \
+		--out $(DALI)/report --title "DALI on the embedded data set"
 
 $(DEMO_DATA)/texts.jsonl: | $(DALI_SHARDS)
 	$(AVCAP) dali texts --out $@

@@ -209,7 +209,7 @@ def _measures_maps(run: Run) -> bool:
 def _over_seeds(values: Sequence[float]) -> Entry:
     """Mean and standard deviation, as they are."""
     mean, std, _ = spread(np.array(values))
-    return Entry(f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}"), mean)
+    return Entry(f"{mean:.3f}".replace("-", "−") + ("" if std is None else f" ± {std:.3f}"), mean)
 
 
 def _mean(value: float, *, best: bool) -> Entry:
