@@ -127,9 +127,9 @@ def test_every_fusion_of_two_streams_is_in_the_matrix() -> None:
     assert {path.rpartition(".")[2] for path in named} == known
 
 
-def test_the_demo_is_eight_cells_of_two_seeds() -> None:
+def test_the_demo_is_nine_cells_of_two_seeds() -> None:
     table = (REPOSITORY / ABLATION / "demo.mk").read_text()
-    assert len(planned("demo")[0]) == 8
+    assert len(planned("demo")[0]) == 9
     assert re.search(r"^SEEDS := 0 1$", table, flags=re.MULTILINE)
     assert {"modality/audio", "modality/video"} <= set(planned("demo")[0])
     assert planned("demo")[1]["modality/both"] == "fusion/ot_attention"
