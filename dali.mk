@@ -12,7 +12,7 @@ demo-dali: $(DALI_SHARDS)  ## DALI on the embedded data set: all stages by optim
 .PHONY: dali
 dali: $(DALI_SHARDS)  ## DALI's table: every objective and seed (OBJECTIVES="ot mmd", DALI_SEEDS="0 1 2", -j 2)
 	-@$(if $(filter -j%,$(MAKEFLAGS)),OMP_NUM_THREADS=1) $(MAKE) --no-print-directory --keep-going dali-cells
-	@$(AVCAP) report $(DALI)/results --baseline before/$(if $(filter contrastive,$(OBJECTIVES)),contrastive_audio,image) \
+	@$(AVCAP) report $(DALI)/results --baseline $(or $(filter contrastive,$(OBJECTIVES)),$(firstword $(OBJECTIVES)))_audio \
 		--out $(DALI)/report --title "DALI on the embedded data set"
 
 $(DEMO_DATA)/texts.jsonl: | $(DALI_SHARDS)
@@ -77,8 +77,10 @@ dali-cells: $(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json
 $(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json: $(DALI)/$(2)/$(3)/$(needs_$(1)) $(DALI)/prefix.safetensors
 	$$(AVCAP) test --config configs/dali/inference.yaml $$(modality_$(4)) $$(call options_$(1),$(DALI)/$(2)/$(3)) \
 		--model.init_args.audio_encoder.init_args.pretrained $(DALI)/$(2)/$(3)/$(encoder_$(1)) --trainer.default_root_dir $$(@D)
+	$$(call figures_$(1),$(2)/$(3),$$(@D))
 
 endef
+figures_uncalibrated = ln -sfn ../../../../$(1)/alignment/figures $(2)/figures # the report shows them
 encoder_before := aligned.safetensors
 encoder_after := aligned.safetensors
 encoder_uncalibrated := uncalibrated.safetensors
