@@ -8,9 +8,10 @@ from typing import Any
 
 from avcap.report.collect import Cell
 
-_SEEDS = ("seed_everything", "data.init_args.seed")
-_PLACES = ("trainer.default_root_dir", "ckpt_path", "results.folder", "predictions.path")
-_SILENT = {*_SEEDS, *_PLACES}
+_SILENT = (
+    *("seed_everything", "data.init_args.seed"),
+    *("trainer.default_root_dir", "ckpt_path", "results.folder", "predictions.path"),
+)
 """What differs between any two runs and says nothing of the system: seeds and where things are written."""
 ABSENT = "–"
 
