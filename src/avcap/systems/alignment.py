@@ -131,8 +131,9 @@ class Alignment(System):
             ValueError: if ``cache_images`` is set and the data module draws frames at random.
         """
         data = self.trainer.datamodule
-        inputs = data.input_settings() if hasattr(data, "input_settings") else {}
-        if self._images is not None and inputs.get("frame_sampling") == "random":
+        if self._images is None or not hasattr(data, "input_settings"):
+            return
+        if data.input_settings().get("frame_sampling") == "random":
             raise ValueError(
                 "cache_images would reuse the pictures of the first epoch, and frame_sampling: random draws new ones in each; "
                 "set model.init_args.cache_images to false, or data.init_args.frame_sampling to even."
