@@ -80,7 +80,8 @@ $(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json: $(DALI)/$(2)/$(3)/$(needs_$(1)
 	$$(call figures_$(1),$(2)/$(3),$$(@D))
 
 endef
-figures_uncalibrated = ln -sfn ../../../../$(1)/alignment/figures $(2)/figures # the report shows them
+# the report shows the tokens as alignment left them
+figures_uncalibrated = ln -sfn ../../../../$(1)/alignment/figures $(2)/figures
 encoder_before := aligned.safetensors
 encoder_after := aligned.safetensors
 encoder_uncalibrated := uncalibrated.safetensors
