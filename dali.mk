@@ -1,16 +1,19 @@
 # DALI on the embedded data set, stage by stage (docs/dali.md). Every stage is a file; what is there is not made again, and a
-# stage that was stopped goes on. $(DALI)/<objective>/<seed> holds what depends on both, $(DALI)/results what was tested.
+# stage that was stopped goes on. $(DALI)/<objective>/<seed>/<tokens> holds what depends on the three, $(DALI)/results what was tested.
 DALI := runs/dali
-OBJECTIVES ?= contrastive mmd ot attentive_ot
+# none: the audio encoder that alignment starts from
+OBJECTIVES ?= none contrastive mmd ot attentive_ot
 DALI_SEEDS ?= 0 1 2
+# audio tokens as alignment leaves them, and with the spread of image tokens (avcap dali calibrate)
+TOKENS ?= as_trained calibrated
 DALI_SHARDS := $(DEMO_DATA)/shards/test/info.json
 
 .PHONY: demo-dali
 demo-dali: $(DALI_SHARDS)  ## DALI on the embedded data set: all stages by optimal transport, one seed, and a report
-	@$(MAKE) --no-print-directory dali OBJECTIVES=ot DALI_SEEDS=0
+	@$(MAKE) --no-print-directory dali OBJECTIVES=ot DALI_SEEDS=0 TOKENS=calibrated
 
 .PHONY: dali
-dali: $(DALI_SHARDS)  ## DALI's table: every objective and seed (OBJECTIVES="ot mmd", DALI_SEEDS="0 1 2", -j 2)
+dali: $(DALI_SHARDS)  ## DALI's table: every objective and seed (OBJECTIVES="ot mmd", DALI_SEEDS="0 1 2", TOKENS=calibrated, -j 2)
 	-@$(if $(filter -j%,$(MAKEFLAGS)),OMP_NUM_THREADS=1) $(MAKE) --no-print-directory --keep-going dali-cells
 	@$(AVCAP) report $(DALI)/results --baseline $(or $(filter contrastive,$(OBJECTIVES)),$(firstword $(OBJECTIVES)))_audio \
 		--out $(DALI)/report --title "DALI on the embedded data set"
@@ -29,14 +32,18 @@ $(DALI)/instructions.jsonl: $(DALI)/language/lm/config.json | $(DEMO_DATA)/still
 
 $(DALI)/llava_captions/config.json: $(DALI)/language/lm/config.json | $(DEMO_DATA)/stills/train/info.json
 	$(AVCAP) fit --config configs/dali/0b_image_captioner.yaml --trainer.default_root_dir $(DALI)/image_captioner --ckpt_path last
-	rm -rf $(@D)
-	$(AVCAP) dali captioner $(DALI)/image_captioner/checkpoints/best.ckpt $(@D)
+	$(call llava_of,image_captioner)
 
 $(DALI)/llava/config.json: $(DALI)/llava_captions/config.json $(DALI)/instructions.jsonl
 	$(AVCAP) fit --config configs/dali/0b_image_captioner.yaml --config configs/dali/0c_instructions.yaml \
 		--trainer.default_root_dir $(DALI)/instructed --ckpt_path last
-	rm -rf $(@D)
-	$(AVCAP) dali captioner $(DALI)/instructed/checkpoints/best.ckpt $(@D)
+	$(call llava_of,instructed)
+
+# $(1) the run whose captioner becomes the folder of the target; one that was begun is made anew
+define llava_of
+rm -rf $(@D)
+$(AVCAP) dali captioner $(DALI)/$(1)/checkpoints/best.ckpt $(@D)
+endef
 
 $(DALI)/prefix.safetensors: $(DALI)/llava/config.json
 	$(AVCAP) fit --config configs/dali/1a_prefix.yaml --trainer.default_root_dir $(DALI)/prefix --ckpt_path last
@@ -47,56 +54,59 @@ $(DALI)/backbone.safetensors: $(DALI)/llava/config.json
 		--trainer.default_root_dir $(DALI)/backbone --ckpt_path last
 	$(AVCAP) dali calibrate $(DALI)/backbone/checkpoints/last.ckpt $@ --spread channels
 
-# $(1) objective, $(2) seed
-define stages
-$(DALI)/$(1)/$(2)/aligned.safetensors: $(DALI)/backbone.safetensors
+# $(1) objective, $(2) seed; the checkpoint of a run that was stopped is there too, so the weights are what says that it ended
+define alignment
+$(DALI)/$(1)/$(2)/as_trained/encoder.safetensors: $(DALI)/backbone.safetensors
 	$$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/objective/$(1).yaml --seed_everything $(2) \
-		--data.init_args.seed $(2) --trainer.default_root_dir $$(@D)/alignment --ckpt_path last
-	$$(AVCAP) dali calibrate $$(@D)/alignment/checkpoints/last.ckpt $$@
+		--data.init_args.seed $(2) --trainer.default_root_dir $(DALI)/$(1)/$(2)/alignment --ckpt_path last
+	$$(AVCAP) weights part $(DALI)/$(1)/$(2)/alignment/checkpoints/last.ckpt audio_encoder $$@
+endef
+define no_alignment
+$(DALI)/none/$(2)/as_trained/encoder.safetensors: $(DALI)/backbone.safetensors
+	mkdir -p $$(@D)
+	cp $$< $$@
+endef
+define calibration
+$(DALI)/$(1)/$(2)/calibrated/encoder.safetensors: $(DALI)/$(1)/$(2)/as_trained/encoder.safetensors
+	$$(AVCAP) dali calibrate $(DALI)/$(call trained,$(1),$(2))/checkpoints/last.ckpt $$@
+endef
+trained = $(if $(filter none,$(1)),backbone,$(1)/$(2)/alignment)
 
-$(DALI)/$(1)/$(2)/uncalibrated.safetensors: $(DALI)/$(1)/$(2)/aligned.safetensors
-	$$(AVCAP) weights part $$(@D)/alignment/checkpoints/last.ckpt audio_encoder $$@
-
-$(DALI)/$(1)/$(2)/pseudo.jsonl: $(DALI)/$(1)/$(2)/aligned.safetensors $(DALI)/prefix.safetensors
+# $(1) objective, $(2) seed, $(3) tokens
+define distillation
+$(DALI)/$(1)/$(2)/$(3)/pseudo.jsonl: $(DALI)/$(1)/$(2)/$(3)/encoder.safetensors $(DALI)/prefix.safetensors
 	$$(AVCAP) dali pseudo-label --config configs/dali/inference.yaml --trainer.default_root_dir $$(@D)/pseudo --out $$@ \
-		--model.init_args.audio_encoder.init_args.pretrained $$(@D)/aligned.safetensors
+		--model.init_args.audio_encoder.init_args.pretrained $$<
 
-$(DALI)/$(1)/$(2)/audio_projector.safetensors: $(DALI)/$(1)/$(2)/pseudo.jsonl
+$(DALI)/$(1)/$(2)/$(3)/audio_projector.safetensors: $(DALI)/$(1)/$(2)/$(3)/pseudo.jsonl
 	$$(AVCAP) fit --config configs/dali/2_distillation.yaml --seed_everything $(2) --data.init_args.seed $(2) \
-		--data.init_args.captions $$< --model.init_args.audio_encoder.init_args.pretrained $$(@D)/aligned.safetensors \
+		--data.init_args.captions $$< --model.init_args.audio_encoder.init_args.pretrained $$(@D)/encoder.safetensors \
 		--trainer.default_root_dir $$(@D)/distillation --ckpt_path last
 	$$(AVCAP) weights part $$(@D)/distillation/checkpoints/last.ckpt fusion.audio_projector $$@
 
-$(foreach modality,audio both,$(call cell,before,$(1),$(2),$(modality))$(call cell,after,$(1),$(2),$(modality)))
-$(call cell,before,$(1),$(2),shuffled)$(call cell,uncalibrated,$(1),$(2),audio)
+$(foreach stage,before after,$(foreach modality,audio both,$(call cell,$(stage),$(1),$(2),$(3),$(modality))))
+$(call cell,before,$(1),$(2),$(3),shuffled)
 endef
 
-# $(1) before or after stage 2, or before it without calibration, $(2) objective, $(3) seed, $(4) modality: a test
+# $(1) before or after stage 2, $(2) objective, $(3) seed, $(4) tokens, $(5) modality: a test, which shows the tokens of its alignment
 define cell
-dali-cells: $(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json
-$(DALI)/results/$(1)/$(2)_$(4)/$(3)/results.json: $(DALI)/$(2)/$(3)/$(needs_$(1)) $(DALI)/prefix.safetensors
-	$$(AVCAP) test --config configs/dali/inference.yaml $$(modality_$(4)) $$(call options_$(1),$(DALI)/$(2)/$(3)) \
-		--model.init_args.audio_encoder.init_args.pretrained $(DALI)/$(2)/$(3)/$(encoder_$(1)) --trainer.default_root_dir $$(@D)
-	$$(call figures_$(1),$(2)/$(3),$$(@D))
+dali-cells: $(DALI)/results/$(1)_$(4)/$(2)_$(5)/$(3)/results.json
+$(DALI)/results/$(1)_$(4)/$(2)_$(5)/$(3)/results.json: $(DALI)/$(2)/$(3)/$(4)/$(needs_$(1)) $(DALI)/prefix.safetensors
+	$$(AVCAP) test --config configs/dali/inference.yaml --config configs/dali/modality/$(5).yaml $$(call options_$(1),$$(<D)) \
+		--model.init_args.audio_encoder.init_args.pretrained $$(<D)/encoder.safetensors --trainer.default_root_dir $$(@D)
+	$(if $(filter before_$(firstword $(TOKENS))_audio,$(1)_$(4)_$(5)),ln -sfn ../../../../$(call trained,$(2),$(3))/figures $$(@D)/figures)
 
 endef
-# the report shows the tokens as alignment left them
-figures_uncalibrated = ln -sfn ../../../../$(1)/alignment/figures $(2)/figures
-encoder_before := aligned.safetensors
-encoder_after := aligned.safetensors
-encoder_uncalibrated := uncalibrated.safetensors
-needs_before := $(encoder_before)
-needs_uncalibrated := $(encoder_uncalibrated)
+needs_before := encoder.safetensors
 needs_after := audio_projector.safetensors
 options_before =
 options_after = --config configs/dali/distilled.yaml --model.init_args.fusion.init_args.pretrained_audio $(1)/audio_projector.safetensors
-modality_audio := --config configs/dali/modality/audio.yaml
-modality_both := --config configs/dali/modality/both.yaml
-modality_shuffled := --config configs/dali/modality/shuffled.yaml
 
 .PHONY: dali-cells
-dali-cells: $(DALI)/results/before/image/0/results.json
-$(DALI)/results/before/image/0/results.json: $(DALI)/prefix.safetensors
+dali-cells: $(DALI)/results/controls/image/0/results.json
+$(DALI)/results/controls/image/0/results.json: $(DALI)/prefix.safetensors
 	$(AVCAP) test --config configs/dali/inference.yaml --config configs/dali/modality/image.yaml --trainer.default_root_dir $(@D)
 
-$(foreach seed,$(DALI_SEEDS),$(foreach objective,$(OBJECTIVES),$(eval $(call stages,$(objective),$(seed)))))
+stages = $(eval $(call $(if $(filter none,$(1)),no_alignment,alignment),$(1),$(2)))$(eval $(call calibration,$(1),$(2)))\
+	$(foreach tokens,$(TOKENS),$(eval $(call distillation,$(1),$(2),$(tokens))))
+$(foreach seed,$(DALI_SEEDS),$(foreach objective,$(OBJECTIVES),$(call stages,$(objective),$(seed))))

@@ -60,9 +60,8 @@ def test_the_pages_show_commands():
     assert {"fit", "test", "caption", "check", "data", "list", "doctor", "score"} <= verbs
 
 
-@pytest.mark.parametrize(("page", "words"), commands(), ids=[f"{page}: {words}" for page, words in commands()])
-def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(ROOT)
+def take(words: str) -> None:
+    """Parses a command line as the program would, in its root; raises what the program would say."""
     argv = shlex.split(words)[1:]
     quieten()
     verb = next(v for v in (" ".join(argv[:2]), argv[0]) if v in {*COMMANDS, *LIGHTNING})
@@ -80,8 +79,14 @@ def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch
         parse(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")
 
 
+@pytest.mark.parametrize(("page", "words"), commands(), ids=[f"{page}: {words}" for page, words in commands()])
+def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    take(words)
+
+
 def test_make_targets_of_the_readme_exist():
-    rules = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "ablation.mk"))
+    rules = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "ablation.mk", "dali.mk"))
     targets = set(re.findall(r"^([a-z-]+):", rules, flags=re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named
