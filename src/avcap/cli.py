@@ -37,6 +37,7 @@ COMMANDS = {
     "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
     "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's pictures"),
     "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
+    "dali probe": ("avcap.commands.dali_probe:probe", "what the tokens of an alignment tell"),
     "dali stills": ("avcap.commands.dali_stills:stills", "pictures for the demo's image captioner"),
     "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
     "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),

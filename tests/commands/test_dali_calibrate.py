@@ -78,8 +78,26 @@ def test_channels_alone_keep_the_correlations_of_the_sound():
     torch.testing.assert_close(correlation(covariance), correlation(audio[1]), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["covariance", "channels"])
+def test_a_gain_widens_the_spread_about_the_same_mean(kind: str):
+    model = make()
+    torch.manual_seed(3)
+    one = batch(seen=[True, True, True])
+    found = []
+    state = {name: x.clone() for name, x in model.audio_encoder.state_dict().items()}
+    pair = moments(model, iter([one]))
+    for gain in (1.0, 3.0):
+        model.audio_encoder.load_state_dict(rescaled(state, *pair, kind, gain))
+        with torch.no_grad():
+            found.append(spread(model.tokens(one)[0].x))
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found[1][1], 9 * found[0][1], rtol=1e-3, atol=1e-4)
+
+
 def test_bad_numbers_and_missing_runs_are_told(tmp_path: Path):
     with pytest.raises(ValueError, match="clips and batch_size must be at least 1, got 0 and 50"):
         calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors", clips=0)
+    with pytest.raises(ValueError, match=r"gain is 0\.0, it must be above 0"):
+        calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors", gain=0.0)
     with pytest.raises(FileNotFoundError, match=r"best\.ckpt"):
         calibrate(tmp_path / "best.ckpt", tmp_path / "out.safetensors")

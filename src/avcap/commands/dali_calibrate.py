@@ -29,6 +29,7 @@ def calibrate(
     out: Path,
     *,
     spread: Spread = "covariance",
+    gain: float = 1.0,
     clips: int = 1000,
     batch_size: int = 50,
     split: str = "train",
@@ -45,6 +46,7 @@ def calibrate(
         ckpt: Checkpoint of an alignment.
         out: The safetensors file to write, for `pretrained` of such an audio encoder.
         spread: Match the whole covariance, or the variance of each channel alone.
+        gain: Spread the tokens so many times as widely as image tokens, about the same mean.
         clips: Measure on so many clips, at even distances.
         batch_size: Clips at once.
         split: train or val.
@@ -56,6 +58,8 @@ def calibrate(
     """
     if clips < 1 or batch_size < 1:
         raise ValueError(f"clips and batch_size must be at least 1, got {clips} and {batch_size}.")
+    if not gain > 0:
+        raise ValueError(f"gain is {gain}, it must be above 0.")
     opened = AlignmentClips.open(ckpt, shards=shards, split=split)
     model = opened.model
     if not isinstance(getattr(model.audio_encoder, LAST, None), torch.nn.Linear):
@@ -65,7 +69,7 @@ def calibrate(
         collate([opened.clips[i] for i in chosen[at : at + batch_size]]) for at in range(0, len(chosen), batch_size)
     )
     audio, image = moments(model, batches)
-    write_part(ckpt, PART, out, edit=lambda state: rescaled(state, audio, image, spread))
+    write_part(ckpt, PART, out, edit=lambda state: rescaled(state, audio, image, spread, gain))
     was, wanted = (covariance.trace() for _, covariance in (audio, image))
     print(f"{len(chosen)} clips of {split}: variance of the audio tokens {was:.4g}, of the image tokens {wanted:.4g}")
     print(f"wrote {out}")
@@ -89,19 +93,21 @@ def rescaled(
     audio: tuple[Tensor, Tensor],
     image: tuple[Tensor, Tensor],
     spread: Spread = "covariance",
+    gain: float = 1.0,
 ) -> dict[str, Tensor]:
-    """An encoder's weights with ``x -> mean_i + A (x - mean_a)`` folded into its projection; see :func:`gaussian_map`.
+    """An encoder's weights with ``x -> mean_i + gain A (x - mean_a)`` folded into its projection; see :func:`gaussian_map`.
 
     Args:
         state: The weights of the encoder.
         audio: Mean and covariance of its tokens.
         image: The same of the image tokens.
         spread: Of the covariances take all, or the diagonals.
+        gain: Factor of the spread.
     """
     (mean, covariance), (target, wanted) = audio, image
     if spread == "channels":
         covariance, wanted = (matrix.diagonal().diag() for matrix in (covariance, wanted))
-    matrix = gaussian_map(covariance, wanted)  # [C, C]
+    matrix = gain * gaussian_map(covariance, wanted)  # [C, C]
     weight, bias = state[f"{LAST}.weight"], state[f"{LAST}.bias"]
     folded = {"weight": matrix @ weight.double(), "bias": matrix @ (bias.double() - mean) + target}
     return {**state, **{f"{LAST}.{name}": x.to(weight.dtype) for name, x in folded.items()}}

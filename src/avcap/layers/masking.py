@@ -25,6 +25,11 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
+def mean_token(tokens: Tokens) -> Tensor:
+    """The mean of each clip's real tokens ``[B, C]``; 0 for a clip that has none."""
+    return zero_padding(tokens).x.sum(dim=1) / tokens.full_mask().sum(dim=1, keepdim=True).clamp_min(1)
+
+
 def concat_time(first: Tokens, second: Tokens) -> Tokens:
     """One sequence after the other ``[B, N1 + N2, C]``; the mask stays None where neither has one."""
     x = torch.cat([first.x, second.x], dim=1)  # [B, N1 + N2, C]

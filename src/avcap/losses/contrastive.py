@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avcap.layers.masking import zero_padding
+from avcap.layers.masking import mean_token
 from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, mean_over_clips
-from avcap.losses.ot_alignment import uniform_masses
 from avcap.transport import as_full_precision, cosine_similarity, full_precision
 from avcap.types import Tokens
 
@@ -46,6 +45,4 @@ class ContrastiveAlignment(AlignmentObjective):
 
 
 def _mean(tokens: Tokens) -> Tensor:
-    """Mean of the real tokens ``[B, C]``; 0 for a clip that has none."""
-    tokens = zero_padding(tokens)
-    return (as_full_precision(tokens.x) * uniform_masses(tokens).unsqueeze(-1)).sum(dim=1)
+    return mean_token(tokens._replace(x=as_full_precision(tokens.x)))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from avcap.layers.masking import zero_padding
+from avcap.layers.masking import mean_token, zero_padding
 from avcap.losses import sinkhorn_divergence
 from avcap.metrics.wire import pack, unpack
 from avcap.transport import mmd
@@ -68,8 +68,8 @@ class TokenDistance(Metric):
             return
         whole = [name for name, there in zip(ids, both.tolist(), strict=True) if there]
         self.names.append(pack(whole, device=self.device))
-        self.audio.append(_means(audio))
-        self.image.append(_means(image))
+        self.audio.append(mean_token(audio))
+        self.image.append(mean_token(image))
         discrepancy = mmd(audio.x, image.x, mask_x=audio.mask, mask_y=image.mask)
         divergence = sinkhorn_divergence(audio, image, blur=self.blur)
         self.values.append(torch.stack([discrepancy, divergence], dim=1))  # [B, 2]
@@ -112,8 +112,3 @@ class TokenDistance(Metric):
 
 def _only(tokens: Tokens, clips: Tensor) -> Tokens:
     return zero_padding(Tokens(tokens.x[clips].float(), tokens.full_mask()[clips]))
-
-
-def _means(tokens: Tokens) -> Tensor:
-    """The mean real token of each clip ``[B, C]``; padding is zero."""
-    return tokens.x.sum(dim=1) / tokens.mask.sum(dim=1, keepdim=True)

@@ -1,0 +1,116 @@
+"""``avcap dali probe``: what the tokens of an alignment tell, of the pictures and of what is heard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multilabel_average_precision
+
+from avcap.callbacks.events import beside_the_shards, read_scenes
+from avcap.commands.alignment_clips import AlignmentClips
+from avcap.data.collate import collate
+from avcap.data.scenes.naming import kinds_heard
+from avcap.layers.masking import mean_token
+from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
+from avcap.types import Tokens
+
+SPLITS = ("train", "val", "test")  # the probes are fitted, chosen, measured
+
+
+class Means(NamedTuple):
+    """The mean tokens of the clips of a split that have both streams."""
+
+    ids: list[str]
+    audio: Tensor  # [n, C]
+    image: Tensor  # [n, C]
+
+
+def probe(
+    ckpt: Path, *, events: Path | None = None, shards: Path | None = None, batch_size: int = 50
+) -> dict[str, float]:
+    """Measure what the audio tokens of an alignment tell of the pictures, and whether they still hold what is heard.
+
+    Of each clip the mean audio token and the mean image token are compared, on the test split. How much of the pictures a sound
+    tells at all is what a linear map, fitted to the training split, makes of the audio tokens: no alignment by squared distances
+    can come closer than the mean picture of a sound.
+
+    Args:
+        ckpt: Checkpoint of an alignment.
+        events: An ``events.jsonl`` that says what is heard in each clip, for probes of the kinds of sounds; None: the one beside the
+            shards, where there is one.
+        shards: Folder of the shards; None: the one that the run was trained on.
+        batch_size: Clips at once.
+
+    Returns:
+        ``variance_audio`` and ``variance_image`` of the clips' mean tokens, summed over channels; the share of the images'
+        variance that is ``explained`` by the audio tokens as they are, and ``explainable`` by a linear map of them; where events are known
+        ``kinds_audio``, ``kinds_image`` and ``kinds_chance``: the mean average precision over kinds of linear probes, and of none.
+
+    Raises:
+        FileNotFoundError: if the checkpoint, its config, the shards or a file of events that was named are not there.
+        ValueError: if ``batch_size`` is below 1, or the events lack a clip.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    opened = [AlignmentClips.open(ckpt, shards=shards, split=name) for name in SPLITS]
+    scenes = read_scenes(events or beside_the_shards(opened[0].clips.shards.folder.parent))
+    heard = {name: kinds_heard(scene.events) for name, scene in scenes.items()}
+    train, val, test = (mean_tokens(one, batch_size) for one in opened)
+    found = _of_pictures(train, val, test) | (_of_kinds(heard, train, val, test) if heard else {})
+    print(f"{len(test.ids)} clips of test; probes fitted to {len(train.ids)} of train, chosen by {len(val.ids)} of val")
+    print(
+        f"variance of the clips' mean tokens: audio {found['variance_audio']:.4g}, images {found['variance_image']:.4g}"
+    )
+    print(
+        f"of the images' variance, mean audio tokens explain {found['explained']:.3f} as they are, "
+        f"{found['explainable']:.3f} by the best linear map"
+    )
+    if heard:
+        print(
+            f"kinds heard, mean average precision of a linear probe: of audio tokens {found['kinds_audio']:.3f}, "
+            f"of image tokens {found['kinds_image']:.3f}, by chance {found['kinds_chance']:.3f}"
+        )
+    return found
+
+
+@torch.no_grad()
+def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
+    """The mean tokens of all clips of a split; those that lack a stream are left out."""
+    ids, audio, image = [], [], []
+    for at in range(0, len(opened.clips), batch_size):
+        batch = collate([opened.clips[i] for i in range(at, min(at + batch_size, len(opened.clips)))])
+        pair = opened.model.tokens(batch)
+        both = torch.stack([tokens.full_mask().any(dim=1) for tokens in pair]).all(dim=0)  # [B]
+        ids += [name for name, there in zip(batch["id"], both.tolist(), strict=True) if there]
+        for means, tokens in zip((audio, image), pair, strict=True):
+            means.append(mean_token(Tokens(tokens.x[both].double(), tokens.full_mask()[both])))
+    return Means(ids, torch.cat(audio), torch.cat(image))
+
+
+def _of_pictures(train: Means, val: Means, test: Means) -> dict[str, float]:
+    told = LinearProbe(Pairs(train.audio, train.image), Pairs(val.audio, val.image))
+    return {
+        "variance_audio": float(test.audio.var(dim=0).sum()),
+        "variance_image": float(test.image.var(dim=0).sum()),
+        "explained": explained(test.audio, test.image, told.centre),
+        "explainable": explained(told(test.audio), test.image, told.centre),
+    }
+
+
+def _of_kinds(heard: dict[str, set[str]], train: Means, val: Means, test: Means) -> dict[str, float]:
+    if missing := [name for split in (train, val, test) for name in split.ids if name not in heard]:
+        raise ValueError(f"The events say nothing of clip {missing[0]}; give those of the same data set.")
+    kinds = sorted(set().union(*(heard[name] for name in test.ids)))  # one that is never heard has no precision
+
+    def labels(split: Means) -> Tensor:
+        return torch.tensor([[kind in heard[name] for kind in kinds] for name in split.ids])  # [n, K]
+
+    found = {}
+    for stream in ("audio", "image"):
+        told = LinearProbe(*(Pairs(getattr(split, stream), labels(split)) for split in (train, val)))
+        scores = told(getattr(test, stream)).clamp(0, 1)
+        found[f"kinds_{stream}"] = float(multilabel_average_precision(scores, labels(test).long(), len(kinds)))
+    return {**found, "kinds_chance": float(labels(test).double().mean())}
