@@ -198,8 +198,7 @@ def _signed(value: float) -> str:
 def _score(scores: np.ndarray, *, best: bool = False) -> Entry:
     if not scores.size:
         return Entry(ABSENT, -np.inf)
-    mean, std, _ = spread(scores)
-    return Entry(f"{100 * mean:.1f}" + ("" if std is None else f" ± {100 * std:.1f}"), mean, best)
+    return Entry(_spread_of(100 * scores, digits=1), float(scores.mean()), best)
 
 
 def _measures_maps(run: Run) -> bool:
@@ -207,9 +206,13 @@ def _measures_maps(run: Run) -> bool:
 
 
 def _over_seeds(values: Sequence[float]) -> Entry:
-    """Mean and standard deviation, as they are."""
-    mean, std, _ = spread(np.array(values))
-    return Entry(f"{mean:.3f}".replace("-", "−") + ("" if std is None else f" ± {std:.3f}"), mean)
+    return Entry(_spread_of(np.array(values), digits=3), float(np.mean(values)))
+
+
+def _spread_of(values: np.ndarray, *, digits: int) -> str:
+    """Mean and, of several, standard deviation."""
+    mean, std, _ = spread(values)
+    return f"{mean:.{digits}f}".replace("-", "−") + ("" if std is None else f" ± {std:.{digits}f}")
 
 
 def _mean(value: float, *, best: bool) -> Entry:
