@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from avcap.commands import dali_probe
 from avcap.commands.dali_probe import Means, mean_tokens, probe
@@ -20,9 +21,13 @@ SPLITS = {"train": 120, "val": 30, "test": 60}
 class Model:
     """Sound tells two of the four channels of a picture, one of them with half of its size."""
 
+    def __init__(self) -> None:
+        self.audio_encoder = torch.nn.Linear(4, 4, bias=False)
+        self.audio_encoder.load_state_dict({"weight": torch.diag(torch.tensor([1.0, 0.5, 0.0, 0.0]))})
+
     def tokens(self, batch: Batch) -> tuple[Tokens, Tokens]:
         image = batch["image"].unsqueeze(1) + torch.tensor([[-1.0], [1.0], [0.0]])  # [B, 3, 4]
-        audio = batch["image"] * torch.tensor([1.0, 0.5, 0.0, 0.0])  # [B, 4]
+        audio = self.audio_encoder(batch["image"])  # [B, 4]
         audio = torch.stack([audio, torch.full_like(audio, torch.nan)], dim=1)  # [B, 2, 4]
         real = torch.tensor([True, False]).expand(len(audio), 2)
         return Tokens(audio, real & batch["heard"].unsqueeze(1)), Tokens(image)
@@ -47,14 +52,16 @@ class Clips(list):
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A name that opens as the model above."""
 
-    def opened(ckpt: Path, *, shards: Path | None, split: str) -> SimpleNamespace:
-        return SimpleNamespace(model=Model(), clips=Clips(shards or tmp_path, split))
+    def of(split: str) -> SimpleNamespace:
+        return SimpleNamespace(model=model, clips=Clips(tmp_path, split), of=of)
+
+    model = Model()
 
     def stacked(items: list[dict]) -> dict:
         tensors = {name: torch.stack([item[name] for item in items]) for name in ("image", "heard")}
         return {"id": [item["id"] for item in items], **tensors}
 
-    monkeypatch.setattr(dali_probe.AlignmentClips, "open", opened)
+    monkeypatch.setattr(dali_probe.AlignmentClips, "open", lambda *_, **__: of("test"))
     monkeypatch.setattr(dali_probe, "collate", stacked)
     return tmp_path / "best.ckpt"
 
@@ -73,7 +80,7 @@ def write_events(path: Path, *, known: float = 1.0) -> None:
 
 
 def test_mean_tokens_leave_padding_and_deaf_clips_out(checkpoint: Path):
-    found = mean_tokens(dali_probe.AlignmentClips.open(checkpoint, shards=None, split="val"), batch_size=7)
+    found = mean_tokens(dali_probe.AlignmentClips.open(checkpoint).of("val"), batch_size=7)
     assert isinstance(found, Means)
     assert found.ids == [f"val{i}{'abc'[i % 3]}" for i in range(30) if i != 1]
     assert found.audio.shape == found.image.shape == (29, 4)
@@ -83,7 +90,7 @@ def test_mean_tokens_leave_padding_and_deaf_clips_out(checkpoint: Path):
 def test_the_shares_are_those_of_the_channels(checkpoint: Path, capsys: pytest.CaptureFixture[str]):
     found = probe(checkpoint)
     assert set(found) == {"variance_audio", "variance_image", "explained", "explainable"}
-    pictures = mean_tokens(dali_probe.AlignmentClips.open(checkpoint, shards=None, split="test")).image
+    pictures = mean_tokens(dali_probe.AlignmentClips.open(checkpoint)).image
     variance = pictures.var(dim=0)
     assert found["variance_image"] == pytest.approx(float(variance.sum()))
     assert found["variance_audio"] == pytest.approx(float(variance[0] + variance[1] / 4))
@@ -102,6 +109,21 @@ def test_kinds_are_found_where_the_channels_tell_them(checkpoint: Path, tmp_path
     assert found["kinds_audio"] > 0.99
     assert found["kinds_image"] > 0.99
     assert found["kinds_chance"] == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_another_encoder_is_measured_in_its_place(checkpoint: Path, tmp_path: Path):
+    first = probe(checkpoint)
+    save_file(
+        {"weight": 0.5 * torch.eye(4)},
+        tmp_path / "whole.safetensors",
+        metadata={"avcap": json.dumps({"part": "audio"})},
+    )
+    whole = probe(checkpoint, encoder=tmp_path / "whole.safetensors")
+    assert whole["variance_audio"] == pytest.approx(whole["variance_image"] / 4)
+    assert whole["explainable"] == pytest.approx(1, abs=1e-3)
+    assert first["explainable"] < 0.97
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
+        probe(checkpoint, encoder=tmp_path / "none.safetensors")
 
 
 def test_what_is_missing_is_told(checkpoint: Path, tmp_path: Path):

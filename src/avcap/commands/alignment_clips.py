@@ -21,6 +21,7 @@ class AlignmentClips(NamedTuple):
 
     model: Alignment
     clips: ClipDataset
+    data: AudioCapsDataModule
 
     @classmethod
     def open(cls, ckpt_path: Path, *, shards: Path | None = None, split: str = "test") -> AlignmentClips:
@@ -44,7 +45,11 @@ class AlignmentClips(NamedTuple):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = Alignment.load_from_checkpoint(ckpt_path, map_location="cpu").eval()
-        return cls(model, data.dataset(split))
+        return cls(model, data.dataset(split), data)
+
+    def of(self, split: str) -> AlignmentClips:
+        """The same alignment with another split."""
+        return self._replace(clips=self.data.dataset(split))
 
     def clip(self, name: str | None = None) -> Batch:
         """One clip alone, as a batch; the first of the split where none is named."""

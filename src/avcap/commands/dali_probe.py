@@ -13,6 +13,7 @@ from avcap.callbacks.events import beside_the_shards, read_scenes
 from avcap.commands.alignment_clips import AlignmentClips
 from avcap.data.collate import collate
 from avcap.data.scenes.naming import kinds_heard
+from avcap.layers.loading import load_part
 from avcap.layers.masking import mean_token
 from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
 from avcap.types import Tokens
@@ -29,7 +30,12 @@ class Means(NamedTuple):
 
 
 def probe(
-    ckpt: Path, *, events: Path | None = None, shards: Path | None = None, batch_size: int = 50
+    ckpt: Path,
+    *,
+    encoder: Path | None = None,
+    events: Path | None = None,
+    shards: Path | None = None,
+    batch_size: int = 50,
 ) -> dict[str, float]:
     """Measure what the audio tokens of an alignment tell of the pictures, and whether they still hold what is heard.
 
@@ -39,6 +45,7 @@ def probe(
 
     Args:
         ckpt: Checkpoint of an alignment.
+        encoder: Weights of its audio encoder, to measure instead of those of the checkpoint: as ``avcap dali calibrate`` writes them.
         events: An ``events.jsonl`` that says what is heard in each clip, for probes of the kinds of sounds; None: the one beside the
             shards, where there is one.
         shards: Folder of the shards; None: the one that the run was trained on.
@@ -50,15 +57,18 @@ def probe(
         ``kinds_audio``, ``kinds_image`` and ``kinds_chance``: the mean average precision over kinds of linear probes, and of none.
 
     Raises:
-        FileNotFoundError: if the checkpoint, its config, the shards or a file of events that was named are not there.
-        ValueError: if ``batch_size`` is below 1, or the events lack a clip.
+        FileNotFoundError: if the checkpoint, its config, the shards or a file that was named are not there.
+        ValueError: if ``batch_size`` is below 1, the encoder is another, or the events lack a clip.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    opened = [AlignmentClips.open(ckpt, shards=shards, split=name) for name in SPLITS]
-    scenes = read_scenes(events or beside_the_shards(opened[0].clips.shards.folder.parent))
+    opened = AlignmentClips.open(ckpt, shards=shards)
+    if encoder is not None:
+        hears = opened.model.audio_encoder
+        load_part(hears, str(encoder), part="audio", component=type(hears).__name__)
+    scenes = read_scenes(events or beside_the_shards(opened.clips.shards.folder.parent))
     heard = {name: kinds_heard(scene.events) for name, scene in scenes.items()}
-    train, val, test = (mean_tokens(one, batch_size) for one in opened)
+    train, val, test = (mean_tokens(opened.of(split), batch_size) for split in SPLITS)
     found = _of_pictures(train, val, test) | (_of_kinds(heard, train, val, test) if heard else {})
     print(f"{len(test.ids)} clips of test; probes fitted to {len(train.ids)} of train, chosen by {len(val.ids)} of val")
     print(
