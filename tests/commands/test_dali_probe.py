@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from avcap.commands import dali_probe
+from avcap.commands import alignment_clips
+from avcap.commands.alignment_clips import AlignmentClips
 from avcap.commands.dali_probe import Means, mean_tokens, probe
 from avcap.types import Batch, Tokens
 
@@ -52,17 +53,15 @@ class Clips(list):
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A name that opens as the model above."""
 
-    def of(split: str) -> SimpleNamespace:
-        return SimpleNamespace(model=model, clips=Clips(tmp_path, split), of=of)
-
-    model = Model()
+    data = SimpleNamespace(dataset=lambda split: Clips(tmp_path, split))
 
     def stacked(items: list[dict]) -> dict:
         tensors = {name: torch.stack([item[name] for item in items]) for name in ("image", "heard")}
         return {"id": [item["id"] for item in items], **tensors}
 
-    monkeypatch.setattr(dali_probe.AlignmentClips, "open", lambda *_, **__: of("test"))
-    monkeypatch.setattr(dali_probe, "collate", stacked)
+    opened = AlignmentClips(Model(), data.dataset("test"), data)
+    monkeypatch.setattr(AlignmentClips, "open", lambda *_, **__: opened)
+    monkeypatch.setattr(alignment_clips, "collate", stacked)
     return tmp_path / "best.ckpt"
 
 
@@ -80,7 +79,7 @@ def write_events(path: Path, *, known: float = 1.0) -> None:
 
 
 def test_mean_tokens_leave_padding_and_deaf_clips_out(checkpoint: Path):
-    found = mean_tokens(dali_probe.AlignmentClips.open(checkpoint).of("val"), batch_size=7)
+    found = mean_tokens(AlignmentClips.open(checkpoint).of("val"), batch_size=7)
     assert isinstance(found, Means)
     assert found.ids == [f"val{i}{'abc'[i % 3]}" for i in range(30) if i != 1]
     assert found.audio.shape == found.image.shape == (29, 4)
@@ -90,7 +89,7 @@ def test_mean_tokens_leave_padding_and_deaf_clips_out(checkpoint: Path):
 def test_the_shares_are_those_of_the_channels(checkpoint: Path, capsys: pytest.CaptureFixture[str]):
     found = probe(checkpoint)
     assert set(found) == {"variance_audio", "variance_image", "explained", "explainable"}
-    pictures = mean_tokens(dali_probe.AlignmentClips.open(checkpoint)).image
+    pictures = mean_tokens(AlignmentClips.open(checkpoint)).image
     variance = pictures.var(dim=0)
     assert found["variance_image"] == pytest.approx(float(variance.sum()))
     assert found["variance_audio"] == pytest.approx(float(variance[0] + variance[1] / 4))

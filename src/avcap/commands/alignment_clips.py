@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 import yaml
 
 import avcap.encoders  # noqa: F401 (the classes that a checkpoint names must be imported)
 from avcap.commands.checkpoint_clips import one_clip, run_folder
 from avcap.data import AudioCapsDataModule
+from avcap.data.collate import collate
 from avcap.data.dataset import ClipDataset
+from avcap.data.media import even_indices
+from avcap.layers.masking import have_both
 from avcap.systems import Alignment
-from avcap.types import Batch
+from avcap.types import Batch, Tokens
 
 
 class AlignmentClips(NamedTuple):
@@ -51,6 +56,23 @@ class AlignmentClips(NamedTuple):
         """The same alignment with another split."""
         return self._replace(clips=self.data.dataset(split))
 
+    def batches(self, batch_size: int, *, most: int | None = None) -> Iterator[Batch]:
+        """The clips of the split in order, or no more than ``most`` of them, at even distances."""
+        total = len(self.clips)
+        chosen = even_indices(total, total if most is None else min(most, total))
+        for at in range(0, len(chosen), batch_size):
+            yield collate([self.clips[i] for i in chosen[at : at + batch_size]])
+
     def clip(self, name: str | None = None) -> Batch:
         """One clip alone, as a batch; the first of the split where none is named."""
         return one_clip(self.clips, name)
+
+
+@torch.no_grad()
+def paired_tokens(model: Alignment, batch: Batch) -> tuple[list[str], Tokens, Tokens]:
+    """Ids, audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]`` of the clips of a batch that have both streams."""
+    pair = model.tokens(batch)
+    both = have_both(*pair)  # [B]
+    ids = [name for name, there in zip(batch["id"], both.tolist(), strict=True) if there]
+    audio, image = (Tokens(tokens.x[both], tokens.full_mask()[both]) for tokens in pair)
+    return ids, audio, image

@@ -9,13 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from avcap.commands.alignment_clips import AlignmentClips
-from avcap.data.collate import collate
-from avcap.data.media import even_indices
+from avcap.commands.alignment_clips import AlignmentClips, paired_tokens
 from avcap.metrics.token_moments import TokenMoments
 from avcap.systems import Alignment
 from avcap.transport import gaussian_map
-from avcap.types import Batch, Tokens
+from avcap.types import Batch
 from avcap.weights import write_part
 
 PART = "audio_encoder"
@@ -64,28 +62,22 @@ def calibrate(
     model = opened.model
     if not isinstance(getattr(model.audio_encoder, LAST, None), torch.nn.Linear):
         raise ValueError(f"{type(model.audio_encoder).__name__} has no {LAST} to rescale; calibrate knows DALIAudio.")
-    chosen = even_indices(len(opened.clips), min(clips, len(opened.clips)))
-    batches = (
-        collate([opened.clips[i] for i in chosen[at : at + batch_size]]) for at in range(0, len(chosen), batch_size)
-    )
-    audio, image = moments(model, batches)
+    audio, image = moments(model, opened.batches(batch_size, most=clips))
     write_part(ckpt, PART, out, edit=lambda state: rescaled(state, audio, image, spread, gain))
     was, wanted = (covariance.trace() for _, covariance in (audio, image))
-    print(f"{len(chosen)} clips of {split}: variance of the audio tokens {was:.4g}, of the image tokens {wanted:.4g}")
+    measured = min(clips, len(opened.clips))
+    print(f"{measured} clips of {split}: variance of the audio tokens {was:.4g}, of the image tokens {wanted:.4g}")
     print(f"wrote {out}")
 
 
-@torch.no_grad()
 def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
-    streams = TokenMoments(model.audio_encoder.width), TokenMoments(model.audio_encoder.width)
+    heard, seen = TokenMoments(model.audio_encoder.width), TokenMoments(model.audio_encoder.width)
     for batch in batches:
-        pair = model.tokens(batch)
-        both = torch.stack([tokens.full_mask().any(dim=1) for tokens in pair]).all(dim=0)  # [B]
-        for stream, tokens in zip(streams, pair, strict=True):
-            stream.update(Tokens(tokens.x[both], tokens.full_mask()[both]))
-    audio, image = streams
-    return audio.compute(), image.compute()
+        _, audio, image = paired_tokens(model, batch)
+        heard.update(audio)
+        seen.update(image)
+    return heard.compute(), seen.compute()
 
 
 def rescaled(

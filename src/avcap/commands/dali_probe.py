@@ -10,13 +10,11 @@ from torch import Tensor
 from torchmetrics.functional.classification import multilabel_average_precision
 
 from avcap.callbacks.events import beside_the_shards, read_scenes
-from avcap.commands.alignment_clips import AlignmentClips
-from avcap.data.collate import collate
+from avcap.commands.alignment_clips import AlignmentClips, paired_tokens
 from avcap.data.scenes.naming import kinds_heard
 from avcap.layers.loading import load_part
 from avcap.layers.masking import mean_token
 from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
-from avcap.types import Tokens
 
 SPLITS = ("train", "val", "test")  # the probes are fitted, chosen, measured
 
@@ -86,17 +84,14 @@ def probe(
     return found
 
 
-@torch.no_grad()
 def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
-    """The mean tokens of all clips of a split; those that lack a stream are left out."""
+    """The mean tokens of all clips of a split, in float64; those that lack a stream are left out."""
     ids, audio, image = [], [], []
-    for at in range(0, len(opened.clips), batch_size):
-        batch = collate([opened.clips[i] for i in range(at, min(at + batch_size, len(opened.clips)))])
-        pair = opened.model.tokens(batch)
-        both = torch.stack([tokens.full_mask().any(dim=1) for tokens in pair]).all(dim=0)  # [B]
-        ids += [name for name, there in zip(batch["id"], both.tolist(), strict=True) if there]
+    for batch in opened.batches(batch_size):
+        names, *pair = paired_tokens(opened.model, batch)
+        ids += names
         for means, tokens in zip((audio, image), pair, strict=True):
-            means.append(mean_token(Tokens(tokens.x[both].double(), tokens.full_mask()[both])))
+            means.append(mean_token(tokens._replace(x=tokens.x.double())))
     return Means(ids, torch.cat(audio), torch.cat(image))
 
 
@@ -115,12 +110,12 @@ def _of_kinds(heard: dict[str, set[str]], train: Means, val: Means, test: Means)
         raise ValueError(f"The events say nothing of clip {missing[0]}; give those of the same data set.")
     kinds = sorted(set().union(*(heard[name] for name in test.ids)))  # one that is never heard has no precision
 
-    def labels(split: Means) -> Tensor:
-        return torch.tensor([[kind in heard[name] for kind in kinds] for name in split.ids])  # [n, K]
-
+    y_train, y_val, y_test = (
+        torch.tensor([[kind in heard[name] for kind in kinds] for name in split.ids]) for split in (train, val, test)
+    )  # [n, K] each
     found = {}
     for stream in ("audio", "image"):
-        told = LinearProbe(*(Pairs(getattr(split, stream), labels(split)) for split in (train, val)))
-        scores = told(getattr(test, stream)).clamp(0, 1)
-        found[f"kinds_{stream}"] = float(multilabel_average_precision(scores, labels(test).long(), len(kinds)))
-    return {**found, "kinds_chance": float(labels(test).double().mean())}
+        x_train, x_val, x_test = (getattr(split, stream) for split in (train, val, test))
+        scores = LinearProbe(Pairs(x_train, y_train), Pairs(x_val, y_val))(x_test).clamp(0, 1)
+        found[f"kinds_{stream}"] = float(multilabel_average_precision(scores, y_test.long(), len(kinds)))
+    return {**found, "kinds_chance": float(y_test.double().mean())}

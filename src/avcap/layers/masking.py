@@ -25,6 +25,11 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
+def have_both(first: Tokens, second: Tokens) -> Tensor:
+    """The clips that have a real token in both streams: bool ``[B]``."""
+    return first.full_mask().any(dim=1) & second.full_mask().any(dim=1)
+
+
 def mean_token(tokens: Tokens) -> Tensor:
     """The mean of each clip's real tokens ``[B, C]``; 0 for a clip that has none."""
     return zero_padding(tokens).x.sum(dim=1) / tokens.full_mask().sum(dim=1, keepdim=True).clamp_min(1)

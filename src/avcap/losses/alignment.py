@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from avcap.layers.masking import masked_mean
+from avcap.layers.masking import have_both, masked_mean
 from avcap.types import Tokens
 
 
@@ -64,7 +64,7 @@ def mean_over_clips(per_clip: Tensor, audio: Tokens, image: Tokens) -> tuple[Ten
     Returns:
         The mean, a scalar (0 with a graph where no clip has both), and the values ``[B]`` with 0 for the other clips.
     """
-    both = audio.full_mask().any(dim=1) & image.full_mask().any(dim=1)  # [B]
+    both = have_both(audio, image)  # [B]
     return masked_mean(per_clip, both), per_clip.masked_fill(~both, 0)
 
 

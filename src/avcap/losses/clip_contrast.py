@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from avcap.layers.masking import zero_padding
+from avcap.layers.masking import have_both, zero_padding
 from avcap.losses.plan_contrast import MAX_LOGIT_SCALE
 from avcap.transport import as_full_precision, cosine_similarity, full_precision, sinkhorn
 from avcap.types import Tokens
@@ -51,7 +51,7 @@ class ClipContrast(nn.Module):
             audio: Audio tokens ``[B, Na, C]``.
             video: Visual tokens ``[B, Nv, C]``.
         """
-        both = audio.full_mask().any(dim=1) & video.full_mask().any(dim=1)  # [B]
+        both = have_both(audio, video)  # [B]
         with full_precision(audio.x.device):
             scale = as_full_precision(self.logit_scale).clamp(0, MAX_LOGIT_SCALE).exp()
             logits = scale * self.scores(audio, video)  # [B, B], rows visual

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avcap.layers.masking import mean_token
+from avcap.layers.masking import have_both, mean_token
 from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, mean_over_clips
 from avcap.transport import as_full_precision, cosine_similarity, full_precision
 from avcap.types import Tokens
@@ -32,7 +32,7 @@ class ContrastiveAlignment(AlignmentObjective):
         A clip that lacks a stream is neither a target nor a negative. The log "accuracy" is the share of clips whose audio
         is nearest to its own image.
         """
-        both = audio.full_mask().any(dim=1) & image.full_mask().any(dim=1)  # [B]
+        both = have_both(audio, image)  # [B]
         with full_precision(audio.x.device):
             scores = cosine_similarity(_mean(audio).unsqueeze(0), _mean(image).unsqueeze(0)).squeeze(0)  # [B, B]
             scores = scores / self.temperature

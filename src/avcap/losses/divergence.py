@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avcap.layers.masking import masked_mean, zero_padding
+from avcap.layers.masking import have_both, masked_mean, zero_padding
 from avcap.layers.normalise import l2_normalise
 from avcap.transport import as_full_precision, full_precision
 from avcap.types import Tokens
@@ -87,5 +87,4 @@ class SinkhornDivergence(nn.Module):
         if self.normalise:
             x, y = x._replace(x=l2_normalise(x.x)), y._replace(x=l2_normalise(y.x))
         values = sinkhorn_divergence(x, y, blur=self.blur, scaling=self.scaling)  # [B]
-        both = x.full_mask().any(dim=1) & y.full_mask().any(dim=1)
-        return self.weight * masked_mean(values, both)
+        return self.weight * masked_mean(values, have_both(x, y))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from avcap.layers.masking import mean_token, zero_padding
+from avcap.layers.masking import have_both, mean_token, zero_padding
 from avcap.losses import sinkhorn_divergence
 from avcap.metrics.wire import pack, unpack
 from avcap.transport import mmd
@@ -62,7 +62,7 @@ class TokenDistance(Metric):
             audio: Audio tokens ``[B, Na, C]``.
             image: Image tokens ``[B, Nv, C]``.
         """
-        both = audio.full_mask().any(dim=1) & image.full_mask().any(dim=1)  # [B]
+        both = have_both(audio, image)  # [B]
         audio, image = _only(audio, both), _only(image, both)
         if not len(audio.x):
             return
