@@ -58,8 +58,8 @@ $(DALI)/backbone.safetensors: $(DALI)/llava/config.json
 define alignment
 $(DALI)/$(1)/$(2)/as_trained/encoder.safetensors: $(DALI)/backbone.safetensors
 	$$(AVCAP) fit --config configs/dali/1b_alignment.yaml --config configs/dali/objective/$(1).yaml --seed_everything $(2) \
-		--data.init_args.seed $(2) --trainer.default_root_dir $(DALI)/$(1)/$(2)/alignment --ckpt_path last
-	$$(AVCAP) weights part $(DALI)/$(1)/$(2)/alignment/checkpoints/last.ckpt audio_encoder $$@
+		--data.init_args.seed $(2) --trainer.default_root_dir $(DALI)/$(call trained,$(1),$(2)) --ckpt_path last
+	$$(AVCAP) weights part $(DALI)/$(call trained,$(1),$(2))/checkpoints/last.ckpt audio_encoder $$@
 endef
 define no_alignment
 $(DALI)/none/$(2)/as_trained/encoder.safetensors: $(DALI)/backbone.safetensors
@@ -84,9 +84,11 @@ $(DALI)/$(1)/$(2)/$(3)/audio_projector.safetensors: $(DALI)/$(1)/$(2)/$(3)/pseud
 		--trainer.default_root_dir $$(@D)/distillation --ckpt_path last
 	$$(AVCAP) weights part $$(@D)/distillation/checkpoints/last.ckpt fusion.audio_projector $$@
 
-$(foreach stage,before after,$(foreach modality,audio both,$(call cell,$(stage),$(1),$(2),$(3),$(modality))))
-$(call cell,before,$(1),$(2),$(3),shuffled)
+$(foreach modality,$(if $(call own,$(1),$(2)),audio both shuffled),$(call cell,before,$(1),$(2),$(3),$(modality)))
+$(foreach modality,audio both,$(call cell,after,$(1),$(2),$(3),$(modality)))
 endef
+# whether a seed has an encoder of its own; none is the same for all, and tested once before stage 2
+own = $(if $(filter none,$(1)),$(filter $(firstword $(DALI_SEEDS)),$(2)),$(2))
 
 # $(1) before or after stage 2, $(2) objective, $(3) seed, $(4) tokens, $(5) modality: a test, which shows the tokens of its alignment
 define cell

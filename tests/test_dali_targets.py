@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.ablation.conftest import REPOSITORY, without_make
+from tests.ablation.conftest import REPOSITORY, dry_run
 from tests.test_readme import take
 
 
@@ -18,20 +17,8 @@ def planned(place: Path, *words: str) -> list[str]:
     """The command lines, in their order; one at a time."""
     (place / "venv").mkdir(exist_ok=True)
     (place / "venv" / ".installed").touch()
-    lines = [
-        "make",
-        "-n",
-        "dali-cells",
-        f"VENV={place}/venv",
-        "AVCAP=avcap",
-        f"DALI={place}/dali",
-        f"DEMO_DATA={place}/demo",
-    ]
-    done = subprocess.run(
-        [*lines, *words], cwd=REPOSITORY, env=without_make(), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.replace("\\\n", " ").splitlines()
+    places = (f"VENV={place}/venv", f"DALI={place}/dali", f"DEMO_DATA={place}/demo")
+    return dry_run("dali-cells", "AVCAP=avcap", *places, *words).splitlines()
 
 
 def test_every_command_is_taken_and_reads_what_was_made_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -61,6 +48,17 @@ def test_seeds_objectives_and_tokens_are_chosen(tmp_path: Path):
     assert set(folders) == expected | {f"{tmp_path}/dali/results/controls/image/0"}
     links = [line.split()[-1] for line in lines if line.startswith("ln ")]
     assert links == [f"{tmp_path}/dali/results/before_calibrated/ot_audio/{seed}/figures" for seed in (3, 4)]
+
+
+def test_what_seeds_do_not_change_is_tested_once(tmp_path: Path):
+    lines = planned(tmp_path, "OBJECTIVES=none ot", "DALI_SEEDS=3 4", "TOKENS=calibrated")
+    folders = [line.split()[-1] for line in lines if line.startswith("avcap test")]
+
+    def seeds(cell: str) -> list[int]:
+        return [seed for seed in (3, 4) if f"{tmp_path}/dali/results/{cell}/{seed}" in folders]
+
+    assert seeds("before_calibrated/none_audio") == seeds("before_calibrated/none_shuffled") == [3]
+    assert seeds("after_calibrated/none_audio") == seeds("before_calibrated/ot_audio") == [3, 4]
 
 
 def test_every_objective_of_the_table_has_a_config(tmp_path: Path):

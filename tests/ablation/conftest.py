@@ -87,6 +87,21 @@ def without_make() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
 
 
+def dry_run(*words: str) -> str:
+    """What ``make -n`` prints in the root of the repository, lines that go on joined."""
+    done = subprocess.run(
+        ["make", "-n", *words],
+        cwd=REPOSITORY,
+        env=without_make(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.replace("\\\n", " ")
+
+
 @pytest.fixture
 def cell(place: Path) -> Cell:
     overlay = place / "ablation" / "fusion" / "time.yaml"

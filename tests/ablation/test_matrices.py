@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from avcap import fusion
 from avcap.commands.check import build_report
 from avcap.lightning_cli import AvcapParser, quieten
-from tests.ablation.conftest import REPOSITORY, without_make
+from tests.ablation.conftest import REPOSITORY, dry_run
 from tests.end_to_end.program import DECODER
 from tests.test_readme import ParseOnly
 
@@ -25,14 +24,11 @@ Pair = tuple[str, str]  # base config and overlay
 @cache
 def planned(matrix: str, axes: str = "") -> tuple[dict[str, Pair], dict[str, str]]:
     """Cell -> its configs, and link -> cell, of the first seed, as Make plans them."""
-    words = ["make", "-n", "cells", f"MATRIX={matrix}", "RUNS=R", "SEEDS=7", "INSTALLED=Makefile", "DATA=Makefile"]
+    words = ["cells", f"MATRIX={matrix}", "RUNS=R", "SEEDS=7", "INSTALLED=Makefile", "DATA=Makefile"]
     words += [f"AXES={axes}"] if axes else []
-    done = subprocess.run(
-        words, cwd=REPOSITORY, env=without_make(), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    cells = re.findall(r"ablation cell (\S+) (\S+) R/(\S+)/7 --seed 7", done.stdout)
-    links = re.findall(r"ln -sfn \.\./\.\./(\S+)/7 R/(\S+)/7", done.stdout)
+    plan = dry_run(*words)
+    cells = re.findall(r"ablation cell (\S+) (\S+) R/(\S+)/7 --seed 7", plan)
+    links = re.findall(r"ln -sfn \.\./\.\./(\S+)/7 R/(\S+)/7", plan)
     return {name: (base, overlay) for base, overlay, name in cells}, {link: cell for cell, link in links}
 
 
