@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avcap.figures import draw_map
 from avcap.ids import id_hash
 from avcap.metrics.predictions import write_predictions
-from avcap.report import draw_map, write_results
-from avcap.report.collect import choose_baselines, find_runs, group_runs
-from avcap.report.compose import compose, write_report
-from avcap.report.curves import read_curves
-from avcap.report.page.pictures import sprite
+from avcap.metrics.results import write_results
+from avcap.study.report.collect import choose_baselines, find_runs, group_runs
+from avcap.study.report.compose import compose, write_report
+from avcap.study.report.curves import read_curves
+from avcap.study.report.page.pictures import sprite
 
 AXES = ("fusion", "loss", "encoder", "decoder")
 NOUNS = ["a dog", "a cat", "a man", "rain", "an engine", "a bell", "water", "a woman", "the wind", "a small child"]

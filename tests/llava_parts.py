@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avcap.data.scenes.tokenizer import train_tokenizer
 from avcap.decoders import LlavaDecoder
 from avcap.encoders import LlavaVision
 from avcap.fusion import LlavaProjection
+from avcap.scenes.tokenizer import train_tokenizer
 from avcap.systems import Captioner
 
 CAPTIONS = ["a dog barks while rain falls", "a bell rings", "an engine idles and then a siren wails far away"]

@@ -14,7 +14,7 @@ from avcap.lightning_cli import AvcapParser
 from tests.end_to_end.program import DECODER, REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
-ABLATION = CONFIGS / "ablation"  # the cells are built in tests/ablation/test_matrices.py
+ABLATION = CONFIGS / "ablation"  # the cells are built in tests/study/ablation/test_matrices.py
 DALI_STAGES = CONFIGS / "dali"  # built in tests/systems/test_dali_configs.py, but for the language model
 BASE = re.compile(r"put it after (configs/\S+\.yaml)")
 DEMO = CONFIGS / "demo" / "lavcap.yaml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ablation.conftest import REPOSITORY, dry_run
+from tests.study.ablation.conftest import REPOSITORY, dry_run
 from tests.test_readme import take
 
 

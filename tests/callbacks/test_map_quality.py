@@ -12,9 +12,9 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 from avcap.callbacks import MeasureMaps
-from avcap.callbacks.events import Scene, beside_the_shards, read_scenes
-from avcap.callbacks.scene_truth import SceneTruth
 from avcap.encoders import CAVMAEAudio, CEDEncoder
+from avcap.scenes.events import Scene, beside_the_shards, read_scenes
+from avcap.scenes.truth import SceneTruth
 from avcap.systems import Captioner
 from avcap.types import FusionOutput
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, WordDecoder, batch

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from avcap.callbacks.naming import AddNaming
-from avcap.data.scenes.naming import naming_scores
 from avcap.metrics.evaluate import Scores
+from avcap.scenes.naming import naming_scores
 
 EVENTS = {"a": [{"kind": "bark", "audio": [0, 1]}], "b": [{"kind": "rain", "audio": [0, 1]}]}
 REFERENCES = {"a": ["a dog barks", "a dog"], "b": ["rain falls"]}

@@ -11,10 +11,10 @@ import torch
 from avcap.cli import main
 from avcap.data import AudioCapsDataModule
 from avcap.data.caption_rows import CaptionRows
-from avcap.data.scenes.stills import Stills, write_stills
 from avcap.data.shards import Shards
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import SOUND_PROMPT
+from avcap.scenes.stills import Stills, write_stills
 from avcap.systems import LanguageModelling
 from avcap.weights.reading import sha256
 from tests.llava_parts import WIDTH, save_tokenizer, settings

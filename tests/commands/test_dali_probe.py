@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from avcap.commands import alignment_clips
-from avcap.commands.alignment_clips import AlignmentClips
 from avcap.commands.dali_probe import Means, mean_tokens, probe
+from avcap.trained import alignment
+from avcap.trained.alignment import AlignmentClips
 from avcap.types import Batch, Tokens
 
 HEARD = {"a": ["bark"], "b": ["bark", "rain"], "c": ["rain"]}
@@ -61,7 +61,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     opened = AlignmentClips(Model(), data.dataset("test"), data)
     monkeypatch.setattr(AlignmentClips, "open", lambda *_, **__: opened)
-    monkeypatch.setattr(alignment_clips, "collate", stacked)
+    monkeypatch.setattr(alignment, "collate", stacked)
     return tmp_path / "best.ckpt"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from avcap.commands import doctor as module
 from avcap.commands.doctor import doctor
-from avcap.report.machine import Finding
+from avcap.machine import Finding
 
 
 @pytest.fixture

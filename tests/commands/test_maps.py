@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from avcap.cli import main
-from avcap.commands.checkpoint_clips import CheckpointClips
 from avcap.commands.maps import map_quality
-from avcap.losses.plan_contrast import PlanContrast
+from avcap.losses.lavcap_plan_contrast import PlanContrast
+from avcap.trained.clips import CheckpointClips
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avcap.data import TextDataModule
-from avcap.data.scenes.texts import texts
+from avcap.scenes.texts import texts
 
 
 @pytest.fixture

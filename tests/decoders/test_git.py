@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from avcap.checkpoints.state import reloadable
 from avcap.decoders.git import GITDecoder
 from avcap.decoders.search_autoregressive import AutoRegressiveBeamSearch
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
 from avcap.decoders.search_step import Search
 from avcap.decoders.tokenizer import find_tokenizer
-from avcap.systems.checkpointing import reloadable
 from avcap.types import Tokens
 from tests.decoders.git_parts import BOS, EOS, WIDTH, decoder, texts, tokens
 from tests.systems.parts import WordDecoder

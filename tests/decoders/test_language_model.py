@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from avcap.checkpoints.hugging_face import is_empty, make_config
 from avcap.decoders.language_model import adapt, evaluating, random_language_model, train_adapters_only
-from avcap.layers.hugging_face import is_empty, make_config
 from avcap.layers.lora import LoRA
 
 pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")  # peft sees to GPT-2's transposed layers by itself

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from avcap.data.scenes.tokenizer import train_tokenizer
+from avcap.checkpoints.state import reloadable
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.prefix import INITIAL_STD
+from avcap.scenes.tokenizer import train_tokenizer
 from avcap.systems import Captioner
-from avcap.systems.checkpointing import reloadable
 from avcap.types import Tokens
 from tests.llava_parts import (
     CAPTIONS,

@@ -9,11 +9,11 @@ import torch
 import yaml
 
 from avcap.check import Report
+from avcap.checkpoints.llava import llava_config
 from avcap.commands.check import build_report
 from avcap.decoders import LlavaDecoder
 from avcap.encoders import LlavaVision
 from avcap.fusion import LlavaProjection
-from avcap.layers.llava import llava_config
 from tests.llava_parts import save_tokenizer
 
 LLM = Path(__file__).resolve().parents[2] / "configs" / "llm"

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from avcap.checkpoints.hugging_face import read_config
+from avcap.checkpoints.source import find_source, pretrained_config
 from avcap.decoders.causal_lm import CausalLMDecoder
 from avcap.decoders.prompts import CHAT_TEMPLATE
-from avcap.decoders.source import find_source, pretrained_config
-from avcap.layers.hugging_face import read_config
 from avcap.layers.lora import LoRA
 from avcap.types import Tokens
 from tests.decoders.conftest import CAPTIONS, WIDTH

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from avcap.checkpoints.state import reloadable
 from avcap.encoders import CAVMAEAudio, DALIAudio
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
-from avcap.systems.checkpointing import reloadable
 from avcap.weights import FORMATS, ImportOptions
 from tests.encoders.cav_mae_golden import official_state, part
 from tests.golden import golden

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avcap.inference import FileCaptioner
+from avcap.trained.files import FileCaptioner
 
 SCORES = {"bleu_4", "rouge_l", "cider_d", "unique_ratio", "vocab"}
 

@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avcap.cli import main
-from avcap.inference import FileCaptioner
+from avcap.trained.files import FileCaptioner
 
 CONFIG = Path(__file__).parents[2] / "configs" / "lavcap_smollm2.yaml"
 

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import LlavaForConditionalGeneration
 
+from avcap.checkpoints.state import reloadable
 from avcap.fusion import LlavaProjection
-from avcap.systems.checkpointing import reloadable
 from avcap.types import Tokens
 from tests.llava_parts import VISION_WIDTH, WIDTH, save_llava, settings
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from avcap.losses.clip_contrast import ClipContrast
-from avcap.losses.plan_contrast import PlanContrast
+from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.metrics.map_quality import mass_on_pairs
 from avcap.transport import sinkhorn
 from avcap.types import Tokens

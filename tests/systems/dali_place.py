@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, LlavaConfig
 
-from avcap.layers.llava import IMAGE_TOKEN
+from avcap.checkpoints.llava import IMAGE_TOKEN
 from tests.end_to_end.program import REPOSITORY
 
 

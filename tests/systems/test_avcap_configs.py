@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from avcap.check import Report
 from avcap.commands.check import MetaCLI, build_report
 from avcap.data import NoiseRoll, SpecAugment
-from avcap.data.scenes.tokenizer import train_tokenizer
+from avcap.scenes.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"

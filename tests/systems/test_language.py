@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from avcap.cli import main
-from avcap.data.scenes.texts import texts
 from avcap.data.text_module import TextBatch, collate_texts
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import SOUND_PROMPT
+from avcap.scenes.texts import texts
 from avcap.systems import LanguageModelling
 from tests.end_to_end.program import REPOSITORY
 

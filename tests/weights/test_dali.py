@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from avcap.checkpoints.loading import load_part, load_weights
 from avcap.commands import weights as commands
 from avcap.encoders import DALIAudio
-from avcap.layers.loading import load_part, load_weights
 from avcap.losses import AttentiveOTAlignment
 from avcap.types import Tokens
 from avcap.weights import FORMATS, ImportOptions, export_checkpoint, find_format, import_checkpoint

@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from avcap.checkpoints.loading import METADATA
 from avcap.commands.weights import formats, import_
 from avcap.encoders import CEDEncoder
-from avcap.layers.loading import METADATA
 from avcap.layers.lora import LoRA
 from avcap.weights import FORMATS, ImportOptions, find_format, import_checkpoint
 from avcap.weights.ced import fit_time_positions

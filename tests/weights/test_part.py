@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from avcap.checkpoints.loading import LEFT_OUT
+from avcap.checkpoints.state import leave_out
 from avcap.cli import main
 from avcap.decoders import GITDecoder
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, DALIAudio, TimmVisual
 from avcap.fusion import TokenConcat
-from avcap.layers.loading import LEFT_OUT
 from avcap.layers.lora import LoRA
-from avcap.systems.checkpointing import leave_out
 from avcap.weights import export_checkpoint, write_part
 
 SOUND = {"depth": 2, "heads": 4, "mels": 32, "target_length": 64}

@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from avcap.callbacks.events import beside_the_shards, read_scenes
-from avcap.callbacks.scene_truth import SceneTruth
 from avcap.metrics.map_quality import MapQuality
+from avcap.scenes.events import beside_the_shards, read_scenes
+from avcap.scenes.truth import SceneTruth
 from avcap.types import Batch
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from avcap.data.scenes.naming import kinds_heard, naming_scores
 from avcap.metrics.evaluate import Scores
+from avcap.scenes.naming import kinds_heard, naming_scores
 
 _USUAL = 0.5
 """Share of clips whose first reference must name a kind that is heard: 1 where references tell what is heard, 0 where they
@@ -14,7 +14,7 @@ tell what is seen."""
 
 
 class AddNaming:
-    """Adds ``named_recall``, ``named_precision`` and ``named_any`` to scores, see :mod:`avcap.data.scenes.naming`.
+    """Adds ``named_recall``, ``named_precision`` and ``named_any`` to scores, see :mod:`avcap.scenes.naming`.
 
     It leaves scores as they are where the events of some clip are not known, or where the references do not name them, as
     those that tell what is seen.

@@ -8,12 +8,13 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.callbacks.events import beside_the_shards, read_scenes
 from avcap.callbacks.naming import AddNaming
 from avcap.callbacks.samples import picture_parts
+from avcap.figures import draw_map
 from avcap.metrics import comparing, constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
-from avcap.report import draw_map, make_results, write_results
+from avcap.metrics.results import make_results, write_results
+from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.types import Batch
 
 

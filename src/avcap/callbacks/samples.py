@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from avcap.report import by_time, figure_map
+from avcap.figures import by_time, figure_map
 from avcap.types import Batch
 
 FRAME_SHIFT = 0.01  # seconds a row of the spectrogram
@@ -57,7 +57,7 @@ class LogSamples(Callback):
 
 
 def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str, *, bands: int) -> dict[str, Any] | None:
-    """What :func:`avcap.report.figure_map` needs of one clip, cut to the sound that is real; None without both streams.
+    """What :func:`avcap.figures.figure_map` needs of one clip, cut to the sound that is real; None without both streams.
 
     Args:
         batch: The batch, on any device.

@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.report import figure_tokens
+from avcap.figures import figure_tokens
 
 
 class TokenFigure(Callback):

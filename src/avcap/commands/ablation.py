@@ -7,9 +7,9 @@ import os
 import shlex
 from pathlib import Path
 
-from avcap.ablation.cell import Cell, run_cell
-from avcap.ablation.status import LOG, RESULTS, STATUS, Status, look_up
-from avcap.ablation.threads import threads_of_a_job
+from avcap.study.ablation.cell import Cell, run_cell
+from avcap.study.ablation.status import LOG, RESULTS, STATUS, Status, look_up
+from avcap.study.ablation.threads import threads_of_a_job
 
 METRIC, TITLE = "cider_d", "CIDEr-D"
 
@@ -34,7 +34,7 @@ def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "
     threads = threads_of_a_job(os.environ.get("MAKEFLAGS", ""), os.cpu_count() or 1) if here else None
     launcher = None
     if submit:
-        from avcap.ablation.launch import ClusterJob, read_settings
+        from avcap.study.ablation.launch import ClusterJob, read_settings
 
         launcher = ClusterJob(read_settings(submit))
     reached = run_cell(Cell(base, overlay, seed, out, tuple(shlex.split(launch)), threads), launcher)

@@ -7,7 +7,7 @@ import math
 import sys
 from pathlib import Path
 
-from avcap.inference import FileCaptioner, Prediction, parse_files
+from avcap.trained.files import FileCaptioner, Prediction, parse_files
 
 
 def caption(
@@ -65,7 +65,7 @@ def _line(found: Prediction, *, many: bool) -> str:
 
 def _draw(captioner: FileCaptioner, path: Path, batch: dict, maps: dict, found: Prediction) -> None:
     from avcap.callbacks.samples import picture_parts
-    from avcap.report import draw_map
+    from avcap.figures import draw_map
 
     for plan in list(maps.values())[:1]:
         parts = picture_parts(batch, plan, 0, found.caption, bands=captioner.model.audio_encoder.bands)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.metrics.predictions import read_json_lines
-from avcap.report.collect import Cell, find_runs, group_runs
-from avcap.report.matrix_tables import scenes_of
-from avcap.report.table import TITLES, align
+from avcap.jsonl import read_json_lines
+from avcap.study.report.collect import Cell, find_runs, group_runs
+from avcap.study.report.matrix_tables import scenes_of
+from avcap.study.report.table import TITLES, align
 
 
 def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), metric: str = "cider_d") -> None:

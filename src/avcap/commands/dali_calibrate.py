@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from avcap.commands.alignment_clips import AlignmentClips, paired_tokens
 from avcap.metrics.token_moments import TokenMoments
 from avcap.systems import Alignment
+from avcap.trained.alignment import AlignmentClips, paired_tokens
 from avcap.transport import gaussian_map
 from avcap.types import Batch
 from avcap.weights import write_part

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avcap.checkpoints.llava import IMAGE_TOKEN, LANGUAGE, PROJECTOR, VISION, PartNames
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.prompts import PROMPT, TOKENS
 from avcap.encoders import LlavaVision
 from avcap.fusion import LlavaProjection
-from avcap.inference import load_captioner
-from avcap.layers.llava import IMAGE_TOKEN, LANGUAGE, PROJECTOR, VISION, PartNames
 from avcap.systems import Captioner
+from avcap.trained.files import load_captioner
 
 PARTS = {"visual_encoder": LlavaVision, "fusion": LlavaProjection, "decoder": LlavaDecoder}
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from avcap import __version__
+from avcap.checkpoints.source import find_source, pretrained_config
 from avcap.data.caption_rows import CaptionRows, write_caption_rows
 from avcap.data.shards import Shards
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import SOUND_PROMPT
-from avcap.decoders.source import find_source, pretrained_config
 from avcap.lightning_cli import quieten
 from avcap.systems import LanguageModelling
 from avcap.systems.answers import draw_answers

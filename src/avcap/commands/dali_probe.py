@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from avcap.callbacks.events import beside_the_shards, read_scenes
-from avcap.commands.alignment_clips import AlignmentClips, paired_tokens
-from avcap.data.scenes.naming import kinds_heard
-from avcap.layers.loading import load_part
+from avcap.checkpoints.loading import load_part
 from avcap.layers.masking import mean_token
 from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
+from avcap.scenes.events import beside_the_shards, read_scenes
+from avcap.scenes.naming import kinds_heard
+from avcap.trained.alignment import AlignmentClips, paired_tokens
 
 SPLITS = ("train", "val", "test")  # the probes are fitted, chosen, measured
 

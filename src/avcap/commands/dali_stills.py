@@ -29,7 +29,7 @@ def stills(
         num_workers: Processes that draw.
         overwrite: Make finished splits again.
     """
-    from avcap.data.scenes.stills import Stills, write_stills
+    from avcap.scenes.stills import Stills, write_stills
 
     written = write_stills(
         out, Stills(count=count, val=val, size=size, seed=seed), num_workers=num_workers, overwrite=overwrite

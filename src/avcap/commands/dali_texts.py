@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.data.scenes.texts import texts
-from avcap.metrics.predictions import write_json_lines
+from avcap.jsonl import write_json_lines
+from avcap.scenes.texts import texts
 
 
 def write_texts(*, out: Path = Path("data/demo/texts.jsonl"), count: int = 30_000, seed: int = 1) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 from itertools import groupby
 
-from avcap.report.machine import Finding, examine
+from avcap.machine import Finding, examine
 
 
 def doctor(*, json: bool = False) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from avcap.data.shards import SPLITS, Shards
-from avcap.metrics.predictions import read_json_lines
-from avcap.report.collect import Group, Run, choose_baselines, find_runs, group_runs
-from avcap.report.compose import compose, write_report
-from avcap.report.curves import read_curves
-from avcap.report.page.clips import shown_ids
-from avcap.report.page.pictures import sprite
+from avcap.jsonl import read_json_lines
+from avcap.study.report.collect import Group, Run, choose_baselines, find_runs, group_runs
+from avcap.study.report.compose import compose, write_report
+from avcap.study.report.curves import read_curves
+from avcap.study.report.page.clips import shown_ids
+from avcap.study.report.page.pictures import sprite
 
 
 def report(

@@ -11,14 +11,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from avcap.commands.checkpoint_clips import CheckpointClips, run_folder
 from avcap.commands.robustness_conditions import CLEAN, choose, describe, kind_of
 from avcap.data.corruptions import Corruption
 from avcap.ids import id_hash
+from avcap.jsonl import read_json_lines
 from avcap.metrics.evaluate import evaluate
-from avcap.metrics.predictions import read_json_lines, write_predictions
-from avcap.report import write_results
-from avcap.report.robustness import biases, draw_robustness, drops, robustness_table
+from avcap.metrics.predictions import write_predictions
+from avcap.metrics.results import write_results
+from avcap.study.report.robustness import biases, draw_robustness, drops, robustness_table
+from avcap.trained.clips import CheckpointClips, run_folder
 
 
 class Test(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from avcap.commands.checkpoint_clips import encoders_of
 from avcap.data.corruptions import Corruption, suite
-from avcap.report.robustness import BOTH
+from avcap.study.report.robustness import BOTH
 from avcap.systems import Captioner
+from avcap.trained.clips import encoders_of
 
 CLEAN = "clean"
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from avcap.data.captions import Entry, read_captions
+from avcap.jsonl import read_json_lines
 from avcap.metrics.bounds import human_bound
 from avcap.metrics.evaluate import Scores, evaluate
 from avcap.metrics.nbest import evaluate_nbest
-from avcap.metrics.predictions import read_json_lines, read_predictions, write_predictions
+from avcap.metrics.predictions import read_predictions, write_predictions
 from avcap.metrics.references import References
 from avcap.metrics.tokenise import default_tokenizer
-from avcap.report.table import Row, results_table
+from avcap.study.report.table import Row, results_table
 
 
 def score(

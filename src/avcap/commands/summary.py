@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.metrics.predictions import read_json_lines
-from avcap.report import read_results, results_table, rows_of
+from avcap.jsonl import read_json_lines
+from avcap.metrics.results import read_results
+from avcap.study.report import results_table, rows_of
 
 NEXT = """What to try next:
   avcap caption your_clip.mp4 --ckpt_path {run}/checkpoints/best.ckpt --map map.png

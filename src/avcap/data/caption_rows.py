@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avcap.ids import id_hash, name_some
-from avcap.metrics.predictions import read_json_lines, write_json_lines
+from avcap.jsonl import read_json_lines, write_json_lines
 
 log = logging.getLogger(__name__)
 

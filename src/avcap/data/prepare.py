@@ -16,7 +16,7 @@ from avcap.data.manifest import Clip, MediaIndex, find_clips
 from avcap.data.media import MediaError
 from avcap.data.shard_writer import Broken, write_split
 from avcap.data.shards import SPLITS, ShardInfo
-from avcap.metrics.predictions import write_json_lines
+from avcap.jsonl import write_json_lines
 
 QUARANTINE = "quarantine.jsonl"
 

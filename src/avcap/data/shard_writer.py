@@ -22,7 +22,7 @@ import torch
 from avcap.data.item import Item, pack
 from avcap.data.shards import CAPTIONS, INDEX, ShardInfo
 from avcap.ids import id_hash
-from avcap.metrics.predictions import write_json_lines
+from avcap.jsonl import write_json_lines
 
 RECORDS = "with captions"  # what a shard's record holds: an unfinished split with other records is begun anew
 

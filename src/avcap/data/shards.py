@@ -14,7 +14,7 @@ from avcap.data.frame_sampling import FrameChoice
 from avcap.data.front_end import FrontEnd, make_front_end
 from avcap.data.item import BLOBS, Item, checksum, unpack
 from avcap.data.media import even_indices
-from avcap.metrics.predictions import read_json_lines
+from avcap.jsonl import read_json_lines
 
 INFO = "info.json"
 INDEX = "index.json"

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from avcap.data.loader import ClipLoader
 from avcap.data.sampler import ClipBatchSampler
-from avcap.metrics.predictions import read_json_lines
+from avcap.jsonl import read_json_lines
 
 FIELDS = ("prompt_text", "task", "text")
 

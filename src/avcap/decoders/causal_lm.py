@@ -8,11 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from avcap.checkpoints.hugging_face import is_empty
+from avcap.checkpoints.source import find_source
 from avcap.decoders.context import ContextDecoder
 from avcap.decoders.language_model import build_language_model, load_language_model
 from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, check_template, fill_template, read_prompts
-from avcap.decoders.source import find_source
-from avcap.layers.hugging_face import is_empty
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
 

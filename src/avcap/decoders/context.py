@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avcap.checkpoints.hugging_face import Source, is_empty
+from avcap.checkpoints.source import load_tokenizer
 from avcap.decoders.base import Decoder
 from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
 from avcap.decoders.prompts import PromptTable
 from avcap.decoders.search import by_clip, check_nbest, check_settings, search
-from avcap.decoders.source import load_tokenizer
 from avcap.decoders.text import Ids, TextCodec, special_ids, target_texts
-from avcap.layers.hugging_face import Source, is_empty
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
 

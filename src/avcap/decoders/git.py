@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avcap.checkpoints.loading import load_part
 from avcap.decoders.base import Decoder
 from avcap.decoders.git_text import GITText, Prefix
 from avcap.decoders.language_model import evaluating
@@ -20,7 +21,6 @@ from avcap.decoders.search_step import Hypotheses, Search, Step, take
 from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
-from avcap.layers.loading import load_part
 from avcap.layers.masking import zero_padding
 from avcap.losses.captioning import smoothed_divergence
 from avcap.types import Generation, Tokens

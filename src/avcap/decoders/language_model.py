@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avcap.decoders.source import no_model, pretrained_config
-from avcap.layers.hugging_face import Source, fetch, make_config, read_config
+from avcap.checkpoints.hugging_face import Source, fetch, make_config, read_config
+from avcap.checkpoints.source import no_model, pretrained_config
 from avcap.layers.lora import LoRA, add_lora, lora_dropouts
 
 logger = logging.getLogger(__name__)

@@ -8,14 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from avcap.decoders.context import ContextDecoder
-from avcap.decoders.language_model import load_into, random_language_model
-from avcap.decoders.prefix import LearnedPrefix
-from avcap.decoders.prompts import PROMPT, TOKENS, check_template
-from avcap.decoders.source import find_source
-from avcap.decoders.text import special_ids
-from avcap.layers.hugging_face import is_empty
-from avcap.layers.llava import (
+from avcap.checkpoints.hugging_face import is_empty
+from avcap.checkpoints.llava import (
     IMAGE_TOKEN,
     LANGUAGE,
     Attention,
@@ -25,7 +19,13 @@ from avcap.layers.llava import (
     llava_settings,
     load_pretrained_part,
 )
-from avcap.layers.loading import load_weights
+from avcap.checkpoints.loading import load_weights
+from avcap.checkpoints.source import find_source
+from avcap.decoders.context import ContextDecoder
+from avcap.decoders.language_model import load_into, random_language_model
+from avcap.decoders.prefix import LearnedPrefix
+from avcap.decoders.prompts import PROMPT, TOKENS, check_template
+from avcap.decoders.text import special_ids
 from avcap.types import Generation, Tokens
 
 TEMPLATE = "USER: {tokens}\n{prompt} ASSISTANT:"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from avcap.decoders.source import find_source, load_tokenizer
+from avcap.checkpoints.hugging_face import Source
+from avcap.checkpoints.source import find_source, load_tokenizer
 from avcap.decoders.text import SpecialIds, TextCodec, special_ids
-from avcap.layers.hugging_face import Source
 
 FILES = ("tokenizer.json", "vocab.txt")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import AudioEncoder
 from avcap.encoders.cav_mae_stream import CAVMAEStream, Positions
 from avcap.layers.attention_mask import whole_clips
-from avcap.layers.loading import load_part
 from avcap.layers.lora import LoRA
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.positions import sincos_grid

@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import VisualEncoder
 from avcap.encoders.cav_mae_stream import CAVMAEStream, Positions
 from avcap.encoders.frames import FrameNormaliser
 from avcap.layers.frame_patches import FramePatches
-from avcap.layers.loading import load_part
 from avcap.layers.lora import LoRA
 from avcap.layers.positions import resample_steps, sincos_grid, sincos_line
 from avcap.types import Tokens

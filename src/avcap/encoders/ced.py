@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from avcap.checkpoints.loading import load_weights
 from avcap.encoders.base import AudioEncoder
 from avcap.layers.freeze import Freezable
-from avcap.layers.loading import load_weights
 from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.vit import Block, init_vit

@@ -7,13 +7,13 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from avcap.checkpoints.loading import load_part, parts_of
 from avcap.encoders.base import AudioEncoder
 from avcap.encoders.cav_mae_audio import CAVMAEAudio
 from avcap.encoders.cav_mae_stream import Positions
 from avcap.layers.attention_mask import attention_mask
 from avcap.layers.freeze import Freezable
 from avcap.layers.joint import SingleStreamLayers, single_stream_name
-from avcap.layers.loading import load_part, parts_of
 from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.vit import init_vit
 from avcap.types import Tokens

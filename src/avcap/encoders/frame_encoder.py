@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from avcap.checkpoints.loading import is_component, load_weights
 from avcap.encoders.base import VisualEncoder
 from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
 from avcap.layers.freeze import Freezable
-from avcap.layers.loading import is_component, load_weights
 from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
 from avcap.types import Tokens
 

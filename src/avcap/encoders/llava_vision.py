@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avcap.checkpoints.hugging_face import is_empty
+from avcap.checkpoints.llava import VISION, Attention, Format, chosen_format, llava_config, load_pretrained_part
 from avcap.encoders.clip import MEAN, STD
 from avcap.encoders.frame_encoder import FrameEncoder
 from avcap.encoders.frames import require_rgb
-from avcap.layers.hugging_face import is_empty
-from avcap.layers.llava import VISION, Attention, Format, chosen_format, llava_config, load_pretrained_part
 
 
 class LlavaVision(FrameEncoder):

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from avcap.checkpoints.hugging_face import is_empty
+from avcap.checkpoints.llava import PROJECTOR, Format, chosen_format, llava_config, read_llava, require_all
+from avcap.checkpoints.loading import load_weights
 from avcap.fusion.base import Fusion
 from avcap.layers.freeze import Freezable
-from avcap.layers.hugging_face import is_empty
-from avcap.layers.llava import PROJECTOR, Format, chosen_format, llava_config, read_llava, require_all
-from avcap.layers.loading import load_weights
 from avcap.layers.masking import concat_time
 from avcap.types import FusionOutput, Tokens
 

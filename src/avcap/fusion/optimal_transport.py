@@ -12,7 +12,7 @@ from avcap.layers.cross_attention import CrossAttention as CrossAttentionLayer
 from avcap.layers.masking import concat_time, fall_back
 from avcap.layers.normalise import l2_normalise
 from avcap.layers.placement import concat_channels
-from avcap.losses.plan_contrast import PlanContrast
+from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.transport import GradientPolicy, apply_plan, barycentric_projection
 from avcap.types import FusionOutput, Tokens
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from avcap.checkpoints.loading import load_part
 from avcap.fusion.base import Fusion
 from avcap.layers.attention_mask import attention_mask
 from avcap.layers.cross_attention import HEAD_WIDTH
 from avcap.layers.freeze import Freezable
 from avcap.layers.joint import AUDIO, JOINT, VIDEO, JointLayers
-from avcap.layers.loading import load_part
 from avcap.layers.masking import concat_time, zero_padding
 from avcap.layers.vit import init_vit
 from avcap.types import FusionOutput, Tokens

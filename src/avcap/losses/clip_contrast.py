@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avcap.layers.masking import have_both, zero_padding
-from avcap.losses.plan_contrast import MAX_LOGIT_SCALE
+from avcap.losses.lavcap_plan_contrast import MAX_LOGIT_SCALE
 from avcap.transport import as_full_precision, cosine_similarity, full_precision, sinkhorn
 from avcap.types import Tokens
 

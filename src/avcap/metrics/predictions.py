@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from avcap.jsonl import read_json_lines, write_json_lines
 
 
 def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -17,20 +18,6 @@ def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             ``scores`` (metric to number), as ``CaptionScores.rows()`` gives them.
     """
     write_json_lines(path, rows)
-
-
-def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a JSONL file, whole or not at all.
-
-    Args:
-        path: The file; folders are made.
-        rows: An object a line.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")
-    fresh.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    fresh.replace(path)
 
 
 def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
@@ -62,25 +49,3 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
 def _is_texts(value: Any) -> bool:
     """Whether it is a list of at least one text, and of nothing else."""
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
-
-
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields line number and object of a JSONL file; blank lines are skipped.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a line is no JSON object; the message names file and line.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg})") from error
-            if not isinstance(row, dict):
-                raise ValueError(f'{path}, line {number}: expected an object like {{"id": ..., "caption": ...}}')
-            yield number, row

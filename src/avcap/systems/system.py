@@ -10,9 +10,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
+from avcap.checkpoints.carried_files import carry_files
+from avcap.checkpoints.state import check_state, leave_out, reloadable
 from avcap.encoders.base import Encoder
-from avcap.systems.carried_files import carry_files
-from avcap.systems.checkpointing import check_state, leave_out, reloadable
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups, path_scales
 from avcap.types import Batch, Tokens

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from avcap.layers.loading import is_component, parts_of
+from avcap.checkpoints.loading import is_component, parts_of
 from avcap.weights.reading import find_file, read_state
 from avcap.weights.registry import find_format
 from avcap.weights.writing import complete_file

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from avcap.layers.loading import PART
+from avcap.checkpoints.loading import PART
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.report import require_all
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from avcap.layers.loading import LEFT_OUT, PART
+from avcap.checkpoints.loading import LEFT_OUT, PART
 from avcap.weights.exporting import SAFETENSORS, part_name
 from avcap.weights.reading import find_file, read_torch, sha256
 from avcap.weights.writing import complete_file, save_weights

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from avcap.layers.loading import METADATA
+from avcap.checkpoints.loading import METADATA
 
 
 @contextmanager

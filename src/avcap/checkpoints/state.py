@@ -1,0 +1,72 @@
+"""What goes into a checkpoint, and whether a checkpoint fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from avcap.checkpoints.loading import LEFT_OUT
+
+
+def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
+    """Names of the state that need not be saved: frozen weights of parts that can load them again.
+
+    A frozen part with random weights stays in the checkpoint, since nothing else holds it. Buffers (running
+    statistics) go with the parameters of their own module.
+
+    Args:
+        module: The system.
+        parts: Names of its parts; a part with ``pretrained`` set can load its weights again, but for what it lists as
+            ``always_saved`` (names of submodules that its file may lack).
+    """
+    names: set[str] = set()
+    for part_name in parts:
+        part = getattr(module, part_name)
+        if part is None or getattr(part, "pretrained", None) is None:
+            continue
+        for prefix, owner in part.named_modules(prefix=part_name):
+            own = dict(owner.named_parameters(recurse=False))
+            names.update(f"{prefix}.{name}" for name, parameter in own.items() if not parameter.requires_grad)
+            if not any(parameter.requires_grad for parameter in own.values()):
+                names.update(f"{prefix}.{name}" for name, _ in owner.named_buffers(recurse=False))
+        kept = tuple(f"{part_name}.{submodule}." for submodule in getattr(part, "always_saved", ()))
+        names = {name for name in names if not name.startswith(kept)}
+    return names
+
+
+def leave_out(module: nn.Module, parts: Sequence[str], checkpoint: dict[str, Any]) -> None:
+    """Take what need not be saved out of a checkpoint's state, and note the names (see :func:`reloadable`)."""
+    state = checkpoint["state_dict"]
+    names = sorted(reloadable(module, parts) & state.keys())
+    for name in names:
+        del state[name]
+    checkpoint[LEFT_OUT] = names
+
+
+def check_state(module: nn.Module, state: Mapping[str, Any], absent_ok: set[str]) -> None:
+    """Compare names and shapes of ``state`` with the module.
+
+    Raises:
+        ValueError: if a name is missing (and not in ``absent_ok``) or unknown, or if a shape differs.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state and name not in absent_ok]
+    unexpected = [name for name in state if name not in own]
+    other = [n for n, v in state.items() if n in own and hasattr(v, "shape") and v.shape != own[n].shape]
+    if not (missing or unexpected or other):
+        return
+    found = []
+    if missing:
+        found.append(f"{len(missing)} tensors of the model are not in it (first: {missing[0]})")
+    if unexpected:
+        found.append(f"{len(unexpected)} of its tensors are not in the model (first: {unexpected[0]})")
+    if other:
+        name = other[0]
+        found.append(
+            f"{len(other)} differ in shape (first: {name}, {tuple(state[name].shape)} against {tuple(own[name].shape)})"
+        )
+    raise ValueError(
+        f"The checkpoint belongs to another architecture: {'; '.join(found)}; use the config that it was trained with."
+    )

@@ -1,5 +1,0 @@
-"""Sounds made from nothing: one function a sound group."""
-
-from avcap.data.scenes.sounds.synthesis import SYNTHESISERS, synthesise
-
-__all__ = ["SYNTHESISERS", "synthesise"]

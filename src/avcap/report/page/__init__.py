@@ -1,5 +1,0 @@
-"""One self-contained HTML page: tables, learning curves, maps, and a browser of captions."""
-
-from avcap.report.page.build import Illustrations, write_page
-
-__all__ = ["Illustrations", "write_page"]

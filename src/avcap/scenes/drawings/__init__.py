@@ -1,0 +1,5 @@
+"""Drawings: one function a look group."""
+
+from avcap.scenes.drawings.looks import LOOKS, Look, sprites
+
+__all__ = ["LOOKS", "Look", "sprites"]

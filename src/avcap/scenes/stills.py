@@ -1,0 +1,139 @@
+"""Single pictures of scenes with image captions, as shards: what an image captioner learns to see from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avcap.data.front_end import KaldiFbank
+from avcap.data.item import Item
+from avcap.data.shard_writer import WrittenSplit, write_split
+from avcap.data.shards import ShardInfo
+from avcap.scenes import dataset
+from avcap.scenes.compose import compose
+from avcap.scenes.drawings.looks import PHASES
+from avcap.scenes.image_captions import image_captions
+from avcap.scenes.pictures import SMALLEST, draw
+from avcap.scenes.scene import SEEDS, Scene
+
+VERSION = 1
+"""Raised whenever the same scene would give another still."""
+
+FIRST_SEED = 2 * SEEDS
+"""Stills take their scenes from here on: data sets have those below SEEDS, texts those from SEEDS on."""
+
+
+@dataclass(frozen=True)
+class Stills:
+    """What decides the content of the shards.
+
+    Args:
+        count: Pictures in the training split.
+        val: Pictures in the validation split.
+        size: Side of the square pictures in pixels.
+        seed: Seed of the scenes.
+
+    Raises:
+        ValueError: if one of them is out of range.
+    """
+
+    count: int = 24_000
+    val: int = 240
+    size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        faults = []
+        if min(self.count, self.val) < 1:
+            faults.append("count and val must be at least 1")
+        if self.size < SMALLEST:
+            faults.append(f"size must be at least {SMALLEST}")
+        if not 0 <= self.seed < SEEDS:
+            faults.append(f"seed must be from 0 to {SEEDS - 1}")
+        if faults:
+            raise ValueError(f"Stills cannot be made like this: {'; '.join(faults)}.")
+
+    def scene(self, index: int, split: str) -> Scene:
+        """The scene of a still; no data set and no text has it."""
+        return compose(FIRST_SEED + self.seed, index, split)
+
+    def item(self, index: int, *, split: str) -> Item:
+        """A still as a clip of one picture without sound; its length is not known."""
+        scene = self.scene(index, split)
+        picture, caption = still(scene, size=self.size)
+        return Item(scene.id, [caption], frames=torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous())
+
+
+def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
+    """Draw a scene at one of the moments that have an image caption.
+
+    The place looks as it does in the rendered clip. No sound is made that would move an object: each is at rest or in one
+    of its moving phases by chance.
+
+    Args:
+        scene: What to draw.
+        size: Side of the square picture in pixels.
+
+    Returns:
+        The picture, uint8 [size, size, 3], and its caption.
+    """
+    rng = scene.rng("still")
+    moments = image_captions(scene)
+    moment = moments[rng.integers(len(moments))]
+    phases = rng.integers(PHASES, size=(len(scene.events), 1))
+    (picture,) = draw(scene, scene.rng("frames"), times=np.array([moment["time"]]), phases=list(phases), size=size)
+    return picture, moment["caption"]
+
+
+def write_stills(
+    out: Path, stills: Stills, *, num_workers: int = 2, overwrite: bool = False, progress: bool = True
+) -> list[WrittenSplit]:
+    """Write the shards of stills, or what is missing of them: a training and a validation split.
+
+    Args:
+        out: Folder of the shards.
+        stills: What to write.
+        num_workers: Processes that draw.
+        overwrite: Make finished splits again.
+        progress: Show a progress bar.
+
+    Returns:
+        The splits, validation first: once the training split is there, everything is.
+
+    Raises:
+        ValueError: if a finished split holds other stills and ``overwrite`` is off.
+    """
+    written = []
+    for split, count in (("val", stills.val), ("train", stills.count)):
+        written.append(
+            write_split(
+                out,
+                _info(stills, split, count),
+                range(count),
+                partial(stills.item, split=split),
+                num_workers=num_workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        )
+    return written
+
+
+def _info(stills: Stills, split: str, count: int) -> ShardInfo:
+    """The facts of a split before it is written; shards always name a front end, these have no sound for it."""
+    plan = json.dumps([split, count, stills.size, stills.seed, dataset.VERSION, VERSION])
+    return ShardInfo(
+        split=split,
+        front_end=KaldiFbank.name,
+        mels=64,
+        frames=1,
+        size=stills.size,
+        clips=count,
+        plan=hashlib.sha256(plan.encode()).hexdigest()[:16],
+    )

@@ -1,0 +1,60 @@
+"""Texts of scenes without sound or pictures: how what can be seen tends to sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from avcap.scenes.compose import compose
+from avcap.scenes.grammar import captions
+from avcap.scenes.image_captions import image_captions
+from avcap.scenes.scene import SEEDS, Scene
+
+SEE, HEAR = "see", "hear"
+
+_SEE = 1 / 3
+"""Probability of a row that tells what is seen; it is a copy, and soon learned."""
+
+_ALL_MOMENTS = 0.5
+"""Probability that a row is told all moments of its scene; otherwise one of them, as one picture would show."""
+
+_NEXT = ", then "
+
+
+def texts(count: int, *, seed: int = 1, seconds: float = 5.0) -> Iterator[dict[str, str]]:
+    """Compose scenes and put them into words, nothing else: none is rendered, and none is a clip of a data set.
+
+    A row says in ``prompt_text`` what the pictures of a scene show, and in ``text`` the same again (task ``see``), or what
+    is heard in the scene (task ``hear``). Both are drawn by the grammar of the data set, so that a text is as probable,
+    given what is seen, as it is there: things that look alike may sound either way, and what is off-screen is a guess.
+
+    Args:
+        count: Number of rows, each from a scene of its own.
+        seed: Seed of the scenes.
+        seconds: Length of the scenes.
+
+    Returns:
+        Rows ``{"prompt_text", "task", "text"}``.
+
+    Raises:
+        ValueError: if ``count`` or ``seed`` is out of range.
+    """
+    if count < 1 or not 0 <= seed < SEEDS:
+        raise ValueError(f"count must be at least 1 and seed from 0 to {SEEDS - 1}, got {count} and {seed}.")
+    return (_row(compose(SEEDS + seed, index, seconds=seconds)) for index in range(count))
+
+
+def _row(scene: Scene) -> dict[str, str]:
+    rng = scene.rng("texts")
+    seen = _shown(rng, scene)
+    if rng.random() < _SEE:
+        return {"prompt_text": seen, "task": SEE, "text": seen}
+    (heard,) = captions(scene)
+    return {"prompt_text": seen, "task": HEAR, "text": heard}
+
+
+def _shown(rng: np.random.Generator, scene: Scene) -> str:
+    """The image captions of all moments, or of one."""
+    moments = [row["caption"] for row in image_captions(scene)]
+    return _NEXT.join(moments) if rng.random() < _ALL_MOMENTS else str(rng.choice(moments))

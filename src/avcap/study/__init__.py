@@ -1,0 +1,1 @@
+"""Many runs: the ablation matrix and the report."""

@@ -1,0 +1,10 @@
+"""The ablation matrix: its cells, what their results depend on, and how far they are.
+
+Nothing here imports torch: a cell is supervised by a light process, and runs in processes of its own.
+"""
+
+from avcap.study.ablation.cell import Cell, run_cell
+from avcap.study.ablation.fingerprint import fingerprint
+from avcap.study.ablation.status import Status, read_status, write_status
+
+__all__ = ["Cell", "Status", "fingerprint", "read_status", "run_cell", "write_status"]

@@ -1,0 +1,96 @@
+"""Cells as jobs of a cluster, by submitit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from avcap.study.ablation.cell import Cell
+from avcap.study.ablation.signals import StopSignals
+from avcap.study.ablation.status import LOG
+
+JOBS = "jobs"  # folder of submitit's files, inside that of the cell
+DAY = 24 * 60  # minutes
+
+
+class ClusterJob:
+    """Submits a cell as one job and waits for it.
+
+    Args:
+        settings: Settings of ``submitit.AutoExecutor``: ``timeout_min``, ``gpus_per_node``, ``slurm_partition`` ...;
+            ``cluster`` chooses what runs it (``slurm``; ``local``: processes of this machine).
+
+    Raises:
+        ImportError: if submitit is not installed.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise ImportError(
+                "Submitting cells needs submitit, which is not installed; pip install 'avcap[slurm]'."
+            ) from error
+        self.submitit = submitit
+        self.settings = dict(settings)
+
+    def __call__(self, cell: Cell) -> int:
+        """Run the cell as a job; the exit status. The job is cancelled when this process is told to stop."""
+        settings = {"name": "_".join(cell.out.parts[-3:]), "timeout_min": DAY, **self.settings}
+        executor = self.submitit.AutoExecutor(folder=cell.out / JOBS, cluster=settings.pop("cluster", None))
+        executor.update_parameters(**settings)
+        job = executor.submit(Resumable(cell))
+        with StopSignals(lambda _: job.cancel()) as stop:
+            try:
+                code = max(job.results(), key=abs)
+            except self.submitit.core.utils.UncompletedJobError as error:
+                code = _not_finished(cell, error)
+        return 128 + stop.received if stop.received else code
+
+
+class Resumable:
+    """A cell that submitit queues again when its time is up or its node is taken: it goes on from its last checkpoint."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+    def __call__(self) -> int:
+        """Run the cell."""
+        return self.cell()
+
+    def checkpoint(self) -> Any:
+        """Called inside the job: let the training save, then say what to queue."""
+        from submitit.helpers import DelayedSubmission
+
+        os.kill(os.getpid(), signal.SIGTERM)  # the cell passes it on to the training
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        return DelayedSubmission(self)
+
+
+def _not_finished(cell: Cell, error: Exception) -> int:
+    """Put into the log why a job has no result."""
+    reason = str(error).strip()
+    with (cell.out / LOG).open("a", encoding="utf-8") as log:
+        log.write(
+            f"{reason}\nThe job gave no result ({reason.splitlines()[0]}); its own log is in {cell.out / JOBS}.\n"
+        )
+    return 1
+
+
+def read_settings(text: str) -> dict[str, Any]:
+    """``"gpus_per_node=1 slurm_partition=gpu"`` -> a mapping; values are read as YAML.
+
+    Raises:
+        ValueError: if a word has no ``=``.
+    """
+    words = text.split()
+    wrong = [word for word in words if "=" not in word]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no setting; write --submit 'name=value name=value'.")
+    return {name: yaml.safe_load(value) for name, _, value in (word.partition("=") for word in words)}

@@ -1,0 +1,92 @@
+"""Learning curves, read from the TensorBoard files of a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from avcap.study.report.collect import Run
+
+
+class Curve(NamedTuple):
+    """One scalar over the steps of a training."""
+
+    steps: np.ndarray  # [n], rising
+    values: np.ndarray  # [n]
+    times: np.ndarray  # [n], seconds since the epoch
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """All scalars of a run: tag -> curve.
+
+    Args:
+        folder: The run; event files are sought below it. Where a resumed training wrote a step again, the later counts.
+    """
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
+    for file in sorted(Path(folder).rglob("events.out.tfevents.*")):  # the name starts with the time
+        for event in LegacyEventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    points[value.tag][event.step] = (value.simple_value, event.wall_time)
+    curves = {}
+    for tag, by_step in points.items():
+        steps = np.array(sorted(by_step))
+        values, times = np.array([by_step[step] for step in steps.tolist()]).T
+        curves[tag] = Curve(steps, values, times)
+    return curves
+
+
+def shown(runs: Sequence[Mapping[str, Curve]]) -> list[str]:
+    """Which curves a reader wants: CIDEr-D on the validation split, then losses, but no sole part beside its sum.
+
+    Args:
+        runs: The curves of each run.
+    """
+    tags = {tag for curves in runs for tag in curves}
+    losses = sorted(tag for tag in tags if tag.startswith(("train/loss", "val/loss")))
+    drawn = [
+        tag for tag in losses if not all(_same(curves, tag, tag.split("_")[0]) for curves in runs if tag in curves)
+    ]
+    return [tag for tag in ("val/cider_d",) if tag in tags] + drawn
+
+
+def _same(curves: Mapping[str, Curve], part: str, whole: str) -> bool:
+    """Whether a part of a loss is all there is to its sum."""
+    return part != whole and whole in curves and np.array_equal(curves[part].values, curves[whole].values)
+
+
+def clips_per_second(run: Run, curves: Mapping[str, Curve]) -> float | None:
+    """How quickly a run trained: what ``speed.json`` says, else the median over the logged stretches of steps.
+
+    Args:
+        run: Its config has the batch size and the number of devices.
+        curves: Its curves.
+
+    Returns:
+        None where it cannot be told.
+
+    Raises:
+        ValueError: If ``speed.json`` is damaged.
+    """
+    measured = run.folder / "speed.json"
+    if measured.is_file():
+        try:
+            return float(json.loads(measured.read_text(encoding="utf-8"))["clips_per_second"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{measured} is damaged; delete it.") from error
+    factors = [run.setting(path) for path in ("data.init_args.batch_size", "trainer.devices", "trainer.num_nodes")]
+    curve = curves.get("train/loss")
+    if curve is None or len(curve.steps) < 3 or not all(isinstance(factor, int) for factor in factors):
+        return None
+    seconds = np.diff(curve.times)
+    steps = np.diff(curve.steps)[seconds > 0]
+    clips = math.prod(factors) * (run.setting("trainer.accumulate_grad_batches") or 1)
+    return float(np.median(steps / seconds[seconds > 0])) * clips if len(steps) else None

@@ -1,0 +1,257 @@
+"""The tables of a report, before they become HTML, Markdown or LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from avcap.study.report.bootstrap import RESAMPLES, Difference, paired_bootstrap, spread
+from avcap.study.report.collect import Cell, Group, Run
+from avcap.study.report.config_differences import differences
+from avcap.study.report.table import DEFAULT_METRICS, TITLES, rows_of
+
+ABSENT = "–"
+_INTERVALS = (
+    "Differences to {baseline} × 100, seeds averaged, with the 95 % interval of {resamples:,} paired bootstrap resamplings of "
+    "the clips. Bold: the interval excludes zero."
+)
+_MAP_COLUMNS = {
+    "map_mass": "mass on true pairs",
+    "map_uniform": "uniform",
+    "map_gain": "gain",
+    "map_gain_shuffled": "gain, shuffled",
+    "map_skill": "skill",
+}
+
+
+class Entry(NamedTuple):
+    """One cell of a table."""
+
+    text: str
+    value: float | None = None  # what it is sorted by; None: by its text
+    strong: bool = False
+
+
+class Table(NamedTuple):
+    """A table; its first column names the rows."""
+
+    title: str
+    head: list[str]
+    rows: list[list[Entry]]
+    below: list[list[Entry]] = []  # rows that are no systems: the human bound, the constant caption
+    notes: list[str] = []
+
+
+def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
+    """The main table: each cell's mean and standard deviation over seeds, the best of each metric strong.
+
+    Args:
+        group: Cells tested on the same clips.
+        speeds: Cell name -> clips a second in training, where known.
+    """
+    metrics = metrics_of(group)
+    head = ["system", *(f"{TITLES[m]} ↑" for m in metrics), "words", "trained", "parameters", "clips/s", "seeds"]
+    means = {m: [spread(s).mean if (s := cell.scores(m)).size else -np.inf for cell in group.cells] for m in metrics}
+    rows = []
+    for number, cell in enumerate(group.cells):
+        scores = [_score(cell.scores(m), best=len(group.cells) > 1 and _ties(means[m])[number]) for m in metrics]
+        original = group.originals[cell.places]
+        name = cell.name if original is cell else f"{cell.name} (= {original.name})"
+        rows.append([Entry(name), *scores, *_facts(cell, speeds.get(cell.name))])
+    seeds = ", mean ± standard deviation over seeds" if any(len(cell.runs) > 1 for cell in group.cells) else ""
+    notes = [f"Scores × 100{seeds}{'; bold: the best' if len(group.cells) > 1 else ''}."]
+    return Table("Results", head, rows, _bounds(group, metrics), notes)
+
+
+def differences_of(group: Group, axis: str, baseline: Cell) -> Table:
+    """How far the cells of one axis are from a baseline, with paired bootstrap intervals."""
+    cells = [cell for cell in group.axes[axis] if cell is not baseline]
+    metrics = metrics_of(group)
+    columns = {metric: _compare(cells, baseline, metric, group.ids) for metric in metrics}
+    rows = [
+        [
+            Entry(f"{baseline.variant if baseline.axis == axis else baseline.name} (baseline)"),
+            *(_score(baseline.scores(m)) for m in metrics),
+        ],
+        *([Entry(cell.variant), *(columns[m][i] for m in metrics)] for i, cell in enumerate(cells)),
+    ]
+    title = f"Axis: {axis}" if axis else "Differences"
+    notes = [_INTERVALS.format(baseline=baseline.name, resamples=RESAMPLES)]
+    if pooled := [TITLES[m] for m in metrics if not any("[" in entry.text for entry in columns[m])]:
+        notes.append(f"No interval: the score is no mean over clips, or clips have none: {', '.join(pooled)}.")
+    return Table(title, ["variant", *(f"{TITLES[m]} ↑" for m in metrics)], rows, notes=notes)
+
+
+def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = None) -> Table | None:
+    """One metric by kind of scene and of all clips; None where the kinds or the clips' scores are not known.
+
+    Args:
+        group: Cells tested on the same clips; a cell without a score of every clip has dashes.
+        kinds: Clip id -> kind of scene.
+        metric: Which; None takes the group's first clip metric.
+    """
+    metric = metric or next(iter(group.clip_metrics), None)
+    if not kinds or not group.ids or metric is None:
+        return None
+    cells = list(group.originals.values())
+    by_kind = clips_by_kind(group.ids, kinds)
+    chosen = [*by_kind.values(), np.ones(len(group.ids), dtype=bool)]
+    scores = [cell.clip_scores(metric, group.ids) for cell in cells]
+    values = np.array([[-np.inf if of is None else of[clips].mean() for clips in chosen] for of in scores])
+    best = [_ties(column) for column in values.T.tolist()]  # [kinds] of [cells]
+    rows = [
+        [Entry(cell.name), *(_mean(v, best=len(cells) > 1 and best[k][c]) for k, v in enumerate(values[c].tolist()))]
+        for c, cell in enumerate(cells)
+    ]
+    head = ["system", *(f"{kind} ({clips.sum()})" for kind, clips in by_kind.items()), "all"]
+    title = TITLES.get(metric, metric)
+    note = f"{title} × 100, mean over the clips of each kind (their number in brackets) and over seeds."
+    return Table("By kind of scene", head, rows, notes=[note])
+
+
+def map_quality_of(group: Group) -> Table | None:
+    """How much of the assignment maps' mass is on true pairs of sound and picture; None where no run measured it."""
+    cells = [cell for cell in group.originals.values() if all(map(_measures_maps, cell.runs))]
+    if not cells:
+        return None
+    rows = [
+        [Entry(cell.name), *(_over_seeds([run.results["maps"][name] for run in cell.runs]) for name in _MAP_COLUMNS)]
+        for cell in cells
+    ]
+    notes = [
+        "Mass on pairs of tokens that hear and see the same event, mean over the clips that have other pairs, too, and over seeds; "
+        "gain: by a uniform map, and where every clip is fused with the pictures of another; skill: 0 is a uniform map, 1 a perfect one."
+    ]
+    return Table("Map quality", ["system", *_MAP_COLUMNS.values()], rows, notes=notes)
+
+
+def clips_by_kind(ids: Sequence[str], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Kind of scene, by name -> which clips are of it, ``[N]`` bool; a clip of no known kind is of the kind "other"."""
+    labels = np.array([kinds.get(clip, "other").replace("_", "-") for clip in ids])
+    return {str(kind): labels == kind for kind in np.unique(labels)}
+
+
+def configs_of(group: Group, axis: str) -> Table | None:
+    """The config keys in which the cells of an axis differ; None where none does."""
+    cells = group.axes[axis]
+    table = differences([cell.runs[0].config for cell in cells])
+    if not table:
+        return None
+    rows = [[Entry(key.replace(".init_args", "")), *map(Entry, values)] for key, values in table.items()]
+    return Table(axis or "Config differences", ["key", *(cell.variant for cell in cells)], rows)
+
+
+def versions_of(group: Group) -> Table:
+    """Software, a row a package; versions that are not the same in all runs are all named."""
+    found: dict[str, dict[str, None]] = {}
+    for run in (run for cell in group.cells for run in cell.runs):
+        versions = {**run.results.get("versions", {}), "words split by": run.results.get("tokenizer", ABSENT)}
+        for package, version in versions.items():
+            found.setdefault(package, {})[str(version)] = None
+    rows = [
+        [Entry(package), Entry(", ".join(versions), strong=len(versions) > 1)] for package, versions in found.items()
+    ]
+    return Table("Versions", ["package", "version"], rows)
+
+
+def metrics_of(group: Group) -> list[str]:
+    """The columns: what ``results_table`` shows, as far as some run has it."""
+    present = {metric for cell in group.cells for run in cell.runs for metric in run.results["scores"]}
+    quiet = {"bleu_1", "bleu_2", "bleu_3"} - set(DEFAULT_METRICS)
+    return [metric for metric in TITLES if metric in present - quiet]
+
+
+def _compare(cells: Sequence[Cell], baseline: Cell, metric: str, ids: Sequence[str]) -> list[Entry]:
+    """A column of differences, with intervals where the corpus score is the mean of the clips' scores."""
+    everyone = [cell.clip_scores(metric, ids) if _averaged(cell, metric, ids) else None for cell in [*cells, baseline]]
+    theirs, own = everyone[:-1], everyone[-1]
+    paired = [number for number, scores in enumerate(theirs) if scores is not None and own is not None]
+    bounds: dict[int, Difference] = {}
+    if paired:
+        bounds = dict(zip(paired, paired_bootstrap(np.stack([theirs[i] - own for i in paired])), strict=True))
+    return [_difference(cell.scores(metric), baseline.scores(metric), bounds.get(i)) for i, cell in enumerate(cells)]
+
+
+def _averaged(cell: Cell, metric: str, ids: Sequence[str]) -> bool:
+    """Whether the score of all clips is the mean of the scores of each."""
+    scores = cell.clip_scores(metric, ids) if ids else None
+    return scores is not None and bool(np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6))
+
+
+def _difference(scores: np.ndarray, baseline: np.ndarray, bounds: Difference | None) -> Entry:
+    if not scores.size or not baseline.size:
+        return Entry(ABSENT, -np.inf)
+    mean = float(scores.mean() - baseline.mean())
+    if bounds is None:
+        return Entry(_signed(mean), mean)
+    return Entry(f"{_signed(mean)} [{_signed(bounds.low)}, {_signed(bounds.high)}]", mean, bounds.clear)
+
+
+def _signed(value: float) -> str:
+    """Times 100, with its sign; zero has none."""
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def _score(scores: np.ndarray, *, best: bool = False) -> Entry:
+    if not scores.size:
+        return Entry(ABSENT, -np.inf)
+    return Entry(_spread_of(100 * scores, digits=1), float(scores.mean()), best)
+
+
+def _measures_maps(run: Run) -> bool:
+    return run.results.get("maps", {}).keys() >= _MAP_COLUMNS.keys()
+
+
+def _over_seeds(values: Sequence[float]) -> Entry:
+    return Entry(_spread_of(np.array(values), digits=3), float(np.mean(values)))
+
+
+def _spread_of(values: np.ndarray, *, digits: int) -> str:
+    """Mean and, of several, standard deviation."""
+    mean, std, _ = spread(values)
+    return f"{mean:.{digits}f}".replace("-", "−") + ("" if std is None else f" ± {std:.{digits}f}")
+
+
+def _mean(value: float, *, best: bool) -> Entry:
+    """A mean over clips; minus infinity stands for none."""
+    return Entry(f"{100 * value:.1f}" if np.isfinite(value) else ABSENT, value, best)
+
+
+def _ties(means: Sequence[float]) -> list[bool]:
+    """Which are the highest as printed, with one decimal."""
+    printed = [round(100 * mean, 1) for mean in means]
+    return [value == max(printed) and np.isfinite(value) for value in printed]
+
+
+def _facts(cell: Cell, speed: float | None) -> list[Entry]:
+    """Vocabulary, parameter counts, speed and number of seeds."""
+    words = cell.scores("vocab")
+    parameters = [run.results.get("settings", {}).get("parameters", {}) for run in cell.runs]
+    counts = [next((p[which] for p in parameters if which in p), None) for which in ("trainable", "all")]
+    return [
+        Entry(f"{words.mean():.0f}", float(words.mean())) if words.size else Entry(ABSENT, -np.inf),
+        *(Entry(ABSENT, -np.inf) if count is None else Entry(millions(count), count) for count in counts),
+        Entry(ABSENT, -np.inf) if speed is None else Entry(f"{speed:.3g}", speed),
+        Entry(str(len(cell.runs)), len(cell.runs)),
+    ]
+
+
+def millions(count: int) -> str:
+    """A number of parameters: 4.28 M, 812 k, 6.74 G."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{f'{count / size:#.3g}'.rstrip('.')} {unit}"
+    return str(count)
+
+
+def _bounds(group: Group, metrics: Sequence[str]) -> list[list[Entry]]:
+    """People, and the constant caption, from the first run that has them."""
+    rows: dict[str, list[Entry]] = {}
+    for run in (run for cell in group.cells for run in cell.runs):
+        for name, scores, *_ in rows_of(run.results)[1:]:
+            cells = [_score(np.array([scores[m]] if m in scores else [])) for m in metrics]
+            rows.setdefault(name, [Entry(name), *cells, *[Entry("")] * 5])
+    return list(rows.values())

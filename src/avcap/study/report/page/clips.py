@@ -1,0 +1,88 @@
+"""What the caption browser of the page shows: captions of every system beside the references, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from avcap.study.report.collect import Group
+from avcap.study.report.table import TITLES
+
+
+def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[str, Any] | None:
+    """The browser's data, ready for JSON; equal texts are stored once.
+
+    Args:
+        group: Cells tested on the same clips; of each, the captions and scores of the first seed are shown.
+        clips: At most so many.
+        kinds: Clip id -> kind of scene; may be empty.
+
+    Returns:
+        ``systems``, ``metrics`` (printed names, the deciding one first), ``texts``, and ``clips``: for each its ``id``,
+        ``kind``, ``references`` and ``captions`` (numbers of texts), ``scores`` (system by metric, × 1000, rounded) and
+        ``spread`` (standard deviation over systems of the deciding metric). None where there is no caption.
+    """
+    cells = group.captioned
+    chosen = choose_clips(group, clips)
+    if not cells or not chosen:
+        return None
+    texts: dict[str, int] = {}
+    metrics = group.clip_metrics
+
+    def stored(text: str) -> int:
+        return texts.setdefault(text, len(texts))
+
+    spreads = disagreement(group)
+    listed = []
+    for clip in chosen:
+        rows = [cell.runs[0].rows[clip] for cell in cells]
+        listed.append(
+            {
+                "id": clip,
+                "kind": kinds.get(clip, "").replace("_", "-"),
+                "references": [stored(text) for text in rows[0].get("references", [])],
+                "captions": [stored(row["caption"]) for row in rows],
+                "scores": [[round(1000 * row["scores"][metric]) for metric in metrics] for row in rows],
+                "spread": round(1000 * spreads.get(clip, 0.0)),
+            }
+        )
+    return {
+        "hash": group.id_hash,
+        "total": len(group.ids),
+        "systems": [cell.name for cell in cells],
+        "metrics": [TITLES[metric] for metric in metrics],
+        "texts": list(texts),
+        "clips": listed,
+    }
+
+
+def choose_clips(group: Group, clips: int) -> list[str]:
+    """All clips, or half of them those on which the systems disagree most and half evenly spaced over the others.
+
+    Args:
+        group: Cells tested on the same clips.
+        clips: How many.
+    """
+    ids = group.ids
+    if len(ids) <= clips:
+        return ids
+    spreads = disagreement(group)
+    most = sorted(spreads, key=lambda clip: -spreads[clip])[: clips // 2]
+    others = sorted(set(ids) - set(most))
+    places = np.linspace(0, len(others) - 1, clips - len(most)).round().astype(int)
+    return sorted([*most, *(others[place] for place in places)])
+
+
+def disagreement(group: Group) -> dict[str, float]:
+    """Clip id -> standard deviation over the cells of its score; empty for one cell or without scores of clips."""
+    if len(group.captioned) < 2 or not group.clip_metrics:
+        return {}
+    scores = np.stack([cell.clip_scores(group.clip_metrics[0], group.ids) for cell in group.captioned])  # [cells, N]
+    return dict(zip(group.ids, scores.std(0).tolist(), strict=True))
+
+
+def shown_ids(groups: Sequence[Group], clips: int) -> list[str]:
+    """The clips that the browser shows, each once."""
+    return list(dict.fromkeys(clip for group in groups for clip in choose_clips(group, clips)))

@@ -1,0 +1,95 @@
+"""Tables as Markdown and LaTeX, and all results as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from avcap.study.report.collect import Run
+from avcap.study.report.matrix_tables import Entry, Table
+from avcap.study.report.table import align
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "–": "--",
+    "−": "$-$",
+    "“": "``",
+    "”": "''",
+}
+
+
+def markdown(table: Table, *, heading: bool = True) -> str:
+    """A heading if wanted, the table with aligned columns, and its notes; strong entries are bold."""
+
+    def write(entry: Entry) -> str:
+        text = re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(entry.text.split()))
+        return f"**{text}**" if entry.strong else text
+
+    body = [[write(entry) for entry in row] for row in [*table.rows, *table.below]]
+    lines = align([write(Entry(name)) for name in table.head], body)
+    title = [f"## {write(Entry(table.title))}", ""] if heading else []
+    return "\n".join([*title, *lines, *(f"\n{note}" for note in table.notes)]) + "\n"
+
+
+def latex(table: Table) -> str:
+    r"""A ``tabular`` that needs no package; strong entries are bold, notes are comments above.
+
+    Rows that are no systems stand below a line of their own.
+    """
+
+    def line(row: Sequence[Entry]) -> str:
+        cells = [rf"\textbf{{{escape_latex(e.text)}}}" if e.strong else escape_latex(e.text) for e in row]
+        guard = "{}" if cells[0].startswith(("[", "*")) else ""  # the line break before would take it as its argument
+        return f"{guard}{' & '.join(cells)} \\\\"
+
+    notes = [f"% {line}" for note in (table.title, *table.notes) for line in note.splitlines()]
+    below = [r"\hline", *map(line, table.below)] if table.below else []
+    columns = "l" + "r" * (len(table.head) - 1)
+    head = line([Entry(name) for name in table.head])
+    body = [rf"\begin{{tabular}}{{{columns}}}", r"\hline", head, r"\hline", *map(line, table.rows), *below]
+    return "\n".join([*notes, *body, r"\hline", r"\end{tabular}"]) + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Text with LaTeX's special characters made harmless."""
+    return "".join(_TEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
+    """One line a run with every score as ``results.json`` has it (not multiplied by 100).
+
+    Args:
+        runs: All runs.
+        speeds: Folder of a run -> clips a second in training, where known.
+    """
+    runs = list(runs)
+    metrics = list(dict.fromkeys(metric for run in runs for metric in run.results["scores"]))
+    facts = ["axis", "variant", "seed", "clips", "id_hash", "trainable", "parameters", "clips_per_second"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*facts, *metrics, "folder"])
+    for run in runs:
+        parameters = run.results.get("settings", {}).get("parameters", {})
+        speed = speeds.get(str(run.folder))
+        writer.writerow(
+            [
+                *(run.axis, run.variant, run.seed, run.results["clips"], run.results["id_hash"]),
+                *(parameters.get("trainable", ""), parameters.get("all", ""), "" if speed is None else f"{speed:.4g}"),
+                *(run.results["scores"].get(metric, "") for metric in metrics),
+                os.path.relpath(run.folder),
+            ]
+        )
+    return out.getvalue()

@@ -1,0 +1,126 @@
+"""A checkpoint and the clips that its run was made of: what a verb needs to look at a trained captioner again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch import Tensor
+
+from avcap.data.collate import collate
+from avcap.data.corruptions import CorruptedClips, Corruption
+from avcap.data.dataset import ClipDataset
+from avcap.data.loader import ClipLoader
+from avcap.data.sampler import ClipBatchSampler
+from avcap.data.shards import Shards
+from avcap.encoders.base import Encoder
+from avcap.systems import Captioner
+from avcap.systems.captioner import INPUTS_KEY
+from avcap.trained.files import FileCaptioner
+from avcap.types import Batch
+
+
+class CheckpointClips(NamedTuple):
+    """A captioner, the settings of its inputs, and a split of shards."""
+
+    captioner: FileCaptioner
+    inputs: Mapping[str, Any]
+    shards: Shards
+
+    @classmethod
+    def open(cls, ckpt_path: Path, *, shards: Path | None, config: Path | None, split: str) -> CheckpointClips:
+        """Load the checkpoint and find the clips.
+
+        Args:
+            ckpt_path: Checkpoint of a trained captioner.
+            shards: Folder of the shards; None: the one that the config names.
+            config: The config of the run; None: ``config.yaml`` in its folder.
+            split: train, val or test.
+
+        Raises:
+            FileNotFoundError: if the checkpoint, its config or the shards are not there.
+            ValueError: if the checkpoint is none of a captioner, or the config names no shards.
+        """
+        captioner = FileCaptioner.from_checkpoint(ckpt_path)
+        inputs = torch.load(ckpt_path, map_location="cpu", weights_only=True, mmap=True)[INPUTS_KEY]
+        folder = shards or shards_of(config or run_folder(ckpt_path) / "config.yaml")
+        return cls(captioner, inputs, Shards(folder / split))
+
+    @property
+    def model(self) -> Captioner:
+        """The captioner."""
+        return self.captioner.model
+
+    def clips(
+        self, corruptions: Sequence[Corruption] = (), *, seed: int = 0, limit: int | None = None
+    ) -> CorruptedClips:
+        """The split as the model takes it, spoilt or not; streams that the model does not read are not loaded."""
+        encoders = encoders_of(self.model)
+        from_frames = "video" in encoders and encoders["video"].input == "frames"
+        return CorruptedClips(
+            self.shards,
+            self.captioner.framing,
+            corruptions=corruptions,
+            streams=list(encoders),
+            frames=self.inputs["frames"] if from_frames else 0,
+            frame_sampling=self.inputs.get("frame_sampling", "even"),
+            seed=seed,
+            limit=limit,
+        )
+
+    def clip(self, name: str | None = None) -> Batch:
+        """One clip alone, as a batch on the model's device; the first of the split where none is named."""
+        batch = one_clip(self.clips(), name)
+        return {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def batches(self, clips: CorruptedClips, *, batch_size: int, num_workers: int) -> Iterator[Batch]:
+        """The clips in order, on the model's device."""
+        sampler = ClipBatchSampler(len(clips), batch_size, shuffle=False)
+        for batch in ClipLoader(clips, sampler, num_workers=num_workers):
+            yield {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+
+def one_clip(clips: ClipDataset, name: str | None) -> Batch:
+    """One clip of a split as a batch.
+
+    Args:
+        clips: The whole split, every clip once.
+        name: The clip's id; None: the first.
+
+    Raises:
+        ValueError: if the split has no such clip.
+    """
+    ids = clips.shards.ids
+    if name is not None and name not in ids:
+        raise ValueError(f"{clips.shards.folder} has no clip {name}; the first ones are {', '.join(ids[:3])}.")
+    return collate([clips[ids.index(name) if name else 0]])
+
+
+def run_folder(ckpt_path: Path) -> Path:
+    """The folder of the run that a checkpoint lies in (``<run>/checkpoints/best.ckpt``)."""
+    return ckpt_path.parent.parent
+
+
+def shards_of(config: Path) -> Path:
+    """The folder of shards that a config names.
+
+    Raises:
+        FileNotFoundError: if there is no such config.
+        ValueError: if it names no shards.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
+    data = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
+    named = (data.get("init_args") or {}).get("shards") if isinstance(data, dict) else None
+    if named is None:
+        raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
+    return Path(named)
+
+
+def encoders_of(model: Captioner) -> dict[str, Encoder]:
+    """Stream -> the encoder that reads it; a stream that the model does not read is not in it."""
+    encoders = {"audio": model.audio_encoder, "video": model.visual_encoder}
+    return {stream: encoder for stream, encoder in encoders.items() if encoder is not None}

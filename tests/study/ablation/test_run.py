@@ -1,0 +1,115 @@
+"""A matrix with the real program: trained, tested, stopped in mid-training and taken up."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule
+
+from avcap.study.ablation import read_status
+from tests.end_to_end.program import options
+from tests.study.ablation.conftest import AVCAP, REPOSITORY, without_make
+from tests.test_readme import ParseOnly
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def matrix(tmp_path: Path, demo_root: Path) -> list[str]:
+    """The command of Make for a matrix of the tiny system: one axis, two fusions and one that does not exist."""
+    classes = {"subclass_mode_model": True, "subclass_mode_data": True, "run": False}
+    cli = ParseOnly(LightningModule, LightningDataModule, args=options(demo_root, tmp_path), **classes)
+    (tmp_path / "base.yaml").write_text(cli.parser.dump(cli.config))
+    folder = tmp_path / "ablation" / "fusion"
+    folder.mkdir(parents=True)
+    for name in ("TimeConcat", "OTAttention", "NoSuchFusion"):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"model": {"init_args": {"fusion": {"class_path": name}}}}))
+    (tmp_path / "ablation" / "tiny.mk").write_text(
+        f"RUNS := {tmp_path}/runs\nDATA := {demo_root}/shards/test/info.json\nSEEDS := 0\nAXES := fusion\n"
+        f"base_fusion := {tmp_path}/base.yaml\n"
+    )
+    (tmp_path / "installed").touch()
+    settings = (f"ABLATION={tmp_path}/ablation", "MATRIX=tiny", f"INSTALLED={tmp_path}/installed", f"AVCAP={AVCAP}")
+    return ["make", "--no-print-directory", *settings]
+
+
+def run(command: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *words],
+        cwd=REPOSITORY,
+        env={**without_make(), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def starts(folder: Path) -> list[str]:
+    """Verb of each program that the log of a cell tells of."""
+    lines = (folder / "log.txt").read_text().splitlines()
+    return [line.split(" -m avcap ")[1].split()[0] for line in lines if line.startswith("$ ")]
+
+
+def test_a_matrix_is_trained_and_tested_and_only_what_is_new_runs_again(matrix: list[str], tmp_path: Path) -> None:
+    done = run(matrix, "-j2", "ablation")
+    assert done.returncode != 0
+    cells = {name: tmp_path / "runs" / "fusion" / name / "0" for name in ("TimeConcat", "OTAttention", "NoSuchFusion")}
+    assert {name: read_status(folder).state for name, folder in cells.items()} == {
+        "TimeConcat": "done",
+        "OTAttention": "done",
+        "NoSuchFusion": "failed",
+    }, done.stdout + done.stderr
+    assert "NoSuchFusion" in read_status(cells["NoSuchFusion"]).error
+    assert read_status(cells["NoSuchFusion"]).error in done.stdout
+    for name in ("TimeConcat", "OTAttention"):
+        results = json.loads((cells[name] / "results.json").read_text())
+        assert (results["name"], results["clips"]) == (f"Captioner:{name}", 9)
+        assert read_status(cells[name]).clips_per_second > 0
+        assert starts(cells[name]) == ["fit", "test"]
+
+    (tmp_path / "ablation" / "fusion" / "NoSuchFusion.yaml").unlink()
+    overlay = tmp_path / "ablation" / "fusion" / "OTAttention.yaml"
+    changed = {"class_path": "OTAttention", "init_args": {"epsilon": 0.5}}
+    overlay.write_text(yaml.safe_dump({"model": {"init_args": {"fusion": changed}}}))
+    unchanged = (cells["TimeConcat"] / "results.json").stat().st_mtime_ns
+    done = run(matrix, "ablation")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (cells["TimeConcat"] / "results.json").stat().st_mtime_ns == unchanged
+    config = yaml.safe_load((cells["OTAttention"] / "config.yaml").read_text())
+    assert config["model"]["init_args"]["fusion"]["init_args"]["epsilon"] == 0.5
+
+
+def test_a_matrix_that_is_killed_goes_on_from_the_last_checkpoint(matrix: list[str], tmp_path: Path) -> None:
+    base = tmp_path / "base.yaml"
+    long = yaml.safe_load(base.read_text())
+    long["trainer"]["max_epochs"] = 40
+    base.write_text(yaml.safe_dump(long))
+    cell = tmp_path / "runs" / "fusion" / "TimeConcat" / "0"
+    target = str(cell / "results.json")
+    process = subprocess.Popen(
+        [*matrix, target], cwd=REPOSITORY, env={**without_make(), "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while not (cell / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
+    while read_status(cell).state == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert read_status(cell).state == "stopped"
+    done = run(matrix, target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = (cell / "log.txt").read_text()
+    assert f"Restored all states from the checkpoint at {cell}/checkpoints/last.ckpt" in log
+    assert starts(cell) == ["fit", "fit", "test"]
+    assert read_status(cell).state == "done"
