@@ -117,7 +117,7 @@ def test_a_training_step_of_the_prefix_moves_nothing_else(model: Path, expected:
     optimizer = ours.configure_optimizers()
     assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(PREFIX, WIDTH)]
     batch = {"id": list("abc"), "frames": frames(3), "caption": CAPTIONS}
-    ours.losses(batch)["caption"].backward()
+    ours.model.losses(batch)["caption"].backward()
     optimizer.step()
     moved = {name for name, value in ours.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"decoder.prefix.prefix"}

@@ -28,7 +28,7 @@ def captioner(**changes) -> Captioner:
 
 
 def rates(model: Captioner) -> dict[str, float]:
-    names = {p: name for name, p in model.named_parameters()}
+    names = {p: name for name, p in model.network.named_parameters()}
     return {names[p]: group["lr"] for group in model.configure_optimizers().param_groups for p in group["params"]}
 
 
@@ -51,7 +51,7 @@ def test_every_layer_has_its_factor() -> None:
     names = {name for name in found if name in expected}
     assert names == set(expected), set(expected) - names
     assert {name: found[name] for name in names} == pytest.approx(expected)
-    assert set(found) == {name for name, p in captioner().named_parameters() if p.requires_grad}
+    assert set(found) == {name for name, p in captioner().model.named_parameters() if p.requires_grad}
 
 
 def test_vectors_still_have_no_weight_decay_and_none_is_the_usual_groups() -> None:

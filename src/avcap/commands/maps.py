@@ -10,11 +10,11 @@ import torch
 from avcap.callbacks.map_quality import first, has_both, with_other_pictures
 from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.metrics.map_quality import MapQuality
+from avcap.models.parts import encode
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
 from avcap.study.report.table import align
 from avcap.systems import Captioner
-from avcap.systems.system import encode
 from avcap.trained.clips import CheckpointClips
 from avcap.types import Batch
 
