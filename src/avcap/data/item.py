@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from avcap.data.frame_sampling import FrameChoice
+from avcap.data.frame_sampling import FrameChoice, picture_times
 from avcap.data.front_end import SAMPLE_RATE, FrontEnd
 from avcap.data.manifest import Clip
 from avcap.data.media import (
@@ -43,6 +44,7 @@ class Item:
         duration: Seconds; NaN where unknown.
         fbank: Raw (not normalised) spectrogram ``[T, F]`` float32.
         frames: Pictures ``[N, 3, H, W]`` uint8 RGB.
+        frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without pictures.
         visual_features: ``[N, C]`` float32.
         waveform: ``[samples]`` float32 at 16 kHz.
     """
@@ -54,6 +56,14 @@ class Item:
     frames: Tensor | None = None
     visual_features: Tensor | None = None
     waveform: Tensor | None = None
+    frames_time: Tensor | None = None
+
+    def take_frames(self, choose: FrameChoice, count: int) -> None:
+        """Keep ``count`` of the pictures, those of ``choose``; nothing where there are none."""
+        if self.frames is not None:
+            chosen = list(choose(len(self.frames), count))
+            self.frames = self.frames[chosen]
+            self.frames_time = None if self.frames_time is None else self.frames_time[chosen]
 
 
 def read_item(
@@ -96,7 +106,9 @@ def read_item(
         item.visual_features = _read_features(clip.features)
     if item.waveform is None and item.frames is None and item.visual_features is None:
         raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor pictures.")
-    item.duration = _seconds(clip, item)
+    item.duration = _seconds(clip, item, max_seconds)
+    if item.frames is not None:
+        item.frames_time = picture_times(len(item.frames), item.duration)
     if item.waveform is not None:
         item.fbank = front_end(item.waveform)
         if not keep_waveform:
@@ -193,10 +205,14 @@ def unpack(
             setattr(item, name, torch.from_numpy(array).reshape(meta[name]))
     if "frames" in streams and meta.get("raw"):
         array = np.frombuffer(record["frames"], dtype=np.uint8).reshape(meta["raw"])
-        chosen = slice(None) if frames is None else choose(len(array), frames)
-        item.frames = torch.from_numpy(array[chosen].copy())
+        chosen = _chosen(len(array), frames, choose)
+        item.frames = torch.from_numpy(array[chosen])
+        item.frames_time = picture_times(len(array), item.duration, chosen)
     elif "frames" in streams and meta["pictures"]:
-        item.frames = _from_jpegs(record["frames"], meta["pictures"], frames, choose)
+        lengths = meta["pictures"]
+        chosen = _chosen(len(lengths), frames, choose)
+        item.frames = _from_jpegs(record["frames"], lengths, chosen)
+        item.frames_time = picture_times(len(lengths), item.duration, chosen)
     if "waveform" in streams and len(record["waveform"]):
         item.waveform = _unflac(bytes(record["waveform"]))
     return item
@@ -210,10 +226,13 @@ def checksum(record: dict[str, object]) -> int:
     return value
 
 
-def _from_jpegs(blob: object, lengths: list[int], count: int | None, choose: FrameChoice) -> Tensor:
-    """JPEGs -> ``[N, 3, H, W]`` uint8."""
+def _chosen(total: int, count: int | None, choose: FrameChoice) -> list[int]:
+    return list(range(total) if count is None else choose(total, count))
+
+
+def _from_jpegs(blob: object, lengths: list[int], chosen: Sequence[int]) -> Tensor:
+    """The chosen JPEGs -> ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    chosen = range(len(lengths)) if count is None else choose(len(lengths), count)
     view = memoryview(blob)
     decoded: dict[int, np.ndarray] = {}
     for i in chosen:
@@ -255,9 +274,10 @@ def _read_features(path: Path) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
 
 
-def _seconds(clip: Clip, item: Item) -> float:
+def _seconds(clip: Clip, item: Item, limit: float | None) -> float:
+    """How long the clip is, or the part of it that was read."""
     sound = math.nan if item.waveform is None else len(item.waveform) / SAMPLE_RATE
     video = clip.frames[0] if len(clip.frames) == 1 and clip.frames[0].suffix.lower() not in IMAGE_SUFFIXES else None
     if item.waveform is not None or video is None:
         return sound
-    return duration(video)
+    return duration(video) if limit is None else min(duration(video), limit)

@@ -61,7 +61,7 @@ class SwappedPictures(Corruption):
         if item.frames is None and item.visual_features is None:
             return item
         other = source.other(self.stream)
-        return replace(item, frames=other.frames, visual_features=other.visual_features)
+        return replace(item, frames=other.frames, frames_time=other.frames_time, visual_features=other.visual_features)
 
 
 class NoisyPictures(PictureCorruption):
