@@ -48,7 +48,7 @@ def test_evaluation_gives_every_clip_once_with_all_references(small_shards: Path
 
 def test_rows_and_pictures_have_their_times(small_shards: Path) -> None:
     batch = next(iter(_module(small_shards).val_dataloader()))
-    seconds = torch.tensor([Shards(small_shards / "val").meta(index)["duration"] for index in range(4)])  # [4]
+    seconds = torch.tensor([Shards(small_shards / "val").meta(index)["video_seconds"] for index in range(4)])  # [4]
     torch.testing.assert_close(batch["frames_time"], seconds[:, None] * torch.tensor([0.25, 0.75]))
     assert batch["frames_time"].dtype == batch["fbank_time"].dtype == torch.float32
     torch.testing.assert_close(batch["fbank_time"][0], torch.arange(64) * 0.01 + 0.005)

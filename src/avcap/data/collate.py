@@ -9,7 +9,6 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from avcap.data.frame_sampling import picture_times
 from avcap.data.front_end import HOP, SAMPLE_RATE, FrontEnd
 from avcap.data.item import Item
 from avcap.data.transforms import Transform
@@ -117,7 +116,7 @@ def to_sample(
             sample["frames_time"] = item.frames_time
     if item.visual_features is not None:
         sample["visual_features"] = item.visual_features
-        sample["visual_features_time"] = picture_times(len(item.visual_features), item.duration)
+        sample["visual_features_time"] = item.picture_times(len(item.visual_features))
     if caption is not None:
         sample["caption"] = caption
     if prompt is not None:
