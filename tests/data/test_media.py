@@ -103,7 +103,7 @@ def test_pictures_may_end_before_the_sound(tmp_path: Path) -> None:
     item = load_clip(path, KaldiFbank(8), frames=2, size=16)
     assert item.duration == pytest.approx(3.0, abs=0.1)
     assert item.frames_time.tolist() == pytest.approx([0.5, 1.5])
-    again = unpack(pack(item), frames=1, choose=lambda total, count: [total - 1])
+    again = unpack(pack(item), frames=1, choose=lambda total, _: [total - 1])
     assert again.frames_time.tolist() == pytest.approx([1.5])
     assert load_clip(path, KaldiFbank(8), frames=2, size=16, max_seconds=1.0).frames_time.tolist() == [0.25, 0.75]
     write_media(tmp_path / "b.wav", wave=tone(1.0))
