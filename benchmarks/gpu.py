@@ -171,7 +171,9 @@ def main() -> None:
     args = parser.parse_args()
     card = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
     print(f"{card}, torch {torch.__version__}, medians of {args.steps} steps")
-    print(f"{'system':<10}{'precision':<12}{'clips':>6}{'s/step':>9}{'clips/s':>9}{'peak GiB':>10}{'times float32':>15}")
+    print(
+        f"{'system':<10}{'precision':<12}{'clips':>6}{'s/step':>9}{'clips/s':>9}{'peak GiB':>10}{'times float32':>15}"
+    )
     for name in [name for name in args.only if name in SYSTEMS]:
         plain = None
         for mixed in (False, True):
@@ -186,10 +188,14 @@ def main() -> None:
             plain = spent if not mixed else plain
             ratio = "" if plain is None or not mixed else f"{plain / spent:15.1f}"
             precision = "bf16-mixed" if mixed else "float32"
-            print(f"{name:<10}{precision:<12}{clips:>6}{spent:>9.3f}{clips / spent:>9.1f}{peak:>10.1f}{ratio}", flush=True)
+            print(
+                f"{name:<10}{precision:<12}{clips:>6}{spent:>9.3f}{clips / spent:>9.1f}{peak:>10.1f}{ratio}", flush=True
+            )
     if "sinkhorn" in args.only:
         ours, loop = solver(args.steps, args.device)
-        print(f"sinkhorn, 64 clips: {ours * 1e3:.2f} ms batched, {loop * 1e3:.1f} ms one after another, {loop / ours:.0f} times")
+        print(
+            f"sinkhorn, 64 clips: {ours * 1e3:.2f} ms batched, {loop * 1e3:.1f} ms one after another, {loop / ours:.0f} times"
+        )
 
 
 if __name__ == "__main__":

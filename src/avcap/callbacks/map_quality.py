@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from avcap.metrics.map_quality import MapQuality
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
-from avcap.types import Batch
+from avcap.types import AssignmentMap, Batch
 
 
 class MeasureMaps(Callback):
@@ -80,8 +80,8 @@ class MeasureMaps(Callback):
             metric.to(pl_module.device).reset()
         data = trainer.datamodule
         path = self.events or beside_the_shards(getattr(data, "shards", None))
-        if self._truth is None and path is not None and hasattr(data, "input_settings"):
-            self._truth = SceneTruth(read_scenes(path), pl_module, data.input_settings())
+        if self._truth is None and path is not None:
+            self._truth = SceneTruth(read_scenes(path))
 
     def _measure(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -89,11 +89,19 @@ class MeasureMaps(Callback):
         maps = outputs.get("maps") if isinstance(outputs, dict) else None
         if not maps or self._truth is None or not has_both(pl_module, batch):
             return
-        truth = self._truth(batch, first(maps))
-        self._own.update(first(maps), truth)
+        found = first(maps)
+        if not found.is_timed():
+            rank_zero_warn(
+                "The maps are not measured: the times of their tokens are unknown. An encoder sets Tokens.time, a data module "
+                "<input>_time and the duration of each clip."
+            )
+            return
+        truth = self._truth(batch["id"], found)
+        self._own.update(found.plan, truth)
         if batch_idx < self.batches and len(batch["id"]) > 1:
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
-                self._shuffled.update(first(pl_module.fuse(with_other_pictures(pl_module, batch)).maps), truth)
+                other = pl_module.fuse(with_other_pictures(pl_module, batch))
+            self._shuffled.update(first(other.maps).plan, truth)
 
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._truth is None or trainer.sanity_checking:
@@ -108,9 +116,10 @@ class MeasureMaps(Callback):
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
 
 
-def first(maps: dict[str, Tensor]) -> Tensor:
-    """The map that is measured, where a fusion makes several."""
-    return next(iter(maps.values())).float()
+def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
+    """The map that is measured, where a fusion makes several; its plan in float32."""
+    found = next(iter(maps.values()))
+    return found._replace(plan=found.plan.float())
 
 
 def has_both(model: LightningModule, batch: Batch) -> bool:
@@ -122,5 +131,5 @@ def has_both(model: LightningModule, batch: Batch) -> bool:
 def with_other_pictures(model: LightningModule, batch: Batch) -> Batch:
     """The batch with every clip's visual input exchanged for that of the clip before it."""
     name = model.visual_encoder.input
-    rolled = {key: batch[key].roll(1, dims=0) for key in (name, f"{name}_mask") if key in batch}
+    rolled = {key: batch[key].roll(1, dims=0) for key in (name, f"{name}_mask", f"{name}_time") if key in batch}
     return {**batch, **rolled}

@@ -48,7 +48,7 @@ def caption(
         print(_json(found) if json else _line(found, many=len(files) > 1))
         if map is not None:
             path = map if len(files) == 1 else map.with_stem(f"{map.stem}-{batch['id'][0]}")
-            _draw(captioner, path, batch, found)
+            _draw(path, batch, found)
     if failed:
         raise SystemExit(1)
 
@@ -64,13 +64,12 @@ def _line(found: Caption, *, many: bool) -> str:
     return f"{found.file}: {found.text}{only}" if many else f"{found.text}{only}"
 
 
-def _draw(captioner: FileCaptioner, path: Path, batch: Batch, found: Caption) -> None:
+def _draw(path: Path, batch: Batch, found: Caption) -> None:
     from avcap.callbacks.samples import picture_parts
     from avcap.figures import draw_map
 
-    if found.plan is not None:
-        bands = captioner.model.audio_encoder.bands
-        parts = picture_parts(batch, found.plan.unsqueeze(0), 0, found.text, bands=bands)
+    if found.map is not None:
+        parts = picture_parts(batch, found.map, 0, found.text)
         if parts is not None:
             draw_map(path, **parts)
             print(f"wrote {path}", file=sys.stderr)

@@ -18,7 +18,8 @@ def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
     """
     if encoder is None or encoder.input not in batch:
         return None
-    return encoder(batch[encoder.input], batch.get(f"{encoder.input}_mask"))
+    name = encoder.input
+    return encoder(batch[name], batch.get(f"{name}_mask"), batch.get(f"{name}_time"))
 
 
 def load_pretrained(parts: Iterable[nn.Module | None]) -> None:

@@ -20,7 +20,7 @@ from avcap.data.front_end import make_front_end
 from avcap.data.item import load_clip
 from avcap.data.media import duration
 from avcap.models import CaptionModel
-from avcap.types import Batch
+from avcap.types import AssignmentMap, Batch
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,22 @@ class Caption(NamedTuple):
     file: str
     streams: tuple[str, ...]  # of "audio" and "video", what the file has
     seconds: float  # length of what was read of it, NaN where unknown
-    maps: dict[str, Tensor]  # name -> assignment map [Nv, Na] of a fusion that makes one
+    map: AssignmentMap | None  # of this clip alone; None where the fusion makes none or a stream is missing
 
     @property
     def plan(self) -> Tensor | None:
-        """The assignment map ``[Nv, Na]``; None where the fusion makes none or a stream is missing."""
-        return next(iter(self.maps.values()), None)
+        """How much of the plan joins each visual and each audio token ``[Nv, Na]``; None without a map."""
+        return None if self.map is None else self.map.plan[0]
+
+    @property
+    def visual_time(self) -> Tensor | None:
+        """The middle of each visual token in seconds ``[Nv]``; None without a map."""
+        return None if self.map is None else self.map.visual_time[0]
+
+    @property
+    def audio_time(self) -> Tensor | None:
+        """The middle of each audio token in seconds ``[Na]``; None without a map."""
+        return None if self.map is None else self.map.audio_time[0]
 
 
 class FileCaptioner:
@@ -80,8 +90,7 @@ class FileCaptioner:
         """
         heard = None if self.model.audio_encoder is None else self.framing.target_length * 0.01  # seconds
         item = load_clip(path, self.front_end, frames=self.stored_frames, size=self.size, max_seconds=heard)
-        if item.frames is not None:
-            item.frames = item.frames[list(self.choose(len(item.frames), self.frames))]
+        item.take_frames(self.choose, self.frames)
         batch = collate([to_sample(item, self.framing)])
         batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
@@ -92,7 +101,7 @@ class FileCaptioner:
         missing = self._needed() - set(streams)
         if missing == self._needed():
             raise ValueError(f"{name} has no {' or '.join(sorted(missing))}, and that is all that this model reads.")
-        return batch, Caption("", name, tuple(streams), item.duration, {})
+        return batch, Caption("", name, tuple(streams), item.duration, None)
 
     def caption(self, file: str | Path | tuple[Path, Path], **generation: Any) -> Caption:
         """Caption a video or sound file.
@@ -112,7 +121,7 @@ class FileCaptioner:
         """Caption what :meth:`load` gave, for a caller that needs the batch too."""
         fused = self.model.fuse(batch)
         (text,) = self.model.decoder.generate(fused.tokens, **generation)
-        return loaded._replace(text=text, maps={name: plans[0] for name, plans in fused.maps.items()})
+        return loaded._replace(text=text, map=next(iter(fused.maps.values()), None))
 
     def _needed(self) -> set[str]:
         return set(self.model.encoders)
