@@ -4,6 +4,7 @@ from avcap.fusion.base import Fusion
 from avcap.fusion.concat import ChannelConcat, TimeConcat
 from avcap.fusion.contrasted import ContrastedOTAttention
 from avcap.fusion.cross_attention import CrossAttention
+from avcap.fusion.interleaved import Interleaved
 from avcap.fusion.llava_projection import LlavaProjection
 from avcap.fusion.optimal_transport import OTAttention, OTChannelConcat, OTCrossAttention, OTTimeConcat, TransportFusion
 from avcap.fusion.single import AudioOnly, VideoOnly
@@ -16,6 +17,7 @@ __all__ = [
     "ContrastedOTAttention",
     "CrossAttention",
     "Fusion",
+    "Interleaved",
     "LlavaProjection",
     "OTAttention",
     "OTChannelConcat",
