@@ -159,6 +159,7 @@ def test_the_demos_are_small(name: str, tokens: str, place: Path) -> None:
     [
         ("ot_attention_git", "OTAttention", "GITDecoder", "40 x 192"),
         ("token_concat_causal_lm", "TokenConcat", "CausalLMDecoder", "160 x 192"),
+        ("aligned_token_concat", "AlignedFusion", "CausalLMDecoder", "160 x 192"),
     ],
 )
 def test_mixed_systems_build(name: str, fusion: str, decoder: str, tokens: str, place: Path) -> None:

@@ -1,5 +1,6 @@
 """Training objectives over tokens and over captions."""
 
+from avcap.losses.aligner import Aligner, AlignerOutput
 from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.losses.captioning import smoothed_divergence
 from avcap.losses.clip_contrast import ClipContrast
@@ -8,7 +9,8 @@ from avcap.losses.dali_contrastive import ContrastiveAlignment
 from avcap.losses.dali_mmd import MMDAlignment
 from avcap.losses.dali_ot import OTAlignment
 from avcap.losses.divergence import SinkhornDivergence, sinkhorn_divergence
-from avcap.losses.lavcap_plan_contrast import PlanContrast, PlanContrastOutput
+from avcap.losses.lavcap_plan_contrast import PlanContrast
+from avcap.losses.token_plan import TokenPlan
 from avcap.losses.transport_distance import (
     DebiasedTransport,
     ExactTransport,
@@ -17,6 +19,8 @@ from avcap.losses.transport_distance import (
 )
 
 __all__ = [
+    "Aligner",
+    "AlignerOutput",
     "AlignmentObjective",
     "AlignmentOutput",
     "AttentiveOTAlignment",
@@ -27,9 +31,9 @@ __all__ = [
     "MMDAlignment",
     "OTAlignment",
     "PlanContrast",
-    "PlanContrastOutput",
     "SinkhornDivergence",
     "SinkhornTransport",
+    "TokenPlan",
     "TransportDistance",
     "check_finite",
     "sinkhorn_divergence",
