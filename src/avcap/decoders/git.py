@@ -22,7 +22,7 @@ from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
 from avcap.layers.masking import zero_padding
-from avcap.losses.captioning import smoothed_divergence
+from avcap.losses.avcap_caption_loss import smoothed_divergence
 from avcap.types import Generation, Tokens
 
 logger = logging.getLogger(__name__)
