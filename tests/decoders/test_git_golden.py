@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avcap.decoders.git import GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_step import Hypotheses, LogitRules, Step, take
 from avcap.types import Tokens
@@ -27,12 +28,14 @@ def case() -> dict[str, Any]:
     sizes = config["decoder"]
     decoder = GITDecoder(
         config["embed_dim"],
-        width=sizes["hidden_size"],
-        depth=sizes["num_layers"],
-        heads=sizes["attention_heads"],
-        mlp_ratio=sizes["feedforward_size"] / sizes["hidden_size"],
-        vocab_size=sizes["vocab_size"],
-        positions=sizes["max_caption_length"],
+        size=GITSize(
+            width=sizes["hidden_size"],
+            depth=sizes["num_layers"],
+            heads=sizes["attention_heads"],
+            mlp_ratio=sizes["feedforward_size"] / sizes["hidden_size"],
+            vocab_size=sizes["vocab_size"],
+            positions=sizes["max_caption_length"],
+        ),
     ).eval()
     conversion = decoder_to_ours(state, AVCAP, projection=True, ignored=("av_encoder.",))
     decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in conversion.state.items()})
