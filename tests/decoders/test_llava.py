@@ -13,6 +13,7 @@ from avcap.checkpoints.state import reloadable
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import LlavaPrompting
 from avcap.decoders.prefix import INITIAL_STD, PrefixTuning
+from avcap.layers.lora import LoRA
 from avcap.scenes.tokenizer import train_tokenizer
 from avcap.systems import Captioner
 from avcap.types import Tokens
@@ -317,6 +318,22 @@ def test_it_may_start_from_a_language_model_of_its_own(tokenizer_folder: Path, t
 def test_mistakes_are_told_in_one_sentence(arguments: dict, message: str):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         LlavaDecoder(WIDTH, **arguments)
+
+
+def test_adapters_are_trained_in_a_frozen_language_model(model: Path):
+    plain, adapted = loaded(model), loaded(model, lora=LoRA(rank=2, dropout=0.0))
+    trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all(".lora_" in name for name in trained)
+    usual = plain.loss(tokens(), CAPTIONS)
+    torch.testing.assert_close(adapted.loss(tokens(), CAPTIONS), usual)  # they begin as nothing
+    optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=1.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = adapted.loss(tokens(), CAPTIONS)
+        loss.backward()
+        optimizer.step()
+    assert loss < usual
 
 
 def test_a_prefix_that_contradicts_itself_is_refused():

@@ -65,14 +65,26 @@ class OTAttention(_PlanContrasted):
 
 
 class OTTimeConcat(_PlanContrasted):
-    """Time concatenation trained with the transport loss (LAVCap ablation ``ot_tempcat``)."""
+    """Time concatenation trained with the transport loss (LAVCap ablation ``ot_tempcat``).
+
+    Args:
+        audio_width: Channels of the audio tokens, and of the fused ones.
+        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
+        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
+    """
 
     def __init__(self, audio_width: int | None, visual_width: int | None, **contrast: Any) -> None:
         super().__init__(audio_width, visual_width, merge=TimeConcat, **contrast)
 
 
 class OTChannelConcat(_PlanContrasted):
-    """Channel concatenation trained with the transport loss (LAVCap ablation ``ot_chancat``); twice the audio width."""
+    """Channel concatenation trained with the transport loss (LAVCap ablation ``ot_chancat``).
+
+    Args:
+        audio_width: Channels of the audio tokens; the fused width is twice that.
+        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
+        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
+    """
 
     def __init__(self, audio_width: int | None, visual_width: int | None, **contrast: Any) -> None:
         super().__init__(audio_width, visual_width, merge=ChannelConcat, **contrast)
