@@ -14,7 +14,6 @@ from avcap.cli import main
 from avcap.commands import dali_captioner
 from avcap.commands.dali_captioner import chat_template
 from avcap.decoders.llava import TEMPLATE
-from avcap.decoders.prefix import PrefixTuning
 from avcap.lightning_cli import build_cli
 from avcap.systems import Captioner
 from tests.llava_parts import PROMPT, captioner, frames, save_tokenizer, settings
@@ -48,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Captioner]:
     folder = tmp_path_factory.mktemp("run")
     save_tokenizer(folder / "tokenizer")
     decoder = {"config": settings(), "tokenizer": str(folder / "tokenizer"), "frozen": False}
-    extra = {"prefix": PrefixTuning(tokens=2, train=True), "generation": {"max_new_tokens": 24}}
+    extra = {"prefix": {"tokens": 2, "train": True}, "generation": {"max_new_tokens": 24}}
     fusion = {"class_path": "LlavaProjection", "init_args": {**PROJECTION["init_args"], "audio_projector": "copy"}}
     path, model = checkpoint(
         folder, fusion=fusion, decoder={"class_path": "LlavaDecoder", "init_args": {**decoder, **extra}}
