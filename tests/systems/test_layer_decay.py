@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from avcap.decoders import GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, TimmVisual
 from avcap.fusion import TokenConcat
 from avcap.systems import Captioner
@@ -21,7 +22,7 @@ def captioner(**changes) -> Captioner:
         CAVMAEAudio(**SMALL, depth=3, mels=32, target_length=32),
         CAVMAEVisual(**SMALL, depth=2, image_size=32),
         lambda audio, visual: TokenConcat(audio, visual, joint_depth=1, heads=2),
-        lambda width: GITDecoder(width, **SMALL, depth=2, vocab_size=50, positions=50),
+        lambda width: GITDecoder(width, size=GITSize(**SMALL, depth=2, vocab_size=50, positions=50)),
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=1.0, weight_decay=0.1),
         **changes,
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import torch
+
 from avcap.commands.robustness_conditions import CLEAN, choose, describe, kind_of
 from avcap.data.corruptions import Corruption
 from avcap.ids import id_hash

@@ -12,11 +12,10 @@ from avcap.checkpoints.build import build
 from avcap.checkpoints.state import check_state, reloadable
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
-from avcap.fusion.base import Fusion
+from avcap.fusion.base import FusionFactory
 from avcap.models.parts import encode, load_pretrained
 from avcap.types import Batch, FusionOutput
 
-FusionFactory = Callable[[int | None, int | None], Fusion]  # (audio width, visual width) -> Fusion
 DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
 
 
