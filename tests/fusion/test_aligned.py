@@ -18,7 +18,14 @@ from avcap.fusion import (
     TokenConcat,
     TransportAdd,
 )
-from avcap.losses import ClipContrast, PlanContrast, TokenPlan
+from avcap.losses import (
+    AttentiveOTAlignment,
+    ClipContrast,
+    ObjectiveAligner,
+    OTAlignment,
+    PlanContrast,
+    TokenPlan,
+)
 from avcap.types import Tokens
 
 B, NA, NV, CA, CV = 3, 6, 4, 16, 8
@@ -35,9 +42,16 @@ ALIGNMENTS = {
     "plan": TokenPlan,
     "contrast": PlanContrast,
     "clips": ClipContrast,
+    "distribution": lambda: ObjectiveAligner(OTAlignment(), weight=0.5),
     "both": lambda: [PlanContrast(), ClipContrast()],
 }
-LOSSES = {"none": set(), "plan": set(), "contrast": {"ot_visual", "ot_audio"}, "clips": {"clips"}}
+LOSSES = {
+    "none": set(),
+    "plan": set(),
+    "contrast": {"ot_visual", "ot_audio"},
+    "clips": {"clips"},
+    "distribution": {"objective"},
+}
 LOSSES["both"] = LOSSES["contrast"] | LOSSES["clips"]
 
 
@@ -115,3 +129,13 @@ def test_weights_of_the_merge_are_read_and_kept() -> None:
     AlignedFusion(CA, CA, merge=TimeConcat).load_pretrained()
     with pytest.raises(ValueError, match="AudioOnly got a batch without audio"):
         AlignedFusion(CA, CA, merge=AudioOnly, align=PlanContrast())(None, pair(CA)[1])
+
+
+def test_an_objective_is_weighted_and_one_with_scorers_is_refused() -> None:
+    audio, video = pair(CA)
+    found = ObjectiveAligner(OTAlignment(), weight=0.5)(audio, video).losses["objective"]
+    torch.testing.assert_close(found, 0.5 * OTAlignment()(audio, video, epoch=1).loss)
+    nothing = AlignedFusion(CA, CA, merge=TimeConcat, align=ObjectiveAligner(OTAlignment()))(audio, None)
+    assert nothing.losses["objective"] == 0
+    with pytest.raises(ValueError, match="AttentiveOTAlignment has scorers"):
+        ObjectiveAligner(AttentiveOTAlignment(CA))

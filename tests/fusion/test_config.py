@@ -56,6 +56,14 @@ def test_any_merge_is_aligned_by_one_kind_or_by_several(parser: ArgumentParser) 
         assert type(fusion.merge).__name__ == "TokenConcat"
 
 
+def test_an_objective_of_dalis_is_nested_in_an_aligner(parser: ArgumentParser) -> None:
+    objective = {"class_path": "MMDAlignment", "init_args": {"kernels": 3}}
+    align = {"class_path": "ObjectiveAligner", "init_args": {"objective": objective, "weight": 0.2}}
+    config = {"class_path": "AlignedFusion", "init_args": {"merge": "TimeConcat", "align": align}}
+    fusion = parser.instantiate(parser.parse_object({"fusion": config})).fusion(16, 8)
+    assert fusion.objective.objective.kernels == 3
+
+
 def test_settings_of_the_aligners_are_reached_from_the_command_line(parser: ArgumentParser) -> None:
     words = ["--fusion", "OTAttention", "--fusion.init_args.epsilon", "0.3", "--fusion.init_args.loss_weight", "0.5"]
     fusion = parser.instantiate(parser.parse_args(words)).fusion(16, 8)

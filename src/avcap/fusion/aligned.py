@@ -20,7 +20,7 @@ class AlignedFusion(TwoStreamFusion):
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         merge: A fusion class; it is given the audio width for both streams.
         align: What compares the tokens, one or several of different kinds: LAVCap's ``PlanContrast``, ``ClipContrast``,
-            ``TokenPlan`` (a plan without a loss). None: nothing does.
+            ``ObjectiveAligner`` (DALI's), ``TokenPlan`` (a plan without a loss). None: nothing does.
         normalise: Merge tokens of length 1, as LAVCap does; False: as they are.
 
     Raises:

@@ -9,6 +9,7 @@ LAVCap (ICASSP 2025)             docs/lavcap.md
 Beside it, for any fusion        an ``Aligner`` compares the inputs of :class:`avcap.fusion.AlignedFusion`
 ``token_plan``                   ``TokenPlan``, the plan without a loss
 ``clip_contrast``                ``ClipContrast``, clips against each other by their transport (not in LAVCap)
+``objective_aligner``            ``ObjectiveAligner``, an objective of DALI's in a captioner
 ===============================  ==============================================================================
 
 ===============================  ==============================================================================
@@ -43,6 +44,7 @@ from avcap.losses.dali_transport_distance import (
     TransportDistance,
 )
 from avcap.losses.lavcap_plan_contrast import PlanContrast
+from avcap.losses.objective_aligner import ObjectiveAligner
 from avcap.losses.token_plan import TokenPlan
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "ExactTransport",
     "MMDAlignment",
     "OTAlignment",
+    "ObjectiveAligner",
     "PlanContrast",
     "SinkhornTransport",
     "TokenPlan",
