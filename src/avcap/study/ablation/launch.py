@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from avcap.study.ablation.cell import Cell
-from avcap.study.ablation.signals import StopSignals
+from avcap.study.signals import StopSignals
 from avcap.study.ablation.status import LOG
 
 JOBS = "jobs"  # folder of submitit's files, inside that of the cell
