@@ -47,7 +47,7 @@ def step(name: str, *needs: str, config: str = "", fail: bool = False) -> Step:
 
 
 def run(*steps: Step, jobs: int = 1) -> Outcome:
-    return run_steps(steps, jobs=jobs, say=lambda text: None)
+    return run_steps(steps, jobs=jobs, say=str)
 
 
 def log() -> list[str]:

@@ -23,7 +23,9 @@ from avcap.study.fingerprint import contents, fingerprint
 from avcap.study.signals import StopSignals
 
 Command = tuple[str, ...]
-Execute = Callable[[Command, tuple[int, ...]], None]  # runs a command that inherits file descriptors; OSError if it fails
+Execute = Callable[
+    [Command, tuple[int, ...]], None
+]  # runs a command that inherits file descriptors; OSError if it fails
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from signal import SIGINT, SIGTERM, Signals
 from socket import gethostname
 from typing import Any
 
+from avcap.study.ablation.status import LOG, RESULTS, STATUS, Status, last_line, read_status, write_status
 from avcap.study.fingerprint import fingerprint
 from avcap.study.signals import StopSignals
-from avcap.study.ablation.status import LOG, RESULTS, STATUS, Status, last_line, read_status, write_status
 
 LOCK, SPEED = ".lock", "speed.json"
 STOPPED = (128 + SIGINT, 128 + SIGTERM)
