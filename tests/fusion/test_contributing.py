@@ -37,8 +37,8 @@ def test_the_four_steps_work(blocks: dict[str, list[str]], monkeypatch: pytest.M
 
     parser = ArgumentParser()
     parser.add_argument("--fusion", type=Callable[[int | None, int | None], Fusion])
-    overlay = yaml.safe_load(blocks["yaml"][0])
-    config = parser.parse_object({"fusion": overlay["model"]["init_args"]["fusion"]})
+    settings = yaml.safe_load(blocks["yaml"][0])["gated_sum"]
+    config = parser.parse_object({"fusion": settings["model.init_args.fusion"]})
     fusion = parser.instantiate(config).fusion(16, 8)
     assert isinstance(fusion, namespace["GatedSum"])
     assert fusion.gate.bias.unique().tolist() == [-1.0]

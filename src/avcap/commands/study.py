@@ -35,7 +35,7 @@ def ablation(
         axes: Only these axes, or single cells: 'fusion ot/full'.
         seeds: Other seeds than those of the table: '42 43'.
         runs: Another folder for the runs.
-        base: Another config to lay the values over.
+        base: Another config to lay the values over; values are then not taken for the same run.
         data: Another file that is there when the data are.
         table: The table of axes and matrices.
         launch: What to put before each command of a cell, such as 'srun --gres=gpu:1'.
@@ -58,6 +58,7 @@ def ablation(
         data=data or found.data,
         seeds=tuple(map(int, seeds.split())) or found.seeds,
         axes={name: replace(axis, base=base or axis.base) for name, axis in found.axes.items()},
+        same={} if base else found.same,
     )
     options = [
         word for name, value in (("launch", launch), ("submit", submit)) if value for word in (f"--{name}", value)
