@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import pytest
 
-from avcap.study.graph import Outcome, Step, run_steps, unmade
+from avcap.study.graph import Outcome, Runner, Step, run_steps, unmade
 
 WRITE = "import sys; open(sys.argv[2], 'a').write(sys.argv[1] + ' '); open(sys.argv[1], 'w').write('made')"
 # notes its start; once there is a file `go`, writes; SIGTERM ends it
@@ -80,7 +80,7 @@ class Told(Step):
     def is_made(self) -> bool:
         return False
 
-    def make(self, execute) -> None:
+    def make(self, runner: Runner) -> None:
         self.began.put(str(self.makes))
         assert self.ends.wait(30)
 
@@ -186,6 +186,11 @@ def test_a_program_that_is_not_there_or_writes_nothing_is_told(place: Path) -> N
     assert outcome.failed[Path("b")] == "it was not written by: true"
 
 
+def test_a_step_before_one_that_it_needs_is_told(place: Path) -> None:
+    with pytest.raises(ValueError, match="b needs a, which is made later"):
+        run(step("b", "a"), step("a"))
+
+
 def wait_for(there, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not there():
@@ -246,6 +251,10 @@ def test_commands_that_outlive_a_killed_graph_are_waited_for(place: Path) -> Non
     again = start()
     time.sleep(1.0)
     assert sorted(begun()) == ["a", "b", "c"]  # no second run beside the first
+    again.terminate()  # it waits, and can be stopped
+    said, _ = again.communicate(timeout=30)
+    assert "stopped=15" in said
+    again = start()
     Path("go").touch()
     again.communicate(timeout=30)
     assert again.returncode == 0

@@ -17,6 +17,7 @@ AS_TRAINED, CALIBRATED = TOKENS = (
     "calibrated",
 )  # audio tokens as alignment leaves them, or spread like images
 AUDIO_WEIGHTS = "--model.init_args.audio_encoder.init_args.pretrained"
+PROJECTOR_WEIGHTS = "--model.init_args.fusion.init_args.pretrained_audio"
 
 
 @dataclass(frozen=True)
@@ -55,85 +56,55 @@ class Stages:
 
     def captioner(self) -> list[Step]:
         """Return the stages that no objective and no seed changes."""
-        out, data = self.out, self.data
-        texts, stills, answers = data / "texts.jsonl", data / "stills/train/info.json", out / "instructions.jsonl"
+        out, stills = self.out, self.data / "stills/train/info.json"
+        texts, answers = self.data / "texts.jsonl", out / "instructions.jsonl"
         lm, captions, llava = (out / name / "model.safetensors" for name in ("language/lm", "llava_captions", "llava"))
-        prefix, backbone = self.prefix, self.backbone
-        audio = ["1b_alignment", "0d_audio_backbone"]
+        ask = ("--language_model", lm.parent, "--shards", self.data / "stills", "--out", answers)
+        picture, instructed = out / "image_captioner", out / "instructed"
+        train_instructed = fit(["0b_image_captioner", "0c_instructions"], instructed)
+        train_backbone = fit(["1b_alignment", "0d_audio_backbone"], out / "backbone")
+        spread = avcap("dali calibrate", last(out / "backbone"), self.backbone, "--spread", "channels")
         return [
-            self.step(texts, avcap("dali texts", "--out", texts)),
-            self.step(lm, fit(["0a_language"], out / "language"), needs=[texts], clears=[out / "language"]),
-            self.step(stills, avcap("dali stills", "--out", data / "stills")),
+            self.step(texts, [], avcap("dali texts", "--out", texts)),
+            self.step(lm, [texts], fit(["0a_language"], out / "language")),
+            self.step(stills, [], avcap("dali stills", "--out", self.data / "stills")),
+            self.step(answers, [lm, stills], avcap("dali instructions", *ask)),
+            self.step(captions, [lm, stills], fit(["0b_image_captioner"], picture), llava_of(picture, captions.parent)),
+            self.step(llava, [captions, answers], train_instructed, llava_of(instructed, llava.parent)),
             self.step(
-                answers,
-                avcap(
-                    "dali instructions", "--language_model", lm.parent, "--shards", data / "stills", "--out", answers
-                ),
-                needs=[lm, stills],
-            ),
-            self.step(
-                captions,
-                fit(["0b_image_captioner"], out / "image_captioner"),
-                avcap("dali captioner", out / "image_captioner/checkpoints/best.ckpt", captions.parent),
-                needs=[lm, stills],
-                clears=[out / "image_captioner", captions.parent],
-            ),
-            self.step(
-                llava,
-                fit(["0b_image_captioner", "0c_instructions"], out / "instructed"),
-                avcap("dali captioner", out / "instructed/checkpoints/best.ckpt", llava.parent),
-                needs=[captions, answers],
-                clears=[out / "instructed", llava.parent],
-            ),
-            self.step(
-                prefix,
+                self.prefix,
+                [llava],
                 fit(["1a_prefix"], out / "prefix"),
-                part(out / "prefix", "decoder.prefix", prefix),
-                needs=[llava],
-                clears=[out / "prefix"],
+                part(out / "prefix", "decoder.prefix", self.prefix),
             ),
-            self.test("controls", "image", 0, "image", needs=[prefix]),
-            self.step(
-                backbone,
-                fit(audio, out / "backbone"),
-                avcap("dali calibrate", last(out / "backbone"), backbone, "--spread", "channels"),
-                needs=[llava],
-                clears=[out / "backbone"],
-            ),
+            self.test("controls/image", 0, "image", [self.prefix]),
+            self.step(self.backbone, [llava], train_backbone, spread),
         ]
 
     def row(self, objective: str, seed: int) -> list[Step]:
         """Return alignment, stage 2 and tests of one objective and seed."""
         folder = self.out / objective / str(seed)
         start = folder / AS_TRAINED / "encoder.safetensors"
-        run = self.out / "backbone" if objective == NONE else folder / "alignment"
         if objective == NONE:
-            steps = [self.step(start, ("cp", str(self.backbone), str(start)), needs=[self.backbone])]
+            run, commands = self.out / "backbone", [("cp", str(self.backbone), str(start))]
         else:
-            configs = ["1b_alignment", f"objective/{objective}"]
-            train = fit(configs, run, *of_seed(seed)), part(run, "audio_encoder", start)
-            steps = [self.step(start, *train, needs=[self.backbone], clears=[run])]
+            run = folder / "alignment"
+            train = fit(["1b_alignment", f"objective/{objective}"], run, *of_seed(seed))
+            commands = [train, part(run, "audio_encoder", start)]
+        steps = [self.step(start, [self.backbone], *commands)]
         for tokens in self.tokens:
             encoder = folder / tokens / "encoder.safetensors"
             if tokens == CALIBRATED:
-                steps.append(self.step(encoder, avcap("dali calibrate", last(run), encoder), needs=[start]))
-            steps += self.distillation(objective, seed, tokens, encoder, run)
+                steps.append(self.step(encoder, [start], avcap("dali calibrate", last(run), encoder)))
+            steps += self.distillation(objective, seed, encoder, run / "figures" if tokens == self.tokens[0] else None)
         return steps
 
-    def distillation(self, objective: str, seed: int, tokens: str, encoder: Path, run: Path) -> list[Step]:
-        """Return stage 2 from one encoder, and the tests before and after it."""
-        folder = encoder.parent
+    def distillation(self, objective: str, seed: int, encoder: Path, figures: Path | None) -> list[Step]:
+        """Return stage 2 from one encoder, and the tests before and after it; that of sound alone shows ``figures``."""
+        folder, needs, given = encoder.parent, [encoder, self.prefix], (AUDIO_WEIGHTS, encoder)
         labels, projector = folder / "pseudo.jsonl", folder / "audio_projector.safetensors"
-        given, needs = (AUDIO_WEIGHTS, encoder), [encoder, self.prefix]
-        figures = run / "figures" if tokens == self.tokens[0] else None
         # without an alignment every seed has the same encoder, which is tested once before stage 2
         before = ("audio", "both", "shuffled") if objective != NONE or seed == self.seeds[0] else ()
-        distilled = (
-            "--config",
-            CONFIGS / "distilled.yaml",
-            "--model.init_args.fusion.init_args.pretrained_audio",
-            projector,
-        )
         label = (
             "--config",
             CONFIGS / "inference.yaml",
@@ -142,42 +113,23 @@ class Stages:
             "--out",
             labels,
         )
+        learn = (*of_seed(seed), "--data.init_args.captions", labels, *given)
+        distilled = ("--config", CONFIGS / "distilled.yaml", PROJECTOR_WEIGHTS, projector, *given)
+        stage_2 = fit(["2_distillation"], folder / "distillation", *learn)
+        name = f"{folder.name}/{objective}"
         return [
             *(
                 self.test(
-                    f"before_{tokens}",
-                    f"{objective}_{what}",
-                    seed,
-                    what,
-                    *given,
-                    needs=needs,
-                    figures=figures if what == "audio" else None,
+                    f"before_{name}_{what}", seed, what, needs, *given, figures=figures if what == "audio" else None
                 )
                 for what in before
             ),
+            self.step(labels, needs, avcap("dali pseudo-label", *label, *given)),
             self.step(
-                labels,
-                avcap("dali pseudo-label", *label, *given),
-                needs=needs,
-                clears=[folder / "pseudo", labels.with_name(f"{labels.name}.parts")],
-            ),
-            self.step(
-                projector,
-                fit(
-                    ["2_distillation"],
-                    folder / "distillation",
-                    *of_seed(seed),
-                    *("--data.init_args.captions", labels),
-                    *given,
-                ),
-                part(folder / "distillation", "fusion.audio_projector", projector),
-                needs=[labels, *needs],
-                clears=[folder / "distillation"],
+                projector, [labels, *needs], stage_2, part(folder / "distillation", "fusion.audio_projector", projector)
             ),
             *(
-                self.test(
-                    f"after_{tokens}", f"{objective}_{what}", seed, what, *distilled, *given, needs=[projector, *needs]
-                )
+                self.test(f"after_{name}_{what}", seed, what, [projector, *needs], *distilled)
                 for what in ("audio", "both")
             ),
         ]
@@ -193,28 +145,26 @@ class Stages:
         return self.out / "backbone.safetensors"
 
     def test(
-        self,
-        axis: str,
-        variant: str,
-        seed: int,
-        modality: str,
-        *options: object,
-        needs: Sequence[Path],
-        figures: Path | None = None,
+        self, name: str, seed: int, modality: str, needs: Sequence[Path], *options: object, figures: Path | None = None
     ) -> Step:
-        """Return a test, given ``modality``; its folder shows the ``figures`` of the alignment."""
-        folder = self.out / "results" / axis / variant / str(seed)
+        """Return a test, given ``modality``; its folder shows the ``figures`` of an alignment."""
+        folder = self.out / "results" / name / str(seed)
         configs = ("--config", CONFIGS / "inference.yaml", "--config", CONFIGS / f"modality/{modality}.yaml")
         commands = [avcap("test", *configs, *options, "--trainer.default_root_dir", folder)]
         if figures is not None:
             link = Path("../../../..", figures.relative_to(self.out))
             commands.append(("ln", "-sfn", str(link), str(folder / "figures")))
-        return self.step(folder / "results.json", *commands, needs=needs)
+        return self.step(folder / "results.json", needs, *commands)
 
-    def step(self, makes: Path, *commands: Command, needs: Sequence[Path] = (), clears: Sequence[Path] = ()) -> Step:
-        """Return a step that reads the configs which its commands name."""
-        pairs = [pair for words in commands for pair in pairwise(words)]
-        configs = dict.fromkeys(Path(word) for option, word in pairs if option == "--config")
+    def step(self, makes: Path, needs: Sequence[Path], *commands: Command) -> Step:
+        """Return a step: the configs that its commands name count, and what they leave unfinished is cleared."""
+        pairs = [(words[1], *pair) for words in commands for pair in pairwise(words)]
+        configs = dict.fromkeys(Path(word) for _, option, word in pairs if option == "--config")
+        clears = [
+            Path(word) for verb, option, word in pairs if verb == "fit" and option == "--trainer.default_root_dir"
+        ]
+        clears += [Path(words[-1]) for words in commands if words[1:3] == ("dali", "captioner")]
+        clears += [makes.with_name(f"{makes.name}.parts")]  # of pseudo-labels
         return Step(makes, commands, tuple(needs), tuple(configs), tuple(clears), self.out)
 
 
@@ -232,6 +182,11 @@ def fit(configs: Sequence[str], run: Path, *options: object) -> Command:
 def part(run: Path, name: str, out: Path) -> Command:
     """Return the command that writes one component of what was trained in ``run``."""
     return avcap("weights part", last(run), name, out)
+
+
+def llava_of(run: Path, out: Path) -> Command:
+    """Return the command that writes the captioner of ``run`` as a LLaVA folder."""
+    return avcap("dali captioner", run / "checkpoints/best.ckpt", out)
 
 
 def last(run: Path) -> Path:

@@ -14,18 +14,18 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from avcap.study.fingerprint import contents, fingerprint
 from avcap.study.signals import StopSignals
 
 Command = tuple[str, ...]
-Execute = Callable[
-    [Command, tuple[int, ...]], None
-]  # runs a command that inherits file descriptors; OSError if it fails
+WAIT = 0.2  # seconds between two tries to lock
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Step:
         if not self.record.is_file():
             self.record.write_text(self.mark(), encoding="utf-8")
 
-    def make(self, execute: Execute) -> None:
+    def make(self, runner: Runner) -> None:
         """Make the file, unless another process has made it meanwhile.
 
         Raises:
@@ -84,7 +84,9 @@ class Step:
         """
         self.record.parent.mkdir(parents=True, exist_ok=True)
         with self.record.open("a+", encoding="utf-8") as record:
-            fcntl.flock(record, fcntl.LOCK_EX)
+            while not _locked(record):
+                runner.check()
+                time.sleep(WAIT)
             if self.is_made():
                 return
             record.seek(0)
@@ -95,7 +97,7 @@ class Step:
             self.makes.unlink(missing_ok=True)
             self.record.write_text(f"begun {mark}", encoding="utf-8")
             for command in self.commands:
-                execute(command, (record.fileno(),))
+                runner.run(command, (record.fileno(),))
             if not self.makes.exists():
                 raise FileNotFoundError(f"it was not written by: {' '.join(self.commands[-1])}")
             self.record.write_text(mark, encoding="utf-8")
@@ -139,10 +141,17 @@ def run_steps(
         jobs: How many run at once.
         environment: Variables of the commands; None: those of this process.
         say: Told each command before it runs.
+
+    Raises:
+        ValueError: if a step stands before one that it needs.
     """
     outcome, waiting, running = Outcome(), list(steps), {}
-    commands = _Commands(environment, say)
-    with ThreadPoolExecutor(jobs) as threads, StopSignals(commands.stop) as stop:
+    places = {step.makes: place for place, step in enumerate(steps)}
+    for place, step in enumerate(steps):
+        if late := [need for need in step.needs if places.get(need, -1) >= place]:
+            raise ValueError(f"{step.makes} needs {late[0]}, which is made later; put that step first.")
+    runner = Runner(environment, say)
+    with ThreadPoolExecutor(jobs) as threads, StopSignals(runner.stop) as stop:
         while waiting or running:
             absent = {*outcome.failed, *outcome.left}
             unready = {step.makes for step in (*waiting, *running.values())}
@@ -156,7 +165,7 @@ def run_steps(
                     step.keep()
                     unready.discard(step.makes)
                 else:
-                    running[threads.submit(commands.make, step)] = step
+                    running[threads.submit(runner.make, step)] = step
                 waiting.remove(step)
             if not running:
                 continue
@@ -177,7 +186,7 @@ def _note(step: Step, ended: Future[str], outcome: Outcome, *, stopped: bool) ->
         outcome.failed[step.makes] = why
 
 
-class _Commands:
+class Runner:
     """Runs commands in several threads, and stops them all."""
 
     def __init__(self, environment: Mapping[str, str] | None, say: Callable[[str], object]) -> None:
@@ -194,20 +203,25 @@ class _Commands:
     def make(self, step: Step) -> str:
         """Make the file of a step -> why it could not be made, or nothing."""
         try:
-            step.make(self.execute)
+            step.make(self)
         except (OSError, ValueError) as error:
             return str(error)
         return ""
 
-    def execute(self, command: Command, inherited: tuple[int, ...] = ()) -> None:
-        """Run one command to its end.
+    def check(self) -> None:
+        """Raise ChildProcessError if the run was stopped."""
+        if self.stopping:
+            raise ChildProcessError("stopped")
+
+    def run(self, command: Command, inherited: tuple[int, ...] = ()) -> None:
+        """Run one command to its end; it inherits some file descriptors.
 
         Raises:
-            ChildProcessError: if it fails, or this run was stopped.
+            OSError: if it cannot be run.
+            ChildProcessError: if it fails, or the run was stopped.
         """
         with self.lock:
-            if self.stopping:
-                raise ChildProcessError("stopped")
+            self.check()
             self.say(" ".join(command))
             words = [sys.executable, "-m", "avcap", *command[1:]] if command[0] == "avcap" else command
             process = subprocess.Popen(words, env=self.environment, pass_fds=inherited)
@@ -216,6 +230,15 @@ class _Commands:
         self.processes.discard(process)
         if code:
             raise ChildProcessError(f"status {code} of: {' '.join(command)}")
+
+
+def _locked(file: TextIO) -> bool:
+    """Lock a file, if no other process has."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def share_cores(jobs: int) -> dict[str, str]:

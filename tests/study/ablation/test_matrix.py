@@ -125,6 +125,10 @@ def test_an_axis_may_be_made_by_a_command_of_its_own(place: Path, capsys: pytest
     [
         (("axes: [fusion, ot]", "axes: [fusion, colour]"), r"matrix\.yaml has no axis 'colour'; it has fusion, ot"),
         (("fusion/time}", "fusion/tim}"), "The axis fusion has no value 'tim'; it has cross, time"),
+        (
+            ("same: {ot/off: fusion/time}", "same: {ot/off: fusion/time, fusion/time: fusion/cross}"),
+            "fusion/time is the same",
+        ),
         (('ot: ["off"]', "ot: [of]"), "no value 'of'"),
         (("seeds: [0, 1]", "seed: 0"), "the matrix tiny is not whole"),
         (("seeds: [0, 1]", "seeds: [0]\n    jobs: 2"), "the matrix tiny has an unknown key, jobs"),

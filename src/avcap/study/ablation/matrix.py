@@ -11,7 +11,7 @@ import yaml
 
 from avcap.study.ablation.status import RESULTS, read_status
 from avcap.study.fingerprint import fingerprint
-from avcap.study.graph import Execute, Step
+from avcap.study.graph import Runner, Step
 
 TABLE = Path("configs/ablation/matrix.yaml")
 OVERLAYS = "configs"  # folder below the runs: what each value sets, as a config
@@ -124,10 +124,10 @@ class CellStep(Step):
     def keep(self) -> None:
         """Do nothing: the status of the cell is its record."""
 
-    def make(self, execute: Execute) -> None:
+    def make(self, runner: Runner) -> None:
         """Run the cell."""
         for command in self.commands:
-            execute(command, ())
+            runner.run(command)
 
 
 class LinkStep(Step):
@@ -146,7 +146,7 @@ class LinkStep(Step):
     def keep(self) -> None:
         """Do nothing: a link needs no record."""
 
-    def make(self, execute: Execute) -> None:
+    def make(self, runner: Runner) -> None:
         """Link.
 
         Raises:
@@ -188,6 +188,8 @@ def read_matrix(name: str, table: Path = TABLE) -> Matrix:
         raise ValueError(f"{table}: the matrix {name} has an unknown key, {next(iter(matrix))}.")
     read = Matrix(axes, asked, runs, data, seeds, same)
     read.cells([*same, *same.values()])
+    if twice := set(same) & set(same.values()):
+        raise ValueError(f"{table}: in `same` of {name}, {twice.pop()} is the same as another; name that one.")
     return read
 
 
