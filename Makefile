@@ -42,15 +42,37 @@ demo: install  ## Make the embedded data set, train LAVCap on it, test it, show 
 $(DEMO_DATA)/shards/test/info.json: | $(VENV)/.installed
 	$(embedded_data)
 
-include ablation.mk
+# Tables of runs: the program knows the runs, Make hands it what the user sets; `make -j8` runs eight at a time.
+MATRIX ?= paper
+option = $(if $($(2)),--$(1) '$($(2))')
+jobs = --jobs $(or $(patsubst -j%,%,$(patsubst -j,-j$(shell nproc),$(filter -j%,$(MAKEFLAGS)))),$(1))
+ablation = $(AVCAP) ablation run $(MATRIX) $(call option,axes,AXES) $(call option,seeds,SEEDS) $(call option,runs,RUNS) \
+	$(call option,data,DATA) $(call option,launch,LAUNCH) $(call option,submit,SUBMIT)
+
+.PHONY: ablation
+ablation: install  ## Run the ablation matrix, or what is left of it (-j8, SEEDS=42, LAUNCH="srun ...", MATRIX=demo)
+	@$(ablation) $(call jobs,1)
+
+.PHONY: ablation-status
+ablation-status: install  ## Show how far the cells are
+	@$(ablation) --status
+
+ablation-%: install
+	@$(ablation) --axes $* $(call jobs,1)
 
 .PHONY: ablation-demo
 ablation-demo: $(DEMO_DATA)/shards/test/info.json  ## Run a small matrix on the embedded data set (JOBS=2 at a time), compare by scene
-	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) ablation MATRIX=demo
+	@$(AVCAP) ablation run demo $(call jobs,$(JOBS))
 	@$(AVCAP) compare runs/ablation_demo/modality/{audio,video,both}/*
 	@$(AVCAP) report runs/ablation_demo --baseline fusion/ot_attention --out runs/ablation_demo/report
 
-include dali.mk
+.PHONY: demo-dali
+demo-dali: $(DEMO_DATA)/shards/test/info.json  ## DALI on the embedded data set: all stages by optimal transport, one seed, and a report
+	@$(AVCAP) dali run --objectives ot --seeds 0 --tokens calibrated $(call jobs,1)
+
+.PHONY: dali
+dali: $(DEMO_DATA)/shards/test/info.json  ## DALI's table: every objective and seed (OBJECTIVES="ot mmd", DALI_SEEDS="0 1 2", TOKENS=calibrated, -j2)
+	@$(AVCAP) dali run $(call option,objectives,OBJECTIVES) $(call option,seeds,DALI_SEEDS) $(call option,tokens,TOKENS) $(call jobs,1)
 
 .PHONY: test
 test: install  ## Run all tests (PYTEST_ARGS="-m 'not slow'" for the quick ones)

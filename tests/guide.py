@@ -28,7 +28,11 @@ class Guide:
         blocks = re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL)
         write, export, self.check = (code for language, code in blocks if language == "python")
         (config,) = (code for language, code in blocks if language == "yaml")
-        self.model: dict[str, Any] = yaml.safe_load(config)["model"]["init_args"]
+        settings = yaml.safe_load(config)
+        if "model" not in settings:  # a value of the ablation matrix: path of a setting -> what it becomes
+            (value,) = settings.values()
+            settings = {"model": {"init_args": {path.removeprefix("model.init_args."): v for path, v in value.items()}}}
+        self.model: dict[str, Any] = settings["model"]["init_args"]
         made = ModuleType(module)
         monkeypatch.setitem(sys.modules, module, made)
         exec(write, made.__dict__)

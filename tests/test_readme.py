@@ -60,8 +60,8 @@ def test_the_pages_show_commands():
     assert {"fit", "test", "caption", "check", "data", "list", "doctor", "score"} <= verbs
 
 
-def take(words: str) -> None:
-    """Parses a command line as the program would, in its root; raises what the program would say."""
+def take(words: str) -> dict:
+    """Parses a command line as the program would, in its root -> the settings; raises what the program would say."""
     argv = shlex.split(words)[1:]
     quieten()
     verb = next(v for v in (" ".join(argv[:2]), argv[0]) if v in {*COMMANDS, *LIGHTNING})
@@ -72,11 +72,10 @@ def take(words: str) -> None:
         assert all(name == "last" or name.endswith(".ckpt") for name in names)
         classes = {"subclass_mode_model": True, "subclass_mode_data": True}
         cli = CONFIGURED_CLASSES.get(verb, ParseOnly)
-        cli(LightningModule, LightningDataModule, args=rest, run=False, **classes)
-        return
+        return cli(LightningModule, LightningDataModule, args=rest, run=False, **classes).config.as_dict()
     module, function = COMMANDS[verb][0].split(":")
     with torch.device("meta"):  # an encoder on the command line is built, but not at full size
-        parse(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")
+        return parse(getattr(importlib.import_module(module), function), argv[len(verb.split()) :], f"avcap {verb}")[1]
 
 
 @pytest.mark.parametrize(("page", "words"), commands(), ids=[f"{page}: {words}" for page, words in commands()])
@@ -86,8 +85,7 @@ def test_command_is_taken(page: str, words: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_make_targets_of_the_readme_exist():
-    rules = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "ablation.mk", "dali.mk"))
-    targets = set(re.findall(r"^([a-z-]+):", rules, flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named
     assert named <= targets

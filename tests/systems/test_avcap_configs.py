@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from avcap.commands.check import MetaCLI, build_report
 from avcap.data import NoiseRoll, SpecAugment
 from avcap.decoders.git import GITCaptions
 from avcap.scenes.tokenizer import train_tokenizer
+from avcap.study.ablation.matrix import read_matrix
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
 PAPER, DEMO = ("avcap.yaml",), ("demo/avcap_vit.yaml",)
 
-# overlay -> fused tokens at paper size and in the demo; None: not tried at that size (the same classes)
+# value of the ablation matrix -> fused tokens at paper size and in the demo; None: not tried at that size (the same classes)
 VARIANTS = {
     "layers/l0": (708, None),
     "layers/l6": (708, None),
@@ -57,7 +59,12 @@ def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arguments(names: tuple[str, ...], place: Path) -> list[str]:
-    words = [word for name in names for word in ("--config", str(CONFIGS / name))]
+    """Options that name a config and, after it, a value of the ablation matrix."""
+    overlay = replace(
+        read_matrix("paper"), axes={**read_matrix("paper").axes, **read_matrix("demo").axes}, runs=place
+    ).overlay
+    configs = [CONFIGS / names[0], *(overlay(name) for name in names[1:])]
+    words = [word for config in configs for word in ("--config", str(config))]
     if names[0] != PAPER[0]:
         words += ["--model.init_args.decoder.init_args.tokenizer", str(place / "tokenizer")]
     return [*words, "--data.init_args.shards", str(place / "shards")]
@@ -122,14 +129,14 @@ def test_data_and_search_of_the_paper(paper: MetaCLI) -> None:
 
 @pytest.mark.parametrize(("base", "name", "tokens"), CASES, ids=[f"{b[0]}-{n}" for b, n, _ in CASES])
 def test_variants_build(base: tuple[str, ...], name: str, tokens: int, place: Path) -> None:
-    found = parts(report((*base, f"ablation/{name}.yaml"), place))
+    found = parts(report((*base, name), place))
     width = 768 if base == PAPER else 192
     assert found["fusion"].tokens == f"{tokens} x {width}"
 
 
 @pytest.mark.parametrize(("name", "layers"), [("l0", 0), ("l6", 6), ("l11", 11), ("l12", 12)])
 def test_layers_move_between_streams_and_joint(name: str, layers: int, place: Path) -> None:
-    found = parts(report((*PAPER, f"ablation/layers/{name}.yaml"), place))
+    found = parts(report((*PAPER, f"layers/{name}"), place))
     block, joint_norms = 7_087_872, 4 * 2 * 768  # a joint block has two LayerNorms more, twice
     outside = {"audio_encoder": 78_557_952 - 11 * block, "visual_encoder": 78_708_480 - 11 * block}
     for part, rest in outside.items():
@@ -138,16 +145,16 @@ def test_layers_move_between_streams_and_joint(name: str, layers: int, place: Pa
 
 
 def test_frozen_variants_train_the_rest(place: Path) -> None:
-    decoder = parts(report((*PAPER, "ablation/frozen/decoder.yaml"), place))["decoder"]
+    decoder = parts(report((*PAPER, "frozen/decoder"), place))["decoder"]
     assert decoder.trainable == 768 * 768 + 3 * 768  # the projection and its norm
-    encoder = parts(report((*PAPER, "ablation/frozen/encoder.yaml"), place))
+    encoder = parts(report((*PAPER, "frozen/encoder"), place))
     assert [encoder[p].trainable for p in ("audio_encoder", "visual_encoder", "fusion")] == [0, 0, 0]
     assert encoder["decoder"].frozen == 0
 
 
 @pytest.mark.parametrize("stream", ["audio", "video"])
 def test_one_stream_reads_and_keeps_one_stream(stream: str, place: Path) -> None:
-    found = parts(report((*PAPER, f"ablation/streams/{stream}.yaml"), place))
+    found = parts(report((*PAPER, f"streams/{stream}"), place))
     assert ("audio_encoder" in found, "visual_encoder" in found) == (stream == "audio", stream == "video")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,15 @@ from tests.end_to_end.program import REPOSITORY
 from tests.systems.dali_place import make_place, write_sizes
 
 FOLDER = REPOSITORY / "configs" / "dali"
-BASE = re.compile(r"put it after configs/dali/(\S+\.yaml)")
+# config, or folder of configs -> what it is laid over
+AFTER = {
+    "0c_instructions.yaml": "0b_image_captioner.yaml",
+    "0d_audio_backbone.yaml": "1b_alignment.yaml",
+    "distilled.yaml": "inference.yaml",
+    "modality": "inference.yaml",
+    "objective": "1b_alignment.yaml",
+    "pairs": "1a_prefix.yaml",
+}
 FILES = {str(path.relative_to(FOLDER)): path.read_text() for path in sorted(FOLDER.rglob("*.yaml"))}
 OBJECTIVES = {
     "0d_audio_backbone": ContrastiveAlignment,
@@ -32,8 +39,8 @@ OBJECTIVES = {
 
 def _after(name: str) -> list[str]:
     """A config, with the one that it is laid over before it."""
-    found = BASE.search(FILES[name])
-    return [found[1], name] if found else [name]
+    base = AFTER.get(name.split("/")[0])
+    return [base, name] if base else [name]
 
 
 def _of(system: str) -> list[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 
 from avcap.study.ablation.cell import Cell, run_cell
 from avcap.study.ablation.status import LOG, RESULTS, STATUS, Status, look_up
-from avcap.study.ablation.threads import threads_of_a_job
 
 METRIC, TITLE = "cider_d", "CIDEr-D"
 
@@ -17,7 +15,7 @@ METRIC, TITLE = "cider_d", "CIDEr-D"
 def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "", submit: str = "") -> None:
     """Fit and test one variant in a folder of its own; does nothing where that is done, and goes on where it was stopped.
 
-    What `make ablation` runs for each cell. Everything that it says goes to log.txt in the folder, beside status.json.
+    What `avcap ablation run` does for each cell. Everything that it says goes to log.txt in the folder, beside status.json.
 
     Args:
         base: The config of the axis.
@@ -30,14 +28,12 @@ def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "
     Raises:
         SystemExit: with status 1 if the cell failed or was stopped.
     """
-    here = not launch and not submit
-    threads = threads_of_a_job(os.environ.get("MAKEFLAGS", ""), os.cpu_count() or 1) if here else None
     launcher = None
     if submit:
         from avcap.study.ablation.launch import ClusterJob, read_settings
 
         launcher = ClusterJob(read_settings(submit))
-    reached = run_cell(Cell(base, overlay, seed, out, tuple(shlex.split(launch)), threads), launcher)
+    reached = run_cell(Cell(base, overlay, seed, out, tuple(shlex.split(launch))), launcher)
     print(_line(out, reached))
     if reached.state != "done":
         raise SystemExit(1)

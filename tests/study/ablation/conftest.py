@@ -1,12 +1,9 @@
-"""A matrix of configs that only tests/study/ablation/program.py reads, and Make on it."""
+"""A matrix of configs that only tests/study/ablation/program.py reads."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,16 +12,25 @@ from avcap.study.ablation import Cell
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = (sys.executable, str(Path(__file__).with_name("program.py")))
-AVCAP = f"{sys.executable} {REPOSITORY / 'cli.py'}"
-TABLE = """RUNS := {place}/runs
-DATA := {place}/data/info.json
-SEEDS := 0 1
-AXES := fusion ot
-base_fusion := {place}/base.yaml
-base_ot := {place}/base.yaml
-SAME := ot/off=fusion/time
+TABLE = """
+axes:
+  fusion:
+    base: {place}/base.yaml
+    values:
+      cross: {{config: {place}/ablation/fusion/cross.yaml}}
+      time: {{config: {place}/ablation/fusion/time.yaml}}
+  ot:
+    base: {place}/base.yaml
+    values: {{"off": {{act.say: none}}, full: {{act.say: all}}}}
+matrices:
+  tiny:
+    runs: {place}/runs
+    data: {place}/data/info.json
+    seeds: [0, 1]
+    axes: [fusion, ot]
+    values: {{ot: ["off"]}}
+    same: {{ot/off: fusion/time}}
 """
-OVERLAYS = {"fusion/time": "none", "fusion/cross": "none", "ot/off": "none"}
 
 
 def calls(folder: Path) -> list[dict]:
@@ -44,10 +50,9 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "data" / "info.json").write_text("{}")
     (tmp_path / "base.yaml").write_text(f"data: {tmp_path}/data\n")
     (tmp_path / "ablation").mkdir()
-    (tmp_path / "ablation" / "tiny.mk").write_text(TABLE.format(place=tmp_path))
-    (tmp_path / "installed").touch()
-    for name, act in OVERLAYS.items():
-        write_overlay(tmp_path, name, act)
+    (tmp_path / "matrix.yaml").write_text(TABLE.format(place=tmp_path))
+    for name in ("fusion/time", "fusion/cross"):
+        write_overlay(tmp_path, name, "none")
     return tmp_path
 
 
@@ -56,50 +61,6 @@ def write_overlay(place: Path, name: str, act: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"act:\n  {act if ': ' in act else f'say: {act}'}\n")
     return path
-
-
-def make_command(place: Path, *words: str) -> list[str]:
-    settings = {"ABLATION": place / "ablation", "MATRIX": "tiny", "INSTALLED": place / "installed", "AVCAP": AVCAP}
-    settings["LAUNCH"] = " ".join(PROGRAM)
-    return ["make", "--no-print-directory", *(f"{name}={value}" for name, value in settings.items()), *words]
-
-
-@pytest.fixture
-def make(place: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run Make on the tiny matrix."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            make_command(place, *words),
-            cwd=REPOSITORY,
-            env=without_make(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
-
-
-def without_make() -> dict[str, str]:
-    """The environment without what a surrounding `make test` puts there."""
-    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-
-
-def dry_run(*words: str) -> str:
-    """What ``make -n`` prints in the root of the repository, lines that go on joined."""
-    done = subprocess.run(
-        ["make", "-n", *words],
-        cwd=REPOSITORY,
-        env=without_make(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.replace("\\\n", " ")
 
 
 @pytest.fixture

@@ -47,12 +47,11 @@ def test_a_cell_is_fitted_then_tested(cell: Cell) -> None:
     assert test["words"][-1] == str(cell.out / "checkpoints" / "best.ckpt")
 
 
-def test_a_finished_cell_is_left_alone_and_made_new_for_make(cell: Cell) -> None:
+def test_a_finished_cell_is_left_alone(cell: Cell) -> None:
     first = run_cell(cell)
     cell.overlay.touch()
     assert run_cell(cell) == first
     assert verbs(cell.out) == ["fit", "test"]
-    assert (cell.out / "results.json").stat().st_mtime >= cell.overlay.stat().st_mtime
 
 
 def test_a_cell_without_results_is_tested_again(cell: Cell) -> None:
@@ -96,15 +95,6 @@ def test_a_killed_program_is_told_by_its_signal(cell: Cell) -> None:
 def test_a_launcher_that_is_not_there_is_told(cell: Cell) -> None:
     status = run_cell(replace(cell, launch=("/no/such/srun",)))
     assert (status.state, status.error) == ("failed", "/no/such/srun cannot be run: No such file or directory")
-
-
-def test_threads_are_set_where_nobody_has(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    run_cell(replace(cell, threads=3))
-    assert {call["threads"] for call in calls(cell.out)} == {"3"}
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    run_cell(replace(cell, threads=3, out=cell.out.with_name("1")))
-    assert {call["threads"] for call in calls(cell.out.with_name("1"))} == {"5"}
 
 
 def test_a_folder_of_something_else_is_not_touched(cell: Cell) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avcap.study.ablation import fingerprint
-from avcap.study.ablation.fingerprint import LARGE
+from avcap.study.fingerprint import LARGE
 
 
 @pytest.fixture

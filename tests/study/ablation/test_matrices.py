@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from avcap import fusion
 from avcap.commands.check import build_report
 from avcap.lightning_cli import AvcapParser, quieten
+from avcap.study.ablation.matrix import TABLE, Matrix, read_matrix
 from tests.end_to_end.program import DECODER
-from tests.study.ablation.conftest import REPOSITORY, dry_run
+from tests.study.ablation.conftest import REPOSITORY
 from tests.test_readme import ParseOnly
 
-ABLATION = Path("configs/ablation")
-ALONE = {"layers_demo": "demo"}  # axes with a base that their matrix runs only when asked
-Pair = tuple[str, str]  # base config and overlay
+
+def matrix(name: str, runs: Path) -> Matrix:
+    """A matrix of the repository, its overlays written elsewhere."""
+    return replace(read_matrix(name, REPOSITORY / TABLE), runs=runs)
 
 
-@cache
-def planned(matrix: str, axes: str = "") -> tuple[dict[str, Pair], dict[str, str]]:
-    """Cell -> its configs, and link -> cell, of the first seed, as Make plans them."""
-    words = ["cells", f"MATRIX={matrix}", "RUNS=R", "SEEDS=7", "INSTALLED=Makefile", "DATA=Makefile"]
-    words += [f"AXES={axes}"] if axes else []
-    plan = dry_run(*words)
-    cells = re.findall(r"ablation cell (\S+) (\S+) R/(\S+)/7 --seed 7", plan)
-    links = re.findall(r"ln -sfn \.\./\.\./(\S+)/7 R/(\S+)/7", plan)
-    return {name: (base, overlay) for base, overlay, name in cells}, {link: cell for cell, link in links}
+def variants() -> Iterator[str]:
+    """Every value of a matrix, those of links too: ``<matrix>/<axis>/<value>``."""
+    for name in ("demo", "paper"):
+        found = read_matrix(name, REPOSITORY / TABLE)
+        yield from (f"{name}/{cell}" for cell in found.cells(list(found.axes)))
 
 
-def variants() -> dict[str, Pair]:
-    """Every config of a matrix, those of links too; the name tells the matrix."""
-    found = {}
-    for matrix, axes in (("demo", ""), ("paper", ""), *((matrix, axis) for axis, matrix in ALONE.items())):
-        cells, links = planned(matrix, axes)
-        for name, (base, overlay) in cells.items():
-            found[f"{matrix}/{name}"] = (base, overlay)
-        for link, cell in links.items():
-            found[f"{matrix}/{link}"] = (cells[cell][0], str(ABLATION / f"{link}.yaml"))
-    return found
+VARIANTS = list(variants())
+OVERLAYS = TemporaryDirectory()  # deleted with the process
 
 
-VARIANTS = variants()
+def pair(variant: str) -> tuple[str, str]:
+    """Base config and overlay of a value."""
+    name, cell = variant.split("/", 1)
+    found = matrix(name, Path(OVERLAYS.name, name))
+    return str(found.axes[cell.split("/")[0]].base), str(found.overlay(cell))
 
 
 @cache
@@ -67,49 +64,44 @@ def _from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)  # configs name files from there
 
 
-@pytest.mark.parametrize("pair", VARIANTS.values(), ids=VARIANTS.keys())
-def test_a_cell_parses(pair: Pair) -> None:
-    assert parsed(*pair)["data"]["init_args"]["seed"] == 7
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_cell_parses(variant: str) -> None:
+    assert parsed(*pair(variant))["data"]["init_args"]["seed"] == 7
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pair", VARIANTS.values(), ids=VARIANTS.keys())
-def test_a_cell_builds(pair: Pair, demo_root: Path) -> None:
-    words = ["--config", pair[0], "--config", pair[1]]
-    if parsed(*pair)["model"]["init_args"]["decoder"]["init_args"]["tokenizer"] == "data/demo/tokenizer":
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_cell_builds(variant: str, demo_root: Path) -> None:
+    base, overlay = pair(variant)
+    words = ["--config", base, "--config", overlay]
+    if parsed(base, overlay)["model"]["init_args"]["decoder"]["init_args"]["tokenizer"] == "data/demo/tokenizer":
         words += [f"{DECODER}.tokenizer", str(demo_root / "tokenizer")]
     assert sum(part.trainable for part in build_report(words).parts) > 0
 
 
-@pytest.mark.parametrize("matrix", ["demo", "paper"])
-def test_a_link_is_the_same_run(matrix: str) -> None:
-    cells, links = planned(matrix)
-    assert links
-    for link, cell in links.items():
-        assert parsed(*VARIANTS[f"{matrix}/{link}"]) == parsed(*cells[cell]), f"{link} is not {cell}"
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_a_link_is_the_same_run(name: str) -> None:
+    same = read_matrix(name).same
+    assert same
+    for link, cell in same.items():
+        assert parsed(*pair(f"{name}/{link}")) == parsed(*pair(f"{name}/{cell}")), f"{link} is not {cell}"
 
 
-@pytest.mark.parametrize("matrix", ["demo", "paper"])
-def test_no_two_cells_are_the_same_run(matrix: str) -> None:
-    cells, _ = planned(matrix)
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_no_two_cells_are_the_same_run(name: str) -> None:
+    found = read_matrix(name)
     seen: list[tuple[str, dict]] = []
-    for name, pair in cells.items():
-        config = parsed(*pair)
-        same = [other for other, known in seen if known == config]
-        assert not same, f"{name} is {same[0]}: add {name}={same[0]} to SAME in {ABLATION / matrix}.mk"
-        seen.append((name, config))
+    for cell in [cell for cell in found.cells() if cell not in found.same]:
+        config = parsed(*pair(f"{name}/{cell}"))
+        known = [other for other, of_other in seen if of_other == config]
+        assert not known, f"{cell} is {known[0]}: add it to `same` of {name} in {TABLE}"
+        seen.append((cell, config))
 
 
-def test_every_overlay_is_a_cell_and_names_its_bases() -> None:
-    bases: dict[str, set[str]] = {}
-    for base, overlay in VARIANTS.values():
-        bases.setdefault(overlay, set()).add(base)
-    assert set(bases) == {str(path) for path in ABLATION.glob("*/*.yaml")}
-    for overlay, after in bases.items():
-        lines = Path(overlay).read_text().splitlines()
-        said = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
-        named = set(re.findall(r"configs/\S+?\.yaml", said.rpartition("put it after")[2]))
-        assert after <= named, f"{overlay} says {named}, it is put after {after}"
+def test_every_axis_of_the_table_is_in_a_matrix() -> None:
+    rows = yaml.safe_load(TABLE.read_text())["axes"]
+    values = {f"{axis}/{value}" for axis, row in rows.items() for value in row["values"]}
+    assert values == {variant.split("/", 1)[1] for variant in VARIANTS}
 
 
 def test_every_fusion_of_two_streams_is_in_the_matrix() -> None:
@@ -118,16 +110,26 @@ def test_every_fusion_of_two_streams_is_in_the_matrix() -> None:
     known = {name for name in fusion.__all__ if not getattr(fusion, name).__abstractmethods__}
     known -= one_stream | dali | composed
     named = {
-        parsed(*pair)["model"]["init_args"]["fusion"]["class_path"]
-        for name, pair in VARIANTS.items()
-        if "/fusion/" in name
+        parsed(*pair(variant))["model"]["init_args"]["fusion"]["class_path"]
+        for variant in VARIANTS
+        if "/fusion/" in variant
     }
     assert {path.rpartition(".")[2] for path in named} == known
 
 
-def test_the_demo_is_nine_cells_of_two_seeds() -> None:
-    table = (REPOSITORY / ABLATION / "demo.mk").read_text()
-    assert len(planned("demo")[0]) == 9
-    assert re.search(r"^SEEDS := 0 1$", table, flags=re.MULTILINE)
-    assert {"modality/audio", "modality/video"} <= set(planned("demo")[0])
-    assert planned("demo")[1]["modality/both"] == "fusion/ot_attention"
+def test_the_demo_is_nine_cells_of_two_seeds(tmp_path: Path) -> None:
+    demo = matrix("demo", tmp_path)
+    cells = [cell for cell in demo.cells() if cell not in demo.same]
+    assert len(cells) == 9
+    assert demo.seeds == (0, 1)
+    assert {"modality/audio", "modality/video"} <= set(cells)
+    assert demo.same["modality/both"] == "fusion/ot_attention"
+
+
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_no_run_needs_one_that_comes_later(name: str, tmp_path: Path) -> None:
+    made: set[Path] = set()
+    for step in matrix(name, tmp_path).steps():
+        assert made.issuperset(step.needs), step
+        made.add(step.makes)
+    assert len(made) == len(read_matrix(name).cells()) * len(read_matrix(name).seeds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,36 +16,35 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from avcap.study.ablation import read_status
 from tests.end_to_end.program import options
-from tests.study.ablation.conftest import AVCAP, REPOSITORY, without_make
+from tests.study.ablation.conftest import REPOSITORY
 from tests.test_readme import ParseOnly
 
 pytestmark = pytest.mark.slow
+FUSION = "model.init_args.fusion"
 
 
 @pytest.fixture
 def matrix(tmp_path: Path, demo_root: Path) -> list[str]:
-    """The command of Make for a matrix of the tiny system: one axis, two fusions and one that does not exist."""
+    """The command that runs a matrix of the tiny system: one axis, two fusions and one that does not exist."""
     classes = {"subclass_mode_model": True, "subclass_mode_data": True, "run": False}
     cli = ParseOnly(LightningModule, LightningDataModule, args=options(demo_root, tmp_path), **classes)
     (tmp_path / "base.yaml").write_text(cli.parser.dump(cli.config))
-    folder = tmp_path / "ablation" / "fusion"
-    folder.mkdir(parents=True)
-    for name in ("TimeConcat", "OTAttention", "NoSuchFusion"):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"model": {"init_args": {"fusion": {"class_path": name}}}}))
-    (tmp_path / "ablation" / "tiny.mk").write_text(
-        f"RUNS := {tmp_path}/runs\nDATA := {demo_root}/shards/test/info.json\nSEEDS := 0\nAXES := fusion\n"
-        f"base_fusion := {tmp_path}/base.yaml\n"
-    )
-    (tmp_path / "installed").touch()
-    settings = (f"ABLATION={tmp_path}/ablation", "MATRIX=tiny", f"INSTALLED={tmp_path}/installed", f"AVCAP={AVCAP}")
-    return ["make", "--no-print-directory", *settings]
+    write_table(tmp_path, demo_root, {name: {FUSION: name} for name in ("TimeConcat", "OTAttention", "NoSuchFusion")})
+    return [sys.executable, "-m", "avcap", "ablation", "run", "tiny", "--table", str(tmp_path / "matrix.yaml")]
+
+
+def write_table(place: Path, demo_root: Path, values: dict[str, dict]) -> None:
+    data = str(demo_root / "shards" / "test" / "info.json")
+    tiny = {"runs": str(place / "runs"), "data": data, "seeds": [0], "axes": ["fusion"]}
+    axes = {"fusion": {"base": str(place / "base.yaml"), "values": values}}
+    (place / "matrix.yaml").write_text(yaml.safe_dump({"axes": axes, "matrices": {"tiny": tiny}}))
 
 
 def run(command: list[str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, *words],
         cwd=REPOSITORY,
-        env={**without_make(), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -57,8 +58,10 @@ def starts(folder: Path) -> list[str]:
     return [line.split(" -m avcap ")[1].split()[0] for line in lines if line.startswith("$ ")]
 
 
-def test_a_matrix_is_trained_and_tested_and_only_what_is_new_runs_again(matrix: list[str], tmp_path: Path) -> None:
-    done = run(matrix, "-j2", "ablation")
+def test_a_matrix_is_trained_and_tested_and_only_what_is_new_runs_again(
+    matrix: list[str], tmp_path: Path, demo_root: Path
+) -> None:
+    done = run(matrix, "--jobs", "2")
     assert done.returncode != 0
     cells = {name: tmp_path / "runs" / "fusion" / name / "0" for name in ("TimeConcat", "OTAttention", "NoSuchFusion")}
     assert {name: read_status(folder).state for name, folder in cells.items()} == {
@@ -74,12 +77,10 @@ def test_a_matrix_is_trained_and_tested_and_only_what_is_new_runs_again(matrix: 
         assert read_status(cells[name]).clips_per_second > 0
         assert starts(cells[name]) == ["fit", "test"]
 
-    (tmp_path / "ablation" / "fusion" / "NoSuchFusion.yaml").unlink()
-    overlay = tmp_path / "ablation" / "fusion" / "OTAttention.yaml"
     changed = {"class_path": "OTAttention", "init_args": {"epsilon": 0.5}}
-    overlay.write_text(yaml.safe_dump({"model": {"init_args": {"fusion": changed}}}))
+    write_table(tmp_path, demo_root, {"TimeConcat": {FUSION: "TimeConcat"}, "OTAttention": {FUSION: changed}})
     unchanged = (cells["TimeConcat"] / "results.json").stat().st_mtime_ns
-    done = run(matrix, "ablation")
+    done = run(matrix)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (cells["TimeConcat"] / "results.json").stat().st_mtime_ns == unchanged
     config = yaml.safe_load((cells["OTAttention"] / "config.yaml").read_text())
@@ -92,10 +93,8 @@ def test_a_matrix_that_is_killed_goes_on_from_the_last_checkpoint(matrix: list[s
     long["trainer"]["max_epochs"] = 40
     base.write_text(yaml.safe_dump(long))
     cell = tmp_path / "runs" / "fusion" / "TimeConcat" / "0"
-    target = str(cell / "results.json")
-    process = subprocess.Popen(
-        [*matrix, target], cwd=REPOSITORY, env={**without_make(), "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
-    )
+    matrix += ["--axes", "fusion/TimeConcat"]
+    process = subprocess.Popen(matrix, cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 240
     while not (cell / "checkpoints" / "last.ckpt").exists():
         assert process.poll() is None
@@ -107,7 +106,7 @@ def test_a_matrix_that_is_killed_goes_on_from_the_last_checkpoint(matrix: list[s
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert read_status(cell).state == "stopped"
-    done = run(matrix, target)
+    done = run(matrix)
     assert done.returncode == 0, done.stdout + done.stderr
     log = (cell / "log.txt").read_text()
     assert f"Restored all states from the checkpoint at {cell}/checkpoints/last.ckpt" in log

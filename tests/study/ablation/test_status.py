@@ -12,7 +12,6 @@ import pytest
 from avcap.cli import main
 from avcap.study.ablation import Cell, Status, read_status, run_cell, write_status
 from avcap.study.ablation.status import last_line, look_up
-from avcap.study.ablation.threads import threads_of_a_job
 from tests.study.ablation.conftest import verbs, write_overlay
 
 
@@ -102,19 +101,3 @@ def test_all_done_is_a_success(cell: Cell, place: Path, capsys: pytest.CaptureFi
     run_cell(cell)
     main(["ablation", "status", str(place / "runs")])
     assert capsys.readouterr().out.endswith("1 done\n")
-
-
-@pytest.mark.parametrize(
-    ("flags", "threads"),
-    [
-        ("", 8),
-        ("n", 8),
-        (" -j2 --jobserver-auth=3,4", 4),
-        ("k -j3 -- MATRIX=demo", 2),
-        (" -j16", 1),
-        (" -j", 1),
-        ("k -- A=-j2", 8),
-    ],
-)
-def test_jobs_share_the_cores(flags: str, threads: int) -> None:
-    assert threads_of_a_job(flags, 8) == threads

@@ -4,7 +4,7 @@ Nothing here imports torch: a cell is supervised by a light process, and runs in
 """
 
 from avcap.study.ablation.cell import Cell, run_cell
-from avcap.study.ablation.fingerprint import fingerprint
 from avcap.study.ablation.status import Status, read_status, write_status
+from avcap.study.fingerprint import fingerprint
 
 __all__ = ["Cell", "Status", "fingerprint", "read_status", "run_cell", "write_status"]

@@ -17,9 +17,9 @@ from signal import SIGINT, SIGTERM, Signals
 from socket import gethostname
 from typing import Any
 
-from avcap.study.ablation.fingerprint import fingerprint
-from avcap.study.ablation.signals import StopSignals
 from avcap.study.ablation.status import LOG, RESULTS, STATUS, Status, last_line, read_status, write_status
+from avcap.study.fingerprint import fingerprint
+from avcap.study.signals import StopSignals
 
 LOCK, SPEED = ".lock", "speed.json"
 STOPPED = (128 + SIGINT, 128 + SIGTERM)
@@ -37,7 +37,6 @@ class Cell:
         seed: Seed of weights, dropout, order of the clips and choice of captions.
         out: The folder of the cell.
         launch: What stands before each command, such as ``srun --gres=gpu:1``.
-        threads: Threads of each process on the CPU; None leaves it to the environment.
     """
 
     base: Path
@@ -45,7 +44,6 @@ class Cell:
     seed: int
     out: Path
     launch: tuple[str, ...] = ()
-    threads: int | None = None
 
     def __call__(self) -> int:
         """Fit from the last checkpoint, then test the best one; the exit status of the first that fails, else 0."""
@@ -73,14 +71,11 @@ class Cell:
 
     def _run(self, verb: str, checkpoint: str, *more: str) -> int:
         words = self.command(verb, checkpoint, *more)
-        environment = dict(os.environ)
-        if self.threads is not None:
-            environment.setdefault("OMP_NUM_THREADS", str(self.threads))
         log = self.out / (LOG if _rank() == 0 else f"log.{_rank()}.txt")
         with log.open("ab", buffering=0) as sink:
             sink.write(f"$ {' '.join(words)}\n".encode())
             # the lock goes to the child: while it lives, no other process starts on this cell
-            options = {"stdout": sink, "stderr": subprocess.STDOUT, "env": environment, "close_fds": False}
+            options = {"stdout": sink, "stderr": subprocess.STDOUT, "close_fds": False}
             try:
                 process = subprocess.Popen(words, **options)
             except OSError as error:
@@ -116,7 +111,6 @@ def run_cell(cell: Cell, launcher: Launcher | None = None) -> Status:
             _clear(cell.out, known=old is not None)
             old = Status("running", (str(cell.base), str(cell.overlay)), cell.seed, mark)
         elif (cell.out / RESULTS).is_file():
-            (cell.out / RESULTS).touch()  # newer than its configs, for Make
             return _written(cell.out, replace(old, state="done", error=None))
         write_status(cell.out, replace(old, state="running", error=None, host=gethostname(), pid=os.getpid()))
         start = time.monotonic()

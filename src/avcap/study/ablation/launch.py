@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from avcap.study.ablation.cell import Cell
-from avcap.study.ablation.signals import StopSignals
 from avcap.study.ablation.status import LOG
+from avcap.study.signals import StopSignals
 
 JOBS = "jobs"  # folder of submitit's files, inside that of the cell
 DAY = 24 * 60  # minutes

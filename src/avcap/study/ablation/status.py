@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from avcap.study.ablation.fingerprint import fingerprint
+from avcap.study.fingerprint import fingerprint
 
 STATUS, LOG, RESULTS = "status.json", "log.txt", "results.json"
 State = Literal["running", "stopped", "failed", "done", "stale", "not started"]

@@ -1,4 +1,4 @@
-"""What the result of a cell depends on, as one hash of contents: a file that was only touched changes nothing."""
+"""What the result of a run depends on, as one hash of contents: a file that was only touched changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 LARGE = 16 * 2**20  # bytes; of a larger file (weights) size and time stand for the contents
 
 
-def fingerprint(configs: Sequence[Path], *, seed: int) -> str:
+def fingerprint(configs: Sequence[Path], *, seed: int, apart: Path | None = None) -> str:
     """The hash of configs, of the files that they name, and of a seed.
 
     Comments, the order of keys and ``trainer.default_root_dir`` (every cell has a folder of its own) do not count. Of a
@@ -23,6 +23,7 @@ def fingerprint(configs: Sequence[Path], *, seed: int) -> str:
     Args:
         configs: Base config and overlays, in order.
         seed: The seed of the run.
+        apart: What lies in this folder does not count, though a config names it.
 
     Returns:
         16 hexadecimal digits.
@@ -36,8 +37,8 @@ def fingerprint(configs: Sequence[Path], *, seed: int) -> str:
     for config, document in zip(configs, documents, strict=True):
         for text in _texts(document):
             path = _find(text, config.parent)
-            if path is not None:
-                named[text] = list(_contents(path))
+            if path is not None and (apart is None or not path.resolve().is_relative_to(apart.resolve())):
+                named[text] = list(contents(path))
     whole = json.dumps([documents, named, seed], sort_keys=True, default=str)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
@@ -72,8 +73,8 @@ def _find(text: str, folder: Path) -> Path | None:
     return next((path for path in (Path(text), folder / text) if path.exists()), None)
 
 
-def _contents(path: Path) -> Iterator[tuple[str, str]]:
-    """File -> hash of its contents, of a file or of what counts in a folder."""
+def contents(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and hash of a file, or of the files that count in a folder."""
     if path.is_file():
         yield path.name, _hash(path)
         return

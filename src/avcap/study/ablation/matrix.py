@@ -1,0 +1,221 @@
+"""The ablation matrix: a table of axes and their values -> the runs that fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from avcap.study.ablation.status import RESULTS, read_status
+from avcap.study.fingerprint import fingerprint
+from avcap.study.graph import Runner, Step
+
+TABLE = Path("configs/ablation/matrix.yaml")
+OVERLAYS = "configs"  # folder below the runs: what each value sets, as a config
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that is varied.
+
+    Attributes:
+        base: The config that the values are laid over.
+        values: Name -> settings by their paths, or ``{config: FILE}``.
+        command: What makes a run of several trainings, with ``{value}``, ``{config}``, ``{seed}`` and ``{out}``; it must leave
+            ``results.json`` in ``{out}``. None: fit and test.
+    """
+
+    base: Path
+    values: Mapping[str, Mapping[str, Any]]
+    command: str | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A selection of axes, with what they are run on.
+
+    Attributes:
+        axes: All that can be run, by name.
+        asked: Those that are run if none is named.
+        runs: Folder of the runs, ``<axis>/<value>/<seed>``.
+        data: A file that is there when the data are.
+        seeds: Of each value.
+        same: Cell -> the cell that is the same run, ``<axis>/<value>``.
+    """
+
+    axes: Mapping[str, Axis]
+    asked: tuple[str, ...]
+    runs: Path
+    data: Path
+    seeds: tuple[int, ...]
+    same: Mapping[str, str] = field(default_factory=dict)
+
+    def cells(self, wanted: Sequence[str] = ()) -> list[str]:
+        """Return ``<axis>/<value>`` of all that is wanted: axes, or single cells; by default all that the matrix asks for.
+
+        Raises:
+            ValueError: if there is no such axis or value.
+        """
+        found: dict[str, None] = {}
+        for name in wanted or self.asked:
+            axis, _, value = name.partition("/")
+            _one_of(axis, self.axes, "The matrix has no axis")
+            values = self.axes[axis].values
+            for each in [value] if value else values:
+                found[f"{axis}/{_one_of(each, values, f'The axis {axis} has no value')}"] = None
+        return list(found)
+
+    def steps(self, wanted: Sequence[str] = (), *, options: Sequence[str] = ()) -> list[Step]:
+        """Return the runs of all seeds of a cell, then those of the next; a run that another is linked to comes before it.
+
+        Writes the config of each value, below the runs.
+
+        Args:
+            wanted: Axes, or single cells.
+            options: Further options of `avcap ablation cell`.
+        """
+        steps: dict[Path, Step] = {}
+        for name in self.cells(wanted):
+            for cell in (self.same.get(name, name), name):
+                for seed in self.seeds:
+                    results = self.runs / cell / str(seed) / RESULTS
+                    if results not in steps:
+                        steps[results] = self._step(cell, seed, results, options)
+        return list(steps.values())
+
+    def _step(self, name: str, seed: int, results: Path, options: Sequence[str]) -> Step:
+        if name in self.same:
+            return LinkStep(results, (), (self.runs / self.same[name] / str(seed) / RESULTS,))
+        axis_name, value = name.split("/")
+        axis, out = self.axes[axis_name], results.parent
+        configs = (axis.base, self.overlay(name))
+        if axis.command is not None:
+            facts = {"value": value, "config": configs[1], "seed": seed, "out": out}
+            return Step(results, (tuple(word.format(**facts) for word in axis.command.split()),), configs=configs)
+        words = ("avcap", "ablation", "cell", *map(str, configs), str(out), "--seed", str(seed), *options)
+        return CellStep(results, (words,), configs=configs)
+
+    def overlay(self, name: str) -> Path:
+        """Return the config of a cell, to be laid over the base of its axis; written if it is not there as it should be."""
+        axis, value = name.split("/")
+        settings = self.axes[axis].values[value]
+        if "config" in settings:
+            return Path(settings["config"])
+        path = self.runs / OVERLAYS / f"{name}.yaml"
+        text = yaml.safe_dump(nested(settings), sort_keys=False)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return path
+
+
+class CellStep(Step):
+    """A cell: `avcap ablation cell` itself knows what is done, and holds the folder alone."""
+
+    def is_made(self) -> bool:
+        """Tell whether the cell has results, of its configs and data as they are now."""
+        out = self.makes.parent
+        status = read_status(out) if self.makes.is_file() else None
+        return status is not None and status.fingerprint == fingerprint(self.configs, seed=int(out.name))
+
+    def keep(self) -> None:
+        """Do nothing: the status of the cell is its record."""
+
+    def make(self, runner: Runner) -> None:
+        """Run the cell."""
+        for command in self.commands:
+            runner.run(command)
+
+
+class LinkStep(Step):
+    """A cell that is the same run as another: a link to its folder."""
+
+    @property
+    def source(self) -> Path:
+        """The folder that is linked to."""
+        return self.needs[0].parent
+
+    def is_made(self) -> bool:
+        """Tell whether the link is there, and results behind it."""
+        link = self.makes.parent
+        return link.is_symlink() and link.resolve() == self.source.resolve() and self.makes.is_file()
+
+    def keep(self) -> None:
+        """Do nothing: a link needs no record."""
+
+    def make(self, runner: Runner) -> None:
+        """Link.
+
+        Raises:
+            FileExistsError: if a folder of its own stands in the place.
+        """
+        link = self.makes.parent
+        if link.exists() and not link.is_symlink():
+            raise FileExistsError(f"{link} is no link to {self.source}; delete it.")
+        link.unlink(missing_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(Path("../..", *self.source.parts[-3:]))
+
+
+def read_matrix(name: str, table: Path = TABLE) -> Matrix:
+    """Read one matrix of a table.
+
+    Raises:
+        FileNotFoundError: if there is no table.
+        ValueError: if the table has no such matrix, or names what it does not have.
+    """
+    if not table.is_file():
+        raise FileNotFoundError(f"There is no table {table}; name a YAML file with axes and matrices.")
+    whole = yaml.safe_load(table.read_text(encoding="utf-8"))
+    try:
+        rows, found = whole["axes"], dict(whole["matrices"])
+        matrix = dict(found[_one_of(name, found, f"{table} has no matrix")])
+        asked, same = tuple(matrix.pop("axes")), matrix.pop("same", {})
+        base, only = matrix.pop("base", None), matrix.pop("values", {})
+        axes = {
+            axis: _axis(
+                rows[_one_of(axis, rows, f"{table} has no axis")], base if axis in asked else None, only.get(axis)
+            )
+            for axis in (*asked, *matrix.pop("others", ()))
+        }
+        runs, data, seeds = Path(matrix.pop("runs")), Path(matrix.pop("data")), tuple(matrix.pop("seeds"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{table}: the matrix {name} is not whole ({error!r}); docs/ablation.md shows one.") from error
+    if matrix:
+        raise ValueError(f"{table}: the matrix {name} has an unknown key, {next(iter(matrix))}.")
+    read = Matrix(axes, asked, runs, data, seeds, same)
+    read.cells([*same, *same.values()])
+    if twice := set(same) & set(same.values()):
+        raise ValueError(f"{table}: in `same` of {name}, {twice.pop()} is the same as another; name that one.")
+    return read
+
+
+def _axis(row: Mapping[str, Any], base: str | None, only: Collection[str] | None) -> Axis:
+    values = {str(value): settings for value, settings in row["values"].items()}
+    wanted = [_one_of(str(value), values, "The axis has no value") for value in (only or values)]
+    return Axis(Path(base or row["base"]), {value: values[value] for value in wanted}, row.get("command"))
+
+
+def _one_of(name: str, known: Collection[str], missing: str) -> str:
+    if name not in known:
+        raise ValueError(f"{missing} {name!r}; it has {', '.join(map(str, known))}.")
+    return name
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by their paths as nested mappings.
+
+    >>> nested({"data.frames": 4, "data.seed": 1, "model": {"width": 2}})
+    {'data': {'frames': 4, 'seed': 1}, 'model': {'width': 2}}
+    """
+    tree: dict[str, Any] = {}
+    for path, value in settings.items():
+        *above, last = path.split(".")
+        place = tree
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return tree
