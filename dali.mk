@@ -80,7 +80,7 @@ $(DALI)/$(1)/$(2)/$(3)/pseudo.jsonl: $(DALI)/$(1)/$(2)/$(3)/encoder.safetensors 
 
 $(DALI)/$(1)/$(2)/$(3)/audio_projector.safetensors: $(DALI)/$(1)/$(2)/$(3)/pseudo.jsonl
 	$$(AVCAP) fit --config configs/dali/2_distillation.yaml --seed_everything $(2) --data.init_args.seed $(2) \
-		--data.init_args.captions $$< --model.init_args.audio_encoder.init_args.pretrained $$(@D)/encoder.safetensors \
+		--data.init_args.captions.path $$< --model.init_args.audio_encoder.init_args.pretrained $$(@D)/encoder.safetensors \
 		--trainer.default_root_dir $$(@D)/distillation --ckpt_path last
 	$$(AVCAP) weights part $$(@D)/distillation/checkpoints/last.ckpt fusion.audio_projector $$@
 

@@ -28,8 +28,8 @@ class Batch(TypedDict, total=False):
     """
 
     id: list[str]  # youtube_id + "_" + start time in seconds
-    fbank: Tensor  # [B, T, F] float32, ready for the audio encoder
-    fbank_mask: Tensor  # [B, T] bool
+    audio: Tensor  # [B, T, F] float32, made by the audio encoder's front end; a waveform is [B, T]
+    audio_mask: Tensor  # [B, T] bool
     frames: Tensor  # [B, Nf, 3, H, W] uint8 RGB; the visual encoder normalises them itself
     frames_mask: Tensor  # [B, Nf] bool
     visual_features: Tensor  # [B, Nf, Cv] float32, made beforehand by a frozen encoder

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from avcap.callbacks import MeasureMaps
 from avcap.encoders import CAVMAEAudio, CEDEncoder
+from avcap.layers.vit import ViTSize
 from avcap.scenes.events import Scene, beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
 from avcap.systems import Captioner
@@ -114,7 +115,7 @@ def truth(
     events: list[dict], *, audio_encoder=None, rows: int = 16, pictures: int = 2, tokens=(2, 4), **inputs
 ) -> torch.Tensor:
     encoders = SimpleNamespace(audio_encoder=audio_encoder or LinearAudio(), visual_encoder=MeanVisual())
-    data = {"id": ["a"], "fbank": torch.zeros(1, rows, 8), "frames": torch.zeros(1, pictures, 3, 4, 4)}
+    data = {"id": ["a"], "audio": torch.zeros(1, rows, 8), "frames": torch.zeros(1, pictures, 3, 4, 4)}
     return SceneTruth({"a": Scene(0.12, events)}, encoders, inputs)(data, torch.zeros(1, *tokens))[0].int()
 
 
@@ -129,7 +130,7 @@ def test_each_stream_has_its_own_length():
 
 def test_the_map_that_knows_the_time_alone():
     encoders = SimpleNamespace(audio_encoder=LinearAudio(), visual_encoder=MeanVisual())
-    data = {"id": ["a", "unknown"], "fbank": torch.zeros(2, 16, 8), "frames": torch.zeros(2, 2, 3, 4, 4)}
+    data = {"id": ["a", "unknown"], "audio": torch.zeros(2, 16, 8), "frames": torch.zeros(2, 2, 3, 4, 4)}
     near = SceneTruth({"a": Scene(0.12, [])}, encoders, {}).nearness(data, torch.zeros(2, 2, 4), sigma=0.02)
     # tokens at 0.02, 0.06, 0.1 and 0.14 s, pictures at 0.03 and 0.09 s
     apart = torch.tensor([[0.01, 0.03, 0.07, 0.11], [0.07, 0.03, 0.01, 0.05]])
@@ -147,9 +148,9 @@ def test_bands_of_sound_run_through_time_again():
     banded = LinearAudio()
     banded.bands = 2
     assert truth(paired, audio_encoder=banded, tokens=(2, 8)).tolist() == [[1, 0, 0, 0] * 2, [0] * 8]
-    assert CEDEncoder(None, width=8, depth=1, heads=1, frequency_mean=False).bands == 4
-    assert CEDEncoder(None, width=8, depth=1, heads=1).bands == 1
-    assert CAVMAEAudio(16, depth=1, heads=1).bands == 8
+    assert CEDEncoder(ViTSize(8, 1, 1), frequency_mean=False).bands == 4
+    assert CEDEncoder(ViTSize(8, 1, 1)).bands == 1
+    assert CAVMAEAudio(ViTSize(16, 1, 1)).bands == 8
 
 
 def test_pictures_in_a_row_have_the_times_of_the_stored_ones():

@@ -42,7 +42,7 @@ class PoisonedClip(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: dict, batch_idx: int) -> None:
         if trainer.global_step == self.step:
-            batch["fbank"].fill_(float("nan"))
+            batch["audio"].fill_(float("nan"))
             Path(trainer.default_root_dir, "poisoned").write_text(json.dumps(batch["id"]))
 
 

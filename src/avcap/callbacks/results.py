@@ -60,14 +60,15 @@ class WriteResults(Callback):
         """Keep what the first maps need."""
         if not trainer.is_global_zero or not outputs.get("maps"):
             return
-        plans, bands = next(iter(outputs["maps"].values())), pl_module.audio_encoder.bands
+        plans, encoder = next(iter(outputs["maps"].values())), pl_module.audio_encoder
+        bands, hop = encoder.bands, encoder.frontend.hop
         for clip, name in enumerate(batch["id"]):
             if len(self._drawn) == self.maps:
                 return
             pairs = [event for event in self._events.get(name, ()) if event["audio"] and event["visual"]]
             kept = self._spare if name in self._events and len(pairs) < 2 else self._drawn
             if len(kept) < self.maps:
-                parts = picture_parts(batch, plans, clip, outputs["captions"][clip], bands=bands)
+                parts = picture_parts(batch, plans, clip, outputs["captions"][clip], bands=bands, hop=hop)
                 if parts is not None:
                     kept[name] = {**parts, "events": self._events.get(name)}
 

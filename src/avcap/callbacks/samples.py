@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from avcap.figures import by_time, figure_map
+from avcap.frontends import KaldiFbank
 from avcap.types import Batch
-
-FRAME_SHIFT = 0.01  # seconds a row of the spectrogram
 
 
 class LogSamples(Callback):
@@ -48,15 +48,17 @@ class LogSamples(Callback):
             text = f"| clip | caption | references |\n|---|---|---|\n{table}"
             logger.experiment.add_text("val/captions", text, trainer.global_step)
         for name, maps in outputs["maps"].items():
-            bands = pl_module.audio_encoder.bands
+            bands, hop = pl_module.audio_encoder.bands, pl_module.audio_encoder.frontend.hop
             for clip in range(min(self.maps, len(maps))):
-                parts = picture_parts(batch, maps, clip, outputs["captions"][clip], bands=bands)
+                parts = picture_parts(batch, maps, clip, outputs["captions"][clip], bands=bands, hop=hop)
                 if parts is not None:
                     tag = f"val/{name}/{batch['id'][clip]}"
                     logger.experiment.add_figure(tag, figure_map(**parts), trainer.global_step)
 
 
-def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str, *, bands: int) -> dict[str, Any] | None:
+def picture_parts(
+    batch: Batch, plan: Tensor, clip: int, caption: str, *, bands: int, hop: float
+) -> dict[str, Any] | None:
     """What :func:`avcap.figures.figure_map` needs of one clip, cut to the sound that is real; None without both streams.
 
     Args:
@@ -65,20 +67,27 @@ def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str, *, bands:
         clip: Place of the clip in the batch.
         caption: What the model said of it.
         bands: How often the audio tokens run through the time of the clip; the map is summed over them.
+        hop: Seconds between two rows of ``audio``.
     """
-    if "fbank" not in batch or "frames" not in batch:
+    if "audio" not in batch or "frames" not in batch:
         return None
     plan = by_time(plan[clip], bands=bands)  # [Nv, Na / bands]
-    rows = batch["fbank"].shape[1] / plan.shape[1]  # spectrogram rows a token
-    tokens = int(int(batch["fbank_mask"][clip].sum()) / rows)  # tokens that hold sound alone, no padding
+    rows = batch["audio"].shape[1] / plan.shape[1]  # spectrogram rows a token
+    tokens = int(int(batch["audio_mask"][clip].sum()) / rows)  # tokens that hold sound alone, no padding
     if not tokens or not batch["frames_mask"][clip].any():
         return None
     length = int(tokens * rows)
     return {
-        "fbank": batch["fbank"][clip, :length].float().cpu().numpy(),
+        "fbank": spectrogram_of(batch["audio"][clip, :length]),
         "frames": batch["frames"][clip].cpu().numpy(),
         "plan": plan[:, :tokens].float().cpu().numpy(),
-        "seconds": length * FRAME_SHIFT,
+        "seconds": length * hop,
         "caption": caption,
         "references": batch["references"][clip] if "references" in batch else None,
     }
+
+
+def spectrogram_of(audio: Tensor) -> np.ndarray:
+    """What is drawn of an encoder's input ``[T, F]``: itself; of a waveform ``[S]`` its mel spectrogram."""
+    audio = audio.float().cpu()
+    return (KaldiFbank().features(audio) if audio.ndim == 1 else audio).numpy()

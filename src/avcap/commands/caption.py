@@ -67,8 +67,9 @@ def _draw(captioner: FileCaptioner, path: Path, batch: dict, maps: dict, found: 
     from avcap.callbacks.samples import picture_parts
     from avcap.figures import draw_map
 
+    encoder = captioner.model.audio_encoder
     for plan in list(maps.values())[:1]:
-        parts = picture_parts(batch, plan, 0, found.caption, bands=captioner.model.audio_encoder.bands)
+        parts = picture_parts(batch, plan, 0, found.caption, bands=encoder.bands, hop=encoder.frontend.hop)
         if parts is not None:
             draw_map(path, **parts)
             print(f"wrote {path}", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from avcap.frontends import FrontEnd
 from avcap.types import Tokens
 
 
@@ -47,15 +48,21 @@ class Encoder(nn.Module, ABC):
 
 
 class AudioEncoder(Encoder):
-    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``.
+    """The features of its front end ``[B, T, F]`` (a waveform ``[B, S]``) -> tokens ``[B, Na, Ca]``.
 
     Attributes:
+        frontend: What makes its input of a clip's sound; the data ask for it.
         bands: How often the tokens run through the time of the clip: once, or once for each band of frequencies (token
             ``band * Na / bands + t``).
     """
 
-    input = "fbank"
+    input = "audio"
+    frontend: FrontEnd
     bands: int = 1
+
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """The shape that the front end gives; see :meth:`Encoder.input_shape`."""
+        return self.frontend.shape
 
 
 class VisualEncoder(Encoder):

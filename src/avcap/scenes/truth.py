@@ -9,13 +9,10 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from avcap.data.frame_sampling import frame_choice
-from avcap.data.front_end import HOP, SAMPLE_RATE
+from avcap.data.frame_sampling import FrameChoice
 from avcap.metrics.map_quality import even_times, pair_truth
 from avcap.scenes.events import Scene
 from avcap.types import Batch
-
-ROW_SECONDS = HOP / SAMPLE_RATE
 
 
 class SceneTruth:
@@ -65,7 +62,9 @@ class SceneTruth:
         """Times of the audio tokens in seconds ``[Na]``, places of the visual ones as shares of the clip ``[Nv]``."""
         _, visual_tokens, audio_tokens = maps.shape
         bands = self.model.audio_encoder.bands
-        seconds = batch["fbank"].shape[1] * ROW_SECONDS  # with the padding, which has tokens too
+        seconds = (
+            batch["audio"].shape[1] * self.model.audio_encoder.frontend.hop
+        )  # with the padding, which has tokens too
         audio_times = even_times(audio_tokens // bands, seconds=seconds).repeat(bands)
         pictures = batch[self.model.visual_encoder.input].shape[1]
         return audio_times, self._places(pictures).repeat_interleave(visual_tokens // pictures)
@@ -75,5 +74,5 @@ class SceneTruth:
         stored = self.inputs.get("stored_frames", pictures)
         if self.model.visual_encoder.input != "frames" or stored < pictures:
             return even_times(pictures, seconds=1.0)
-        chosen = frame_choice(self.inputs.get("frame_sampling", "even"))(stored, pictures)
+        chosen = FrameChoice(sampling=self.inputs.get("frame_sampling", "even")).choose()(stored, pictures)
         return even_times(stored, seconds=1.0)[list(chosen)]

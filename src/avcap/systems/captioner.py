@@ -28,7 +28,7 @@ class Captioner(System):
     """Caption clips: encode both streams, fuse the tokens, decode them to text.
 
     Args:
-        audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``; None for video only.
+        audio_encoder: audio ``[B, T, F]`` -> tokens ``[B, Na, Ca]``; None for video only.
         visual_encoder: frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, Cv]``; None for audio only.
         fusion: A fusion class; it is given the widths of both encoders.
         decoder: A decoder class; it is given the width of the fused tokens.
@@ -158,6 +158,10 @@ class Captioner(System):
         if hasattr(datamodule, "input_settings"):
             checkpoint[INPUTS_KEY] = datamodule.input_settings()
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of an earlier version."""
+        require_current(checkpoint)
+
     # -- logging ------------------------------------------------------------------------------------------------
 
     def _log_losses(self, stage: str, losses: Mapping[str, Tensor], total: Tensor, clips: int) -> None:
@@ -177,6 +181,16 @@ class Captioner(System):
             )
         if stage == "val":
             scores.reset()
+
+
+def require_current(checkpoint: Mapping[str, Any], path: object = "The checkpoint") -> None:
+    """Refuse the checkpoint of a captioner whose shards, not its audio encoder, said how it hears.
+
+    Raises:
+        ValueError: naming the checkpoint.
+    """
+    if "front_end" in checkpoint.get(INPUTS_KEY, {}):
+        raise ValueError(f"{path} is of an earlier version, in which no encoder owned its front end; train it again.")
 
 
 def _width(encoder: Encoder | None) -> int | None:
