@@ -130,7 +130,7 @@ class ClipDataset(Dataset):
         if seconds is None:
             raise ValueError(
                 f"The caption of {example.id} is of second {example.time:g}, but the length of that clip is not known, so "
-                "that no picture can be chosen; leave the time out of data.captions."
+                "that no picture can be chosen; leave the time out of data.captions.path."
             )
         return partial(index_at, time=example.time, seconds=seconds)
 

@@ -44,4 +44,6 @@ def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training:
         stream = (AUDIO,) if key == AUDIO else (FRAMES, FEATURES)
         if training or len(missing) == len(inputs.keys) or any(info.streams[other] for other in stream):
             raise ValueError(f"The shards in {folder} hold no {key}, which the model reads: {REMEDIES[key]}.")
-        log.warning("The clips in %s have no %s; the model does without.", folder, "sound" if key == AUDIO else "pictures")
+        log.warning(
+            "The clips in %s have no %s; the model does without.", folder, "sound" if key == AUDIO else "pictures"
+        )
