@@ -30,6 +30,7 @@ install: $(VENV)/.installed  ## Make .venv with the pinned versions
 define embedded_data
 $(AVCAP) data demo --root $(DEMO_DATA)
 $(AVCAP) data prepare $(DEMO_DATA) --frames 8 --size 64
+$(AVCAP) data derive $(DEMO_DATA)/shards --config configs/demo/lavcap.yaml
 endef
 
 .PHONY: demo

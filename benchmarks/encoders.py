@@ -14,6 +14,7 @@ import time
 import torch
 
 from avcap.encoders import CEDEncoder, Encoder, TimmVisual
+from avcap.layers.vit import ViTSize
 
 CLIPS, FRAMES, SIDE, STEPS = 16, 8, 64, 5
 VIT = {"patch_size": 16, "depth": 4, "embed_dim": 192, "num_heads": 3}
@@ -25,7 +26,7 @@ def encoders() -> dict[str, tuple[Encoder, torch.Tensor]]:
     frames = torch.randint(0, 256, (CLIPS, FRAMES, 3, SIDE, SIDE), dtype=torch.uint8)
     sound = torch.randn(CLIPS, 1024, 64)
     vit = "vit_tiny_patch16_224"
-    small = {"size": None, "depth": 4}
+    small, wide = ViTSize(128, 4, 2), ViTSize(192, 4, 3)
     return {
         "TimmVisual resnet10t, channels 32 64 128 192": (
             TimmVisual("resnet10t", image_size=SIDE, model_args=RESNET),
@@ -41,9 +42,9 @@ def encoders() -> dict[str, tuple[Encoder, torch.Tensor]]:
             TimmVisual(vit, image_size=SIDE, model_args={**VIT, "patch_size": 8}, fused_attention=False),
             frames,
         ),
-        "CEDEncoder 128 x 4, 512 frames": (CEDEncoder(**small, width=128, heads=2), sound[:, :512]),
-        "CEDEncoder 192 x 4, 512 frames": (CEDEncoder(**small, width=192, heads=3), sound[:, :512]),
-        "CEDEncoder 192 x 4, 1024 frames": (CEDEncoder(**small, width=192, heads=3), sound),
+        "CEDEncoder 128 x 4, 512 frames": (CEDEncoder(small), sound[:, :512]),
+        "CEDEncoder 192 x 4, 512 frames": (CEDEncoder(wide), sound[:, :512]),
+        "CEDEncoder 192 x 4, 1024 frames": (CEDEncoder(wide), sound),
         "CEDEncoder tiny, frozen, 1024 frames": (CEDEncoder("tiny", frozen=True), sound),
     }
 

@@ -23,9 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from avcap import CaptionModel, CausalLMDecoder, CAVMAEAudio, CAVMAEVisual, CEDEncoder, DALIAudio, GITDecoder
+from avcap.decoders.git import GITSize
 from avcap.encoders import LlavaVision, PrecomputedVisual
 from avcap.fusion import OTAttention, TokenConcat
 from avcap.layers.lora import LoRA
+from avcap.layers.vit import ViTSize
 from avcap.losses import OTAlignment
 from avcap.models.parts import encode
 from avcap.transport import sinkhorn
@@ -55,7 +57,7 @@ def lavcap(*, small: bool) -> System:
             width, config=str(LLM / ("small.json" if small else "llama2_7b.json")), dtype="bfloat16", **adapters
         ),
     )
-    batch: Batch = {"fbank": torch.randn(4, ROWS, 64), "visual_features": torch.randn(4, PICTURES, 768)}
+    batch: Batch = {"audio": torch.randn(4, ROWS, 64), "visual_features": torch.randn(4, PICTURES, 768)}
     return _captioning(model, batch)
 
 
@@ -63,13 +65,13 @@ def avcap(*, small: bool) -> System:
     """AVCap: CAV-MAE and the GIT decoder, 8 clips (configs/avcap.yaml)."""
     depth = 1 if small else 11
     model = CaptionModel(
-        CAVMAEAudio(depth=depth),
-        CAVMAEVisual(depth=depth),
+        CAVMAEAudio(ViTSize(depth=depth)),
+        CAVMAEVisual(ViTSize(depth=depth)),
         TokenConcat,
-        lambda width: GITDecoder(width, depth=1 if small else 6, vocab_size=30522, attention_dropout=0.1),
+        lambda width: GITDecoder(width, size=GITSize(depth=1 if small else 6)),
     )
     frames = torch.randint(0, 256, (8, 1, 3, 224, 224), dtype=torch.uint8)
-    return _captioning(model, {"fbank": torch.randn(8, ROWS, 128), "frames": frames})
+    return _captioning(model, {"audio": torch.randn(8, ROWS, 128), "frames": frames})
 
 
 def dali(*, small: bool) -> System:
@@ -84,7 +86,7 @@ def dali(*, small: bool) -> System:
             seen = encode(tower, batch)
         return objective(encode(audio, batch), seen, epoch=1).loss
 
-    return System(nn.ModuleList([audio, tower]), loss, {"fbank": torch.randn(clips, ROWS, 128), "frames": frames})
+    return System(nn.ModuleList([audio, tower]), loss, {"audio": torch.randn(clips, ROWS, 128), "frames": frames})
 
 
 def _captioning(model: CaptionModel, batch: Batch) -> System:
@@ -151,7 +153,7 @@ def measure(name: str, *, mixed: bool, steps: int, device: str, small: bool) -> 
     with _tf32(False):
         spent = seconds(step, steps, device)
     peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else float("nan")
-    return spent, peak, len(batch["fbank"])
+    return spent, peak, len(batch["audio"])
 
 
 def solver(steps: int, device: str) -> tuple[float, float]:

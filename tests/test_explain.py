@@ -31,7 +31,7 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--trainer.max_epochs", "x"], ["trainer.max_epochs", "int or null", "'x'"]),
         ([f"{MODEL}.fusion", "OTAtention"], ["model.init_args.fusion", "OTAtention", "OTAttention"]),
         ([f"{MODEL}.fusion.init_args.epsilonn", "3"], ["model.init_args.fusion", "'epsilonn'", "epsilon?"]),
-        ([f"{MODEL}.audio_encoder.init_args.widht", "3"], ["audio_encoder (CEDEncoder)", "'widht'", "width?"]),
+        ([f"{MODEL}.audio_encoder.init_args.ptach", "3"], ["audio_encoder (CEDEncoder)", "'ptach'", "patch?"]),
         ([f"{MODEL}.decoder.init_args.generation.num_beams", "x"], ["generation.num_beams must be int, not 'x'"]),
         (["--data.init_args.batchsize", "3"], ["data (AudioCapsDataModule)", "'batchsize'", "batch_size"]),
         (["--data.init_args.batch_size", "x"], ["data.init_args.batch_size must be int, not 'x'"]),

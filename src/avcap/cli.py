@@ -46,6 +46,7 @@ COMMANDS = {
     "ablation run": ("avcap.commands.study:ablation", "an ablation matrix, or what is left of it"),
     "ablation status": ("avcap.commands.ablation:status", "how far the cells of an ablation matrix are"),
     "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
+    "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
     "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
     "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),
     "data verify": ("avcap.commands.verify:verify", "check shards: counts, leaks between splits, unreadable files"),

@@ -20,10 +20,11 @@ from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePrediction
 from avcap.components import components
 
 # importing a component is what registers its short name
-from avcap.data import AudioCapsDataModule, FrontEnd, TextDataModule, Transform  # noqa: F401 (registered by its import)
+from avcap.data import AudioCapsDataModule, TextDataModule, Transform  # noqa: F401 (registered by its import)
 from avcap.decoders import Decoder
 from avcap.encoders import Encoder
 from avcap.explain import OneSentence
+from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
 from avcap.systems import Schedule

@@ -29,9 +29,9 @@ class Batch(TypedDict, total=False):
     """
 
     id: list[str]  # youtube_id + "_" + start time in seconds
-    fbank: Tensor  # [B, T, F] float32, ready for the audio encoder
-    fbank_mask: Tensor  # [B, T] bool
-    fbank_time: Tensor  # [B, T] float32; padding has times, too
+    audio: Tensor  # [B, T, F] float32, made by the audio encoder's front end; a waveform is [B, T]
+    audio_mask: Tensor  # [B, T] bool
+    audio_time: Tensor  # [B, T] float32; padding has times, too
     frames: Tensor  # [B, Nf, 3, H, W] uint8 RGB; the visual encoder normalises them itself
     frames_mask: Tensor  # [B, Nf] bool
     frames_time: Tensor  # [B, Nf] float32

@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from avcap.callbacks import MeasureMaps
 from avcap.data.collate import row_times
 from avcap.encoders import CAVMAEAudio
+from avcap.frontends import KaldiFbank
+from avcap.layers.vit import ViTSize
 from avcap.metrics import mass_on_pairs
 from avcap.scenes.events import Scene, beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth, nearness
@@ -154,8 +156,8 @@ def test_bands_of_sound_run_through_time_again():
 
 
 def test_the_truth_of_an_encoder_with_a_grid_of_patches():
-    encoder = CAVMAEAudio(16, depth=0, heads=1, mels=32, target_length=64)
-    sound = encoder(torch.zeros(1, 64, 32), None, row_times(64)[None])  # 2 bands of 4 tokens, 0.16 s each
+    encoder = CAVMAEAudio(ViTSize(16, 0, 1), frontend=KaldiFbank(32, target_length=64))
+    sound = encoder(torch.zeros(1, 64, 32), None, row_times(64, 0.01)[None])  # 2 bands of 4 tokens, 0.16 s each
     sight = Tokens(torch.zeros(1, 2, 16), None, torch.tensor([[0.1, 0.3]]))
     found = AssignmentMap.of(torch.zeros(1, 2, 8), visual=sight, audio=sound)
     scene = Scene(0.64, [{"audio": [0.16, 0.48], "visual": [0.2, 0.4]}])

@@ -17,7 +17,7 @@ from tests.end_to_end.program import options
 def test_every_clip_of_a_split_is_captioned_once(split: str, demo_root: Path, tiny_run: Path, tmp_path: Path):
     checkpoint = ("--ckpt_path", str(tiny_run / "checkpoints" / "last.ckpt"))
     path = tmp_path / "captions" / "mine.jsonl"
-    more = ("--trainer.logger", "false", "--data.init_args.predict_split", split, "--predictions.path", str(path))
+    more = ("--trainer.logger", "false", "--data.init_args.clips.predict_split", split, "--predictions.path", str(path))
     main(["predict", *options(demo_root, tmp_path / "run", *more, *checkpoint)])
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     info = json.loads((demo_root / "shards" / split / "info.json").read_text())

@@ -21,9 +21,9 @@ def batch() -> dict:
     seen = torch.tensor([[True] * 3, [False] * 3])
     return {
         "id": ["a", "b"],
-        "fbank": torch.randn(2, 64, 8),
-        "fbank_mask": rows,
-        "fbank_time": row_times(64).expand(2, -1),
+        "audio": torch.randn(2, 64, 8),
+        "audio_mask": rows,
+        "audio_time": row_times(64, 0.01).expand(2, -1),
         "frames": torch.zeros(2, 3, 3, 4, 4, dtype=torch.uint8),
         "frames_mask": seen,
         "frames_time": torch.tensor([SEEN] * 2),
@@ -84,7 +84,15 @@ def test_a_clip_without_both_streams_or_without_times_has_no_picture():
     maps = found(torch.rand(2, 3, 16))
     assert picture_parts(batch(), maps, 0, "") is not None
     assert picture_parts(batch(), maps, 1, "") is None
-    silent = {key: value for key, value in batch().items() if not key.startswith("fbank")}
+    silent = {key: value for key, value in batch().items() if not key.startswith("audio")}
     assert picture_parts(silent, maps, 0, "") is None
     unknown = maps._replace(visual_time=torch.full((2, 3), torch.nan))
     assert picture_parts(batch(), unknown, 0, "") is None
+
+
+def test_of_a_waveform_the_spectrogram_is_drawn():
+    data = {**batch(), "audio": torch.randn(2, 6400), "audio_mask": torch.ones(2, 6400, dtype=torch.bool)}
+    data["audio_time"] = row_times(6400, 1 / 16_000).expand(2, -1)
+    parts = picture_parts(data, found(torch.rand(2, 3, 16)), 0, "")
+    assert (parts["fbank"].shape, parts["fbank_time"].shape) == ((38, 64), (38,))
+    assert parts["fbank_time"][:2] == pytest.approx([0.005, 0.015], abs=1e-4)

@@ -8,6 +8,7 @@ from avcap.checkpoints.build import build
 from avcap.encoders import CEDEncoder
 from avcap.fusion import TimeConcat
 from avcap.layers.lora import LoRA
+from avcap.layers.vit import ViTSize
 
 
 class Place:
@@ -34,10 +35,13 @@ def test_an_object_in_an_argument_is_built_first():
 
 
 def test_an_encoder_is_what_its_constructor_makes_of_the_same_arguments():
-    arguments = {"size": None, "width": 16, "depth": 1, "heads": 2, "target_length": 64}
-    made = build({"class_path": "avcap.encoders.CEDEncoder", "init_args": {**arguments, "lora": {"rank": 2}}})
+    arguments = {"patch": 8}
+    size = {"width": 16, "depth": 1, "heads": 2}
+    made = build(
+        {"class_path": "avcap.encoders.CEDEncoder", "init_args": {**arguments, "size": size, "lora": {"rank": 2}}}
+    )
     assert [n for n, _ in made.named_parameters()] == [
-        n for n, _ in CEDEncoder(**arguments, lora=LoRA(rank=2)).named_parameters()
+        n for n, _ in CEDEncoder(ViTSize(**size), **arguments, lora=LoRA(rank=2)).named_parameters()
     ]
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from avcap.commands.dali_calibrate import calibrate, moments, rescaled
 from avcap.encoders import DALIAudio
+from avcap.frontends import KaldiFbank
+from avcap.layers.vit import ViTSize
 from avcap.losses import OTAlignment
 from avcap.systems import Alignment
 from avcap.types import Batch
@@ -18,7 +20,7 @@ from tests.systems.parts import MeanVisual
 
 def make(width: int = 6) -> Alignment:
     torch.manual_seed(0)
-    encoder = DALIAudio(24, depth=1, joint_depth=0, heads=2, output_width=width, mels=32, target_length=64)
+    encoder = DALIAudio(ViTSize(24, 1, 2), joint_depth=0, output_width=width, frontend=KaldiFbank(32, target_length=64))
     return Alignment(encoder, MeanVisual(width), OTAlignment()).eval()
 
 
@@ -28,8 +30,8 @@ def batch(*, seen: list[bool]) -> Batch:
     mask = torch.tensor(seen).unsqueeze(1).expand(clips, 3)
     return {
         "id": [f"clip{i}" for i in range(clips)],
-        "fbank": torch.randn(clips, 64, 32),
-        "fbank_mask": torch.ones(clips, 64, dtype=torch.bool),
+        "audio": torch.randn(clips, 64, 32),
+        "audio_mask": torch.ones(clips, 64, dtype=torch.bool),
         "frames": frames,
         "frames_mask": mask,
     }

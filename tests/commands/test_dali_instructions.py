@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from avcap.cli import main
-from avcap.data import AudioCapsDataModule
+from avcap.data import AudioCapsDataModule, Captions, FrameChoice
 from avcap.data.caption_rows import CaptionRows
 from avcap.data.shards import Shards
 from avcap.decoders import LlavaDecoder
@@ -76,7 +76,7 @@ def test_each_caption_gives_itself_and_an_answer(run, stills: Path, model: Path)
 
 
 def test_the_data_module_trains_on_both_and_evaluates_on_the_shards(run, stills: Path):
-    data = AudioCapsDataModule(stills, captions=run(), streams=["video"], frames=1, batch_size=10, num_workers=0)
+    data = AudioCapsDataModule(stills, captions=Captions(run()), frames=FrameChoice(1), batch_size=10, num_workers=0)
     (batch,) = data.train_dataloader()
     assert sorted(batch["prompt"], key=str) == [SOUND_PROMPT] * 5 + [None] * 5
     assert batch["frames"].shape == (10, 1, 3, 32, 32)

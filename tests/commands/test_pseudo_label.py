@@ -48,7 +48,7 @@ def captioner(**changes) -> Mortal:
 def run(demo_root: Path, out: Path, model: Captioner, **changes) -> list[dict]:
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = Trainer(default_root_dir=out.parent, accelerator="cpu", **quiet)
-    data = AudioCapsDataModule(demo_root / "shards", batch_size=8, num_workers=0, target_length=64, streams=["audio"])
+    data = AudioCapsDataModule(demo_root / "shards", batch_size=8, num_workers=0)
     label(trainer, model, data, provenance={**PROVENANCE, **changes}, out=out)
     return lines(out)
 

@@ -18,7 +18,7 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_shards(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Their shards: 4 train shards, 8 mel bins, 2 pictures of 16 pixels."""
+    """Their shards: 4 train shards, 2 pictures of 16 pixels."""
     out = tmp_path_factory.mktemp("shards")
-    prepare(small_root, out, mels=8, frames=2, size=16, clips_per_shard=8, num_workers=1, progress=False)
+    prepare(small_root, out, frames=2, size=16, clips_per_shard=8, num_workers=1, progress=False)
     return out

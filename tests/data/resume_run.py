@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from avcap.data import AudioCapsDataModule, NoiseRoll, SpecAugment
+from avcap.data import NoiseRoll, SpecAugment
+from tests.data.served import served
 
 EPOCHS = 3
 
@@ -33,7 +34,7 @@ class Recorder(LightningModule):
         self.file = log
 
     def _write(self, batch: dict, kind: str) -> None:
-        content = batch["fbank"].sum().item() if "fbank" in batch else 0.0
+        content = batch["audio"].sum().item() if "audio" in batch else 0.0
         line = {
             "kind": kind,
             "epoch": self.current_epoch,
@@ -81,11 +82,10 @@ def run(
     """Train for three epochs, or until told to stop."""
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    data = AudioCapsDataModule(
+    data = served(
         shards,
         batch_size=4 // devices,
         num_workers=workers,
-        target_length=64,
         transforms=[SpecAugment(4, 20), NoiseRoll()],
         seed=7,
     )

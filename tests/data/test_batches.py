@@ -11,23 +11,25 @@ import soundfile
 import torch
 from PIL import Image
 
-from avcap.data import AudioCapsDataModule, KaldiFbank, SpecAugment
-from avcap.data.collate import Framing, Sample, collate, to_sample
+from avcap.data import AudioCapsDataModule, Captions, ClipChoice, FrameChoice, SpecAugment
+from avcap.data.collate import Sample, collate, to_sample
 from avcap.data.corruptions import SwappedSound
 from avcap.data.item import load_clip
 from avcap.data.media import MediaError
 from avcap.data.shards import Shards
+from avcap.frontends import KaldiFbank
 from tests.data.media_files import grey_ramp, tone, write_media
+from tests.data.served import served
 
 
 def _module(shards: Path, **settings) -> AudioCapsDataModule:
-    return AudioCapsDataModule(shards, **{"batch_size": 4, "num_workers": 0, "target_length": 64, **settings})
+    return served(shards, **settings)
 
 
 def test_a_training_batch(small_shards: Path) -> None:
     batch = next(iter(_module(small_shards).train_dataloader()))
-    assert batch["fbank"].shape == (4, 64, 8)
-    assert batch["fbank"].dtype == torch.float32
+    assert batch["audio"].shape == (4, 64, 8)
+    assert batch["audio"].dtype == torch.float32
     assert batch["frames"].shape == (4, 2, 3, 16, 16)
     assert batch["frames"].dtype == torch.uint8
     assert len(batch["caption"]) == 4
@@ -40,8 +42,8 @@ def test_evaluation_gives_every_clip_once_with_all_references(small_shards: Path
     first = batches[0]
     assert first["references"][1] == [f"caption {c} of val clip 1" for c in range(5)]
     assert first["caption"][1] == "caption 0 of val clip 1"
-    assert first["fbank_mask"][1].sum() == pytest.approx(48, abs=6)
-    assert not first["fbank_mask"][3].any()  # the fourth clip is silent
+    assert first["audio_mask"][1].sum() == pytest.approx(48, abs=6)
+    assert not first["audio_mask"][3].any()  # the fourth clip is silent
     assert first["frames_mask"][3].all()
     assert "frames" not in batches[1]  # the fifth has no pictures: a stream that no clip has is left out
 
@@ -50,9 +52,9 @@ def test_rows_and_pictures_have_their_times(small_shards: Path) -> None:
     batch = next(iter(_module(small_shards).val_dataloader()))
     seconds = torch.tensor([Shards(small_shards / "val").meta(index)["video_seconds"] for index in range(4)])  # [4]
     torch.testing.assert_close(batch["frames_time"], seconds[:, None] * torch.tensor([0.25, 0.75]))
-    assert batch["frames_time"].dtype == batch["fbank_time"].dtype == torch.float32
-    torch.testing.assert_close(batch["fbank_time"][0], torch.arange(64) * 0.01 + 0.005)
-    second = next(iter(_module(small_shards, frames=1, frame_sampling="centre").val_dataloader()))
+    assert batch["frames_time"].dtype == batch["audio_time"].dtype == torch.float32
+    torch.testing.assert_close(batch["audio_time"][0], torch.arange(64) * 0.01 + 0.005)
+    second = next(iter(_module(small_shards, frames=FrameChoice(1, "centre")).val_dataloader()))
     torch.testing.assert_close(second["frames_time"], seconds[:, None] * 0.75)  # the second of two stored ones
 
 
@@ -95,37 +97,41 @@ def test_captions_of_other_clips_are_refused(small_shards: Path, tmp_path: Path)
 def test_evaluated_clips_can_be_spoilt_and_training_never_is(small_shards: Path) -> None:
     clean, spoilt = _module(small_shards), _module(small_shards, corruptions=[SwappedSound()])
     before, after = clean.dataset("val")[1], spoilt.dataset("val")[1]
-    assert not torch.equal(before["fbank"], after["fbank"])
+    assert not torch.equal(before["audio"], after["audio"])
     assert torch.equal(before["frames"], after["frames"])
     assert (before["caption"], before["references"]) == (after["caption"], after["references"])
     assert torch.equal(
-        clean.dataset("train", training=True)[1]["fbank"], spoilt.dataset("train", training=True)[1]["fbank"]
+        clean.dataset("train", training=True)[1]["audio"], spoilt.dataset("train", training=True)[1]["audio"]
     )
-    with pytest.raises(ValueError, match="corruptions and captions cannot go together"):
-        _module(small_shards, corruptions=[SwappedSound()], captions=Path("rows.jsonl"))
+    with pytest.raises(ValueError, match=r"corruptions and captions\.path cannot go together"):
+        _module(small_shards, corruptions=[SwappedSound()], captions=Captions(Path("rows.jsonl")))
 
 
-def test_normalisation_is_the_front_ends_own_or_as_told(small_shards: Path) -> None:
-    usual = next(iter(_module(small_shards).val_dataloader()))["fbank"]
-    plain = next(iter(_module(small_shards, mean=0.0, std=1.0).val_dataloader()))["fbank"]
+def test_normalisation_is_that_of_the_front_end(small_shards: Path) -> None:
+    usual = next(iter(_module(small_shards).val_dataloader()))["audio"]
+    plain = next(iter(_module(small_shards, frontend=KaldiFbank(8, 64, 0.0, 1.0)).val_dataloader()))["audio"]
     torch.testing.assert_close(usual[0], (plain[0] + 4.346) / 4.332)
-    assert _module(small_shards).framing == Framing(64, -4.346, 4.332)
-    assert (_module(small_shards).mels, _module(small_shards).front_end) == (8, "kaldi")
 
 
-def test_one_stream_fewer_frames_fewer_clips(small_shards: Path) -> None:
-    batch = next(iter(_module(small_shards, streams=["video"], frames=1, limit=3).val_dataloader()))
-    assert "fbank" not in batch
+def test_what_the_model_does_not_read_is_not_given(small_shards: Path) -> None:
+    chosen = {"frames": FrameChoice(1), "clips": ClipChoice(limit=3)}
+    batch = next(iter(_module(small_shards, reads=("frames",), **chosen).val_dataloader()))
+    assert "audio" not in batch
     assert batch["frames"].shape == (3, 1, 3, 16, 16)
-    assert "frames" not in next(iter(_module(small_shards, frames=0).val_dataloader()))
-    with pytest.raises(ValueError, match="streams must be audio, video or both"):
-        _module(small_shards, streams=["text"])
+    assert "frames" not in next(iter(_module(small_shards, reads=("audio",)).val_dataloader()))
+    assert "audio" not in next(iter(_module(small_shards, frontend=None).val_dataloader()))
+
+
+@pytest.mark.parametrize("make", [lambda: FrameChoice(0), lambda: ClipChoice(0), lambda: Captions(pairs=0)])
+def test_bad_numbers_are_refused(make) -> None:
+    with pytest.raises(ValueError, match="must be null or at least 1, got 0"):
+        make()
 
 
 def test_captions_and_augmentation_change_with_the_epoch_and_only_in_training(small_shards: Path) -> None:
     module = _module(small_shards, transforms=[SpecAugment(4, 20)])
     training, plain = module.dataset("train", training=True), module.dataset("train")
-    same = [training[2, 0]["fbank"], training[2, 0]["fbank"], training[3, 0]["fbank"], plain[2, 0]["fbank"]]
+    same = [training[2, 0]["audio"], training[2, 0]["audio"], training[3, 0]["audio"], plain[2, 0]["audio"]]
     assert torch.equal(same[0], same[1])
     assert not torch.equal(same[0], same[2])
     assert not torch.equal(same[0], same[3])
@@ -141,7 +147,7 @@ def test_workers_give_the_same_batches(small_shards: Path) -> None:
     for one, two in zip(read(0), read(2), strict=True):
         assert one["id"] == two["id"]
         assert one["caption"] == two["caption"]
-        assert torch.equal(one["fbank"], two["fbank"])
+        assert torch.equal(one["audio"], two["audio"])
 
 
 def test_features_of_unequal_length_are_padded() -> None:
@@ -165,19 +171,19 @@ def test_loose_files_make_a_batch(tmp_path: Path) -> None:
         tmp_path / "silent.mp4",
         (tmp_path / "picture.jpg", tmp_path / "sound.wav"),
     ]
-    front_end = KaldiFbank(16)
-    items = [load_clip(path, front_end, frames=3, size=24) for path in paths]
-    batch = collate([to_sample(item, Framing.of(front_end, 100)) for item in items])
-    assert batch["fbank_mask"].any(1).tolist() == [True, False, True, False, True]
+    frontend = KaldiFbank(16, target_length=100)
+    items = [load_clip(path, frames=3, size=24) for path in paths]
+    batch = collate([to_sample(item, frontend) for item in items])
+    assert batch["audio_mask"].any(1).tolist() == [True, False, True, False, True]
     assert batch["frames_mask"].any(1).tolist() == [False, True, True, True, True]
     assert batch["frames"].shape == (5, 3, 3, 24, 24)
-    assert set(collate([to_sample(items[0], Framing.of(front_end))])) == {"id", "fbank", "fbank_mask", "fbank_time"}
-    assert batch["fbank_time"][1].isnan().all()  # a picture has no sound
-    assert batch["fbank_time"][2, [0, 99]].tolist() == pytest.approx([0.005, 0.995])  # padding has times, too
+    assert set(collate([to_sample(items[0], frontend)])) == {"id", "audio", "audio_mask", "audio_time"}
+    assert batch["audio_time"][1].isnan().all()  # a picture has no sound
+    assert batch["audio_time"][2, [0, 99]].tolist() == pytest.approx([0.005, 0.995])  # padding has times, too
     assert batch["frames_time"][:2].isnan().all()  # no pictures; one of a clip whose length is not known
     torch.testing.assert_close(batch["frames_time"][4], torch.tensor([1, 3, 5]) * 0.5 / 6)  # the sound is 0.5 s long
     with pytest.raises(MediaError, match="A pair is one sound and one picture"):
-        load_clip((tmp_path / "picture.jpg", tmp_path / "both.mp4"), front_end, frames=1, size=8)
+        load_clip((tmp_path / "picture.jpg", tmp_path / "both.mp4"), frames=1, size=8)
 
 
 def test_no_shards_says_how_to_make_them(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from avcap.data import AudioCapsDataModule
+from avcap.data import AudioCapsDataModule, Captions, FrameChoice
 from avcap.data.caption_rows import CaptionRows, Example, write_caption_rows
 from avcap.data.collate import collate
 from avcap.data.prepare import prepare
 from avcap.data.shards import Shards
 from avcap.ids import id_hash
 from tests.data.media_files import grey_ramp, tone, write_csv, write_media
+from tests.data.served import served
 
 
 def _write(path: Path, *rows: dict) -> Path:
@@ -29,7 +30,9 @@ def _row(number: int, caption: str, split: str = "train", **more: float | str) -
 
 
 def _module(shards: Path, **settings) -> AudioCapsDataModule:
-    return AudioCapsDataModule(shards, **{"batch_size": 4, "num_workers": 0, "target_length": 64, **settings})
+    """``captions`` and ``pairs`` as one, ``frames`` as a number."""
+    chosen = Captions(settings.pop("captions", None), settings.pop("pairs", None))
+    return served(shards, captions=chosen, frames=FrameChoice(settings.pop("frames", None)), **settings)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +42,7 @@ def ramp_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("one", "two"):
         write_media(root / f"{name}.mp4", wave=tone(2.0), pictures=grey_ramp(8), fps=4)
     write_csv(root / "train.csv", ("file_name", "caption"), [("one.mp4", "own caption"), ("two.mp4", "own caption")])
-    prepare(root, root / "shards", mels=8, frames=4, size=16, num_workers=1, progress=False)
+    prepare(root, root / "shards", frames=4, size=16, num_workers=1, progress=False)
     return root / "shards"
 
 
@@ -93,7 +96,7 @@ def test_evaluation_joins_the_rows_of_a_clip_and_tells_its_moments_apart(small_s
 def test_the_picture_is_the_one_at_the_time_of_the_row(ramp_shards: Path, tmp_path: Path) -> None:
     times = [0.0, 0.6, 1.4, 1.9]
     captions = _write(tmp_path / "rows.jsonl", *[{"id": "one", "caption": f"{t}", "time": t} for t in times])
-    data = _module(ramp_shards, captions=captions, frames=1, streams=["video"]).dataset("train", training=True)
+    data = _module(ramp_shards, captions=captions, frames=1, reads=("frames",)).dataset("train", training=True)
     greys = [data[k]["frames"].float().mean().item() for k in range(4)]
     assert greys == pytest.approx([20, 40, 60, 80], abs=3)  # H.264 moves grey values by one or two
     assert data[3]["frames"].shape == (1, 3, 16, 16)
@@ -104,7 +107,7 @@ def test_the_picture_is_the_one_at_the_time_of_the_row(ramp_shards: Path, tmp_pa
 
 def test_pairs_are_few_whole_and_always_the_same(small_shards: Path) -> None:
     few, more = (
-        _module(small_shards, streams=["video"], frames=1, pairs=n, seed=5).dataset("train", training=True)
+        _module(small_shards, reads=("frames",), frames=1, pairs=n, seed=5).dataset("train", training=True)
         for n in (4, 16)
     )
     assert len(few) == 4
@@ -113,11 +116,11 @@ def test_pairs_are_few_whole_and_always_the_same(small_shards: Path) -> None:
     assert all(more[k]["frames"].shape == (1, 3, 16, 16) for k in range(16))  # every fifth clip has no pictures
     place = next(k for k, name in enumerate(more.ids) if int(name.split("_")[1]) % 3 == 0)  # a clip of three captions
     assert len({more[epoch, place]["caption"] for epoch in range(20)}) == 1
-    other = _module(small_shards, streams=["video"], pairs=4, seed=6).dataset("train", training=True)
+    other = _module(small_shards, reads=("frames",), pairs=4, seed=6).dataset("train", training=True)
     assert other.ids != few.ids
     assert len(_module(small_shards, pairs=4).dataset("val")) == 5  # evaluation keeps all clips
     with pytest.raises(ValueError, match="pairs is 26, but only 21 of 26 examples have a caption and all streams"):
-        _module(small_shards, streams=["video"], pairs=26).dataset("train", training=True)
+        _module(small_shards, reads=("frames",), pairs=26).dataset("train", training=True)
     with pytest.raises(ValueError, match="pairs must be null or at least 1"):
         _module(small_shards, pairs=0)
 

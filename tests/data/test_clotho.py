@@ -9,9 +9,9 @@ import soundfile
 from lightning.pytorch import Trainer
 
 from avcap.commands.prepare import prepare
-from avcap.data import AudioCapsDataModule
 from avcap.systems import Captioner
 from tests.data.media_files import tone, write_csv
+from tests.data.served import served
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, WordDecoder
 
 NAMES = ("Bees & birds (2).wav", "20100422.waterfall.wav", "train 01.wav", "gone.wav")
@@ -33,13 +33,13 @@ def clotho(tmp_path: Path) -> Path:
 def test_a_captioner_is_tested_on_clotho_without_training(
     clotho: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepare(clotho, mels=8, frames=0, num_workers=1)
+    prepare(clotho, frames=0, num_workers=1)
     assert capsys.readouterr().out.splitlines()[1].split()[:6] == ["test", "4", "3", "1", "0", "3"]
-    data = AudioCapsDataModule(clotho / "shards", batch_size=2, num_workers=0, target_length=64, streams=["audio"])
+    data = served(clotho / "shards", batch_size=2, reads=("audio",))
     batches = list(data.test_dataloader())
     assert [name for b in batches for name in b["id"]] == [name.removesuffix(".wav") for name in NAMES[:-1]]
     assert batches[0]["references"][1] == [f"Caption {k}, of {NAMES[1]}." for k in range(1, 6)]
-    assert batches[0]["fbank_mask"].sum(1).tolist() == [38, 38]  # 0.4 s: a row of 25 ms every 10 ms
+    assert batches[0]["audio_mask"].sum(1).tolist() == [38, 38]  # 0.4 s: a row of 25 ms every 10 ms
     assert "frames" not in batches[0]
     model = Captioner(LinearAudio(), MeanVisual(), Concat, WordDecoder, metrics=["bleu_4", "cider_d"])
     settings = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}

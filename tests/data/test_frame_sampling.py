@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from avcap.data import AudioCapsDataModule
-from avcap.data.frame_sampling import centre_indices, frame_choice, random_indices
+from avcap.data.frame_sampling import FrameChoice, centre_indices, random_indices
 from avcap.data.item import Item, pack, unpack
 from avcap.data.prepare import prepare
 from tests.data.media_files import grey_ramp, write_csv, write_media
+from tests.data.served import served
 
 
 @pytest.mark.parametrize(("count", "first"), [(1, 10), (2, 9), (4, 8), (8, 6), (20, 0)])
@@ -31,15 +32,15 @@ def test_random_starts_cover_every_place() -> None:
 
 @pytest.mark.parametrize("sampling", ["even", "centre", "random"])
 def test_too_few_pictures_are_repeated(sampling: str) -> None:
-    assert frame_choice(sampling, "key")(2, 4) == [0, 0, 1, 1]
-    assert frame_choice(sampling, "key")(4, 4) == [0, 1, 2, 3]
+    assert FrameChoice(sampling=sampling).choose("key")(2, 4) == [0, 0, 1, 1]
+    assert FrameChoice(sampling=sampling).choose("key")(4, 4) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("size", [16, 96])  # stored raw, and as JPEG
 def test_unpack_takes_the_chosen_pictures(size: int) -> None:
     grey = torch.arange(8, dtype=torch.uint8).mul(30).view(8, 1, 1, 1).expand(8, 3, size, size)
     record = pack(Item(id="a", frames=grey.contiguous()))
-    taken = unpack(record, frames=2, choose=frame_choice("centre")).frames
+    taken = unpack(record, frames=2, choose=FrameChoice(sampling="centre").choose()).frames
     assert (taken[:, 0, 0, 0].float() - torch.tensor([90.0, 120.0])).abs().max() <= 2
 
 
@@ -50,7 +51,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, youtube_id in (("train", "clip0000000"), ("val", "clip0000001")):
         write_media(root / "videos" / f"{youtube_id}_0.mp4", pictures=grey_ramp(6))
         write_csv(root / f"{split}.csv", ("youtube_id", "start_time", "caption"), [(youtube_id, 0, "it gets lighter")])
-    prepare(root, out, mels=8, frames=6, size=16, num_workers=1, progress=False)
+    prepare(root, out, frames=6, size=16, num_workers=1, progress=False)
     return out
 
 
@@ -59,27 +60,27 @@ def _numbers(sample) -> list[int]:
     return (sample["frames"].float().mean((1, 2, 3)) / 10).round().int().sub(1).tolist()
 
 
-def _module(shards: Path, **settings) -> AudioCapsDataModule:
-    return AudioCapsDataModule(shards, batch_size=4, num_workers=0, target_length=64, **settings)
+def _module(shards: Path, count: int | None = None, sampling: str = "even", **settings) -> AudioCapsDataModule:
+    return served(shards, frames=FrameChoice(count, sampling), **settings)
 
 
 def test_random_depends_on_epoch_and_clip_alone(shards: Path) -> None:
-    one = _module(shards, frames=1, frame_sampling="random").dataset("train", training=True)
-    again = _module(shards, frames=1, frame_sampling="random").dataset("train", training=True)
+    one = _module(shards, 1, "random").dataset("train", training=True)
+    again = _module(shards, 1, "random").dataset("train", training=True)
     drawn = [_numbers(one[epoch, 0]) for epoch in range(60)]
     assert drawn == [_numbers(again[epoch, 0]) for epoch in range(60)]
     assert {number for (number,) in drawn} == set(range(6))
-    other = _module(shards, frames=1, frame_sampling="random", seed=1).dataset("train", training=True)
+    other = _module(shards, 1, "random", seed=1).dataset("train", training=True)
     assert drawn != [_numbers(other[epoch, 0]) for epoch in range(60)]
 
 
 @pytest.mark.parametrize("sampling", ["centre", "random"])
 def test_evaluation_takes_the_centre(shards: Path, sampling: str) -> None:
     assert _numbers(_module(shards).dataset("val")[0]) == list(range(6))
-    taken = _module(shards, frames=2, frame_sampling=sampling).dataset("val")
+    taken = _module(shards, 2, sampling).dataset("val")
     assert _numbers(taken[0]) == _numbers(taken[5, 0]) == [2, 3]
 
 
 def test_loose_files_are_told_how_pictures_were_chosen(shards: Path) -> None:
-    settings = _module(shards, frames=2, frame_sampling="random").input_settings()
+    settings = _module(shards, 2, "random").input_settings()
     assert (settings["frames"], settings["stored_frames"], settings["frame_sampling"]) == (2, 6, "random")

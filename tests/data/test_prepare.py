@@ -13,19 +13,19 @@ import torch
 from avcap.commands.prepare import format_splits
 from avcap.commands.prepare import prepare as prepare_command
 from avcap.data import prepare as prepare_module
-from avcap.data.front_end import KaldiFbank
-from avcap.data.item import Item, pack, unpack
+from avcap.data.item import Item, pack, sixteen_bits, unpack
 from avcap.data.media import read_audio, read_frames
 from avcap.data.prepare import prepare
 from avcap.data.shards import Shards
 from avcap.ids import id_hash
 from tests.data.media_files import grey_ramp, small_set, tone, write_csv, write_media
+from tests.data.served import served
 
 COLUMNS = ("youtube_id", "start_time", "caption")
 
 
 def _run(root: Path, **settings) -> prepare_module.PrepareReport:
-    return prepare(root, **{"mels": 8, "frames": 2, "size": 16, "num_workers": 1, "progress": False, **settings})
+    return prepare(root, **{"frames": 2, "size": 16, "num_workers": 1, "progress": False, **settings})
 
 
 def test_items_hold_what_the_files_hold(small_root: Path, small_shards: Path) -> None:
@@ -34,8 +34,7 @@ def test_items_hold_what_the_files_hold(small_root: Path, small_shards: Path) ->
     assert len(shards.files) == 4
     item = shards.item(7)
     path = small_root / "videos" / f"{item.id}.mp4"
-    expected = KaldiFbank(8)(read_audio(path))
-    torch.testing.assert_close(item.fbank, expected, atol=8e-3, rtol=1e-3)  # stored in float16
+    torch.testing.assert_close(item.waveform, read_audio(path), atol=0.5001 / 32_768, rtol=0)  # stored with 16 bits
     assert item.frames.shape == (2, 3, 16, 16)
     assert torch.equal(item.frames, read_frames(path, 2, 16))  # small pictures are stored as they are
     assert item.captions == ["caption 0 of train clip 7"]
@@ -53,11 +52,11 @@ def test_large_pictures_are_stored_as_jpegs() -> None:
 def test_streams_that_a_clip_lacks_are_absent(small_shards: Path) -> None:
     shards = Shards(small_shards / "train")
     silent, blind = shards.item(3), shards.item(4)
-    assert silent.fbank is None
+    assert silent.waveform is None
     assert silent.frames is not None
     assert silent.duration == pytest.approx(0.6, abs=0.01)
     assert blind.frames is None
-    assert blind.fbank is not None
+    assert blind.waveform is not None
 
 
 def test_info_tells_ids_hash_captions_and_settings(small_shards: Path) -> None:
@@ -65,7 +64,8 @@ def test_info_tells_ids_hash_captions_and_settings(small_shards: Path) -> None:
     assert info.ids == [f"clip{k:07d}_{k}" for k in range(26)]
     assert info.id_hash == id_hash(info.ids)
     assert info.captions == {"1": 17, "3": 9}
-    assert (info.front_end, info.mels, info.frames, info.size) == ("kaldi", 8, 2, 16)
+    assert (info.sample_rate, info.frames, info.size) == (16_000, 2, 16)
+    assert info.streams == {"audio": 21, "frames": 21, "visual_features": 0}
     assert Shards(small_shards / "val").info.captions == {"5": 5}
 
 
@@ -96,8 +96,8 @@ def test_a_finished_split_is_kept_and_other_settings_are_refused(tmp_path: Path)
     assert _run(root).kept == ["train", "val"]
     assert (root / "shards/train/info.json").stat().st_mtime_ns == stamp
     with pytest.raises(ValueError, match=r"shards/train was made from other .* add --overwrite"):
-        _run(root, mels=16)
-    assert _run(root, mels=16, overwrite=True).splits[0].mels == 16
+        _run(root, size=32)
+    assert _run(root, size=32, overwrite=True).splits[0].size == 32
 
 
 def test_an_interrupted_split_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,19 +140,41 @@ def test_two_processes_write_the_same_as_one(small_root: Path, small_shards: Pat
             }
 
 
-def test_waveform_features_float32_and_other_sizes(tmp_path: Path) -> None:
+def test_features_float32_and_another_sample_rate(tmp_path: Path) -> None:
     wave = tone(0.5)
     soundfile.write(tmp_path / "a.wav", wave, 16_000, subtype="PCM_16")
     features = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     (tmp_path / "features").mkdir()
     np.save(tmp_path / "features" / "a.npy", features)
     write_csv(tmp_path / "train.csv", ("file_name", "caption"), [("a.wav", "a tone")])
-    _run(tmp_path, features=tmp_path / "features", keep_waveform=True, half=False, front_end="ced", max_seconds=0.25)
+    _run(tmp_path, features=tmp_path / "features", half=False, max_seconds=0.25)
     item = Shards(tmp_path / "shards/train").item(0)
     torch.testing.assert_close(item.waveform, torch.from_numpy(wave[:4_000]), atol=2 / 32_768, rtol=0)
     torch.testing.assert_close(item.visual_features, torch.from_numpy(features))
-    assert item.fbank.shape == (26, 8)
-    assert item.fbank.min() > -100.1
+    _run(tmp_path, sample_rate=8_000, overwrite=True)
+    slow = Shards(tmp_path / "shards/train").item(0)
+    assert (len(slow.waveform), slow.sample_rate, slow.duration) == (4_000, 8_000, 0.5)
+    with pytest.raises(ValueError, match="hold 8000 samples a second and KaldiFbank reads 16000; make them again"):
+        served(tmp_path / "shards").dataset("train")
+
+
+def test_the_recording_is_kept_to_the_bit() -> None:
+    wave = torch.tensor([-1.0, -0.5, 0.0, 1 / 32_768, 0.3, 32_767 / 32_768, 1.5])
+    kept = unpack(pack(Item("a", waveform=wave))).waveform
+    assert kept.tolist() == (sixteen_bits(wave) / 32_768).tolist()
+    assert torch.equal(unpack(pack(Item("a", waveform=kept))).waveform, kept)
+
+
+def test_shards_of_spectrograms_are_refused(small_root: Path, tmp_path: Path) -> None:
+    """Those of an earlier version; made again they are as any."""
+    (tmp_path / "train").mkdir()
+    old = {"split": "train", "front_end": "kaldi", "mels": 64, "frames": 2, "size": 16, "ids": ["a"], "plan": "x"}
+    (tmp_path / "train" / "info.json").write_text(json.dumps(old))
+    for read in (lambda: Shards(tmp_path / "train"), lambda: _run(small_root, out=tmp_path, splits=["train"])):
+        with pytest.raises(ValueError, match=r"hold spectrograms in place of the sound; make .* --overwrite"):
+            read()
+    _run(small_root, out=tmp_path, splits=["train"], overwrite=True)
+    assert len(Shards(tmp_path / "train")) == 26
 
 
 def test_nothing_to_do_is_said(tmp_path: Path) -> None:
@@ -163,22 +185,22 @@ def test_nothing_to_do_is_said(tmp_path: Path) -> None:
         ValueError, match=r"Of the 1 clips of .*train\.csv no media file was found .* gone0000000_4\.mp4"
     ):
         _run(tmp_path)
-    with pytest.raises(ValueError, match="no front end 'mfcc'"):
-        _run(tmp_path, front_end="mfcc")
+    with pytest.raises(ValueError, match="sample_rate at least 1"):
+        _run(tmp_path, sample_rate=0)
 
 
 def test_real_recordings(shared_data: Path, tmp_path: Path) -> None:
     root = shared_data / "esc10"
     names = sorted(p.relative_to(root) for p in root.glob("*/1-*A.ogg"))[:8]
     write_csv(tmp_path / "train.csv", ("file_name", "caption"), [(n, f"the sound of {n.parent}") for n in names])
-    info = _run(tmp_path, media=root, mels=64).splits[0]
+    info = _run(tmp_path, media=root).splits[0]
     assert info.ids == [n.with_suffix("").as_posix() for n in names]
-    assert Shards(tmp_path / "shards/train").item(0).fbank.shape[1] == 64
+    assert Shards(tmp_path / "shards/train").item(0).waveform is not None
 
 
 def test_the_command_prints_a_table_and_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = small_set(tmp_path, train=3, val=1)
     min((root / "videos").iterdir()).write_bytes(b"")
     for expected in ("Clips that could not be read: 1; the reasons are in", "train: was finished before and is kept."):
-        prepare_command(root, mels=8, frames=1, size=16, num_workers=0)
+        prepare_command(root, frames=1, size=16, num_workers=0)
         assert expected in capsys.readouterr().out

@@ -12,20 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from avcap.data import AudioCapsDataModule, NoiseRoll, SpecAugment
+from avcap.data import NoiseRoll, SpecAugment
 from avcap.data.loader import ClipLoader
 from avcap.data.shards import Shards
 from tests.data.resume_run import EPOCHS, Stopped, run
+from tests.data.served import served
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def _loader(shards: Path, workers: int) -> ClipLoader:
     transforms = [SpecAugment(4, 20), NoiseRoll()]
-    module = AudioCapsDataModule(
-        shards, batch_size=4, num_workers=workers, target_length=64, transforms=transforms, seed=7
-    )
-    return module.train_dataloader()
+    return served(shards, num_workers=workers, transforms=transforms, seed=7).train_dataloader()
 
 
 def _epochs(loader: ClipLoader, first: int, last: int = EPOCHS) -> list[dict]:
@@ -40,7 +38,7 @@ def _same(one: list[dict], two: list[dict]) -> None:
     assert [b["id"] for b in one] == [b["id"] for b in two]
     assert [b["caption"] for b in one] == [b["caption"] for b in two]
     for a, b in zip(one, two, strict=True):
-        assert torch.equal(a["fbank"], b["fbank"])
+        assert torch.equal(a["audio"], b["audio"])
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (2, 0)])

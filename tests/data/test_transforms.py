@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avcap.data.collate import Framing
+from avcap.data.collate import audio_input
 from avcap.data.transforms import NoiseRoll, SpecAugment, generator_for
+from avcap.frontends import KaldiFbank
 
 
 def _seeded(seed: int = 0) -> torch.Generator:
@@ -39,8 +40,7 @@ def test_spec_augment_masks_one_band_and_one_stretch() -> None:
 
 
 def test_masked_and_padded_cells_become_1_00323() -> None:
-    framing = Framing(100, mean=-4.346, std=4.332)
-    out, mask = framing(torch.full((60, 64), -10.0), [SpecAugment(20, 20)], _seeded(3))
+    out, mask = audio_input(torch.full((60, 64), -10.0), KaldiFbank(64, 100), [SpecAugment(20, 20)], _seeded(3))
     values = out.unique()
     assert len(values) == 2
     assert float(values[1]) == pytest.approx(1.00323, abs=1e-5)
@@ -71,9 +71,7 @@ def test_a_mask_wider_than_the_spectrogram() -> None:
         SpecAugment(-1, 2)
 
 
-def test_framing_cuts_and_refuses_nonsense() -> None:
-    out, mask = Framing(4)(torch.arange(12.0).reshape(6, 2))
+def test_features_are_cut() -> None:
+    out, mask = audio_input(torch.arange(12.0).reshape(6, 2), KaldiFbank(2, target_length=4, mean=0.0, std=1.0))
     assert out[:, 0].tolist() == [0, 2, 4, 6]
     assert mask.all()
-    with pytest.raises(ValueError, match="std positive"):
-        Framing(4, std=0.0)

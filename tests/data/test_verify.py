@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from avcap.commands.verify import verify as verify_command
-from avcap.data import AudioCapsDataModule
 from avcap.data.shards import ShardInfo, Shards
 from avcap.data.verify import verify
+from tests.data.served import served
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_damaged_shard_is_named_and_exits_non_zero(shards: Path, fault: str) -
 def test_training_on_a_damaged_shard_names_it(shards: Path) -> None:
     path = _shard(shards)
     path.write_bytes(path.read_bytes()[:1000])
-    loader = AudioCapsDataModule(shards, batch_size=8, num_workers=0).train_dataloader()
+    loader = served(shards, batch_size=8).train_dataloader()
     with pytest.raises(ValueError, match=rf"The shard .*{path.name} cannot be read .*prepare --overwrite"):
         list(loader)
 

@@ -233,7 +233,7 @@ def test_wrong_input_is_refused_in_one_sentence(spoken: GITDecoder) -> None:
         spoken.generate_nbest(tokens(), count=2, do_sample=True)
     with pytest.raises(ValueError, match="1 captions for 3 clips"):
         spoken.loss(tokens(), ["a dog"])
-    with pytest.raises(ValueError, match=r"GITDecoder reads no instruction, but data\.captions has rows"):
+    with pytest.raises(ValueError, match=r"GITDecoder reads no instruction, but data\.captions\.path has rows"):
         spoken.loss(tokens(), CAPTIONS, prompts=[None, "What is it?", None])
     assert torch.equal(spoken.loss(tokens(), CAPTIONS, prompts=[None] * 3), spoken.loss(tokens(), CAPTIONS))
     with pytest.raises(ValueError, match=r"text of 33 tokens .* does not fit decoder\.size\.positions 32"):

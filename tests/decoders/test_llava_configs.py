@@ -33,12 +33,15 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+SHORT = {"class_path": "KaldiFbank", "init_args": {"target_length": 512}}
+
+
 def report(config: Path, folder: Path, **decoder: object) -> Report:
     """What `avcap check` says of a captioner of audio (as wide as the tower) and pictures, with a prefix of 16."""
     whole, source = llava_config(None, config, owner="decoder"), {"config": str(config)}
     width = whole.vision_config.hidden_size
     parts = {
-        "audio_encoder": ("CEDEncoder", {"size": None, "width": width, "depth": 1, "heads": 4, "target_length": 512}),
+        "audio_encoder": ("CEDEncoder", {"size": {"width": width, "depth": 1, "heads": 4}, "frontend": SHORT}),
         "visual_encoder": ("LlavaVision", source),
         "fusion": ("LlavaProjection", {**source, "audio_projector": "copy"}),
         "decoder": ("LlavaDecoder", {**source, "prefix": {"tokens": 16, "train": True}, **decoder}),
@@ -46,7 +49,7 @@ def report(config: Path, folder: Path, **decoder: object) -> Report:
     arguments = {name: {"class_path": kind, "init_args": given} for name, (kind, given) in parts.items()}
     data = {
         "class_path": "AudioCapsDataModule",
-        "init_args": {"shards": str(folder), "frames": 1, "target_length": 512},
+        "init_args": {"shards": str(folder), "frames": {"count": 1}},
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"model": {"class_path": "Captioner", "init_args": arguments}, "data": data}))

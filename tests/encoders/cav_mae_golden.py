@@ -11,7 +11,9 @@ from torch import Tensor
 
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.encoders.cav_mae_visual import IMAGENET_MEAN, IMAGENET_STD
+from avcap.frontends import KaldiFbank
 from avcap.fusion import TokenConcat
+from avcap.layers.vit import ViTSize
 from avcap.weights import ImportOptions
 from avcap.weights.cav_mae import convert_cav_mae
 from tests.golden import golden
@@ -54,8 +56,9 @@ def raw_frames(images: Tensor) -> Tensor:
 def case(name: str) -> Case:
     manifest, arrays = golden.load(name)
     size = sizes(manifest)
-    audio = CAVMAEAudio(**size, target_length=manifest["config"]["audio_length"]).eval()
-    visual = CAVMAEVisual(**size, frames=manifest["config"]["num_frames"]).eval()
+    frontend = KaldiFbank(128, target_length=manifest["config"]["audio_length"])
+    audio = CAVMAEAudio(ViTSize(**size), frontend=frontend).eval()
+    visual = CAVMAEVisual(ViTSize(**size), frames=manifest["config"]["num_frames"]).eval()
     fusion = TokenConcat(size["width"], size["width"], joint_depth=12 - size["depth"], heads=size["heads"]).eval()
     state = convert_cav_mae(official_state(manifest), ImportOptions()).state
     audio.load_state_dict(part(state, "audio"))

@@ -13,6 +13,8 @@ from torch import Tensor
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.layers.lora import LoRA
 from avcap.layers.positions import resample_steps, sincos_grid
+from avcap.layers.vit import ViTSize
+from tests.encoders.sizes import arguments
 
 SMALL = {"width": 48, "depth": 2, "heads": 4}
 IMAGE = 48  # 3 x 3 patches
@@ -20,12 +22,12 @@ IMAGE = 48  # 3 x 3 patches
 
 def audio_encoder(**settings: object) -> CAVMAEAudio:
     torch.manual_seed(0)
-    return CAVMAEAudio(**{**SMALL, "target_length": 64, **settings}).eval()
+    return CAVMAEAudio(**arguments(**{**SMALL, "target_length": 64, **settings})).eval()
 
 
 def visual_encoder(frames: int = 1, **settings: object) -> CAVMAEVisual:
     torch.manual_seed(frames)
-    return CAVMAEVisual(**{**SMALL, "frames": frames, "image_size": IMAGE, **settings}).eval()
+    return CAVMAEVisual(**arguments(**{**SMALL, "frames": frames, "image_size": IMAGE, **settings})).eval()
 
 
 def pictures(batch: int, frames: int, seed: int = 0) -> Tensor:
@@ -190,7 +192,7 @@ def test_a_shorter_spectrogram_uses_the_first_positions_in_time() -> None:
 @pytest.mark.parametrize("depth", [0, 1, 6, 12])
 def test_any_depth_builds_without_memory(depth: int) -> None:
     with torch.device("meta"):
-        audio, visual = CAVMAEAudio(depth=depth), CAVMAEVisual(depth=depth, frames=8)
+        audio, visual = CAVMAEAudio(ViTSize(depth=depth)), CAVMAEVisual(ViTSize(depth=depth), frames=8)
         sound, sight = audio(torch.empty(2, 1024, 128)), visual(torch.empty(2, 8, 3, 224, 224, dtype=torch.uint8))
     assert sound.x.shape == (2, 512, 768)
     assert sight.x.shape == (2, 4 * 196, 768)
@@ -226,7 +228,7 @@ def test_frozen_keeps_no_graph_and_lora_trains_adapters_alone() -> None:
 def test_wrong_input_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="the clips have 3 frames and the encoder 4; make"):
         visual_encoder(4)(pictures(1, 3))
-    with pytest.raises(ValueError, match="64 mel bins and the encoder 128"):
+    with pytest.raises(ValueError, match="64 mel bins and the encoder's front end 128"):
         audio_encoder()(torch.zeros(1, 64, 64))
     with pytest.raises(ValueError, match="80 frames, outside of 16 to target_length 64"):
         audio_encoder()(torch.zeros(1, 80, 128))
@@ -236,7 +238,7 @@ def test_wrong_input_is_one_sentence() -> None:
 
 def test_a_file_with_other_blocks_or_parts_is_one_sentence(tmp_path: Path) -> None:
     file = written(visual_encoder(), "visual", tmp_path)
-    with pytest.raises(ValueError, match="holds 2 blocks for CAVMAEVisual, which has 3; set depth: 2"):
+    with pytest.raises(ValueError, match=r"holds 2 blocks for CAVMAEVisual, which has 3; set size\.depth: 2"):
         visual_encoder(depth=3, pretrained=file).load_pretrained()
     with pytest.raises(ValueError, match="no audio weights for CAVMAEAudio, only visual"):
         audio_encoder(pretrained=file).load_pretrained()

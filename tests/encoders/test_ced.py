@@ -9,7 +9,9 @@ import torch
 
 from avcap.encoders import CEDEncoder
 from avcap.encoders.ced import CED_SIZES
+from avcap.frontends import KaldiFbank, Waveform
 from avcap.layers.lora import LoRA
+from avcap.layers.vit import ViTSize
 from avcap.weights import ImportOptions, find_format
 from tests.golden import golden
 
@@ -24,18 +26,16 @@ CASES = [
 
 def tiny(**changes) -> CEDEncoder:
     torch.manual_seed(0)
-    return CEDEncoder(None, **{"width": 24, "depth": 2, "heads": 2, "target_length": 96, **changes})
+    size = {"width": 24, "depth": 2, "heads": 2}
+    size |= {name: changes.pop(name) for name in ("depth", "dropout", "drop_path") if name in changes}
+    return CEDEncoder(ViTSize(**size), frontend=KaldiFbank(target_length=changes.pop("target_length", 96)), **changes)
 
 
 def from_golden(manifest: dict, **changes) -> CEDEncoder:
     config = manifest["config"]
     encoder = CEDEncoder(
-        None,
-        width=config["embed_dim"],
-        depth=config["depth"],
-        heads=config["num_heads"],
-        mels=config["n_mels"],
-        target_length=config["target_length"],
+        ViTSize(config["embed_dim"], config["depth"], config["num_heads"]),
+        frontend=KaldiFbank(config["n_mels"], target_length=config["target_length"]),
         **changes,
     )
     state = {key: torch.from_numpy(value.copy()) for key, value in golden.state_dict(manifest).items()}
@@ -144,11 +144,15 @@ def test_wrong_spectrogram_is_refused(frames, mels, message):
         tiny()(torch.zeros(1, frames, mels))
 
 
-def test_sizes_must_be_complete():
-    with pytest.raises(ValueError, match="width, depth and heads"):
-        CEDEncoder(None, width=8)
+def test_sizes_must_be_known_and_fit():
+    with pytest.raises(ValueError, match="or give width, depth and heads"):
+        CEDEncoder("large")
     with pytest.raises(ValueError, match="multiple of heads"):
-        CEDEncoder(None, width=10, depth=1, heads=3)
+        CEDEncoder(ViTSize(10, 1, 3))
+    with pytest.raises(ValueError, match="100 mel bins must be a multiple of patch 16"):
+        CEDEncoder("tiny", frontend=KaldiFbank(100))
+    with pytest.raises(ValueError, match="Waveform makes no spectrogram"):
+        CEDEncoder("tiny", frontend=Waveform())
 
 
 def test_padding_counts_as_sound_by_default():

@@ -11,7 +11,7 @@ from avcap.encoders import AudioEncoder, CEDEncoder, CLIPVisual, PrecomputedVisu
 CONFIG = """
 audio:
   class_path: CEDEncoder
-  init_args: {size: null, width: 24, depth: 1, heads: 2, lora: {rank: 2, targets: [q_proj, k_proj]}}
+  init_args: {size: {width: 24, depth: 1, heads: 2}, lora: {rank: 2, targets: [q_proj, k_proj]}}
 video:
   class_path: TimmVisual
   init_args: {model: resnet10t, image_size: 32, model_args: {channels: [8, 8, 16, 16], stem_width: 8}}

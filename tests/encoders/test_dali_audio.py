@@ -15,8 +15,10 @@ from avcap.checkpoints.state import reloadable
 from avcap.encoders import CAVMAEAudio, DALIAudio
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
+from avcap.layers.vit import ViTSize
 from avcap.weights import FORMATS, ImportOptions
 from tests.encoders.cav_mae_golden import official_state, part
+from tests.encoders.sizes import arguments
 from tests.golden import golden
 
 TINY = {"width": 32, "depth": 2, "heads": 4, "output_width": 24, "mels": 32, "target_length": 64}
@@ -26,12 +28,8 @@ TINY = {"width": 32, "depth": 2, "heads": 4, "output_width": 24, "mels": 32, "ta
 def official() -> DALIAudio:
     manifest, _ = golden.load("dali_audio_branch")
     config = manifest["config"]
-    encoder = DALIAudio(
-        config["embed_dim"],
-        depth=config["modality_specific_depth"],
-        heads=config["num_heads"],
-        output_width=config["proj_dim"],
-    ).eval()
+    size = ViTSize(config["embed_dim"], config["modality_specific_depth"], config["num_heads"])
+    encoder = DALIAudio(size, output_width=config["proj_dim"]).eval()
     conversion = FORMATS["dali_audio"].convert(official_state(manifest), ImportOptions())
     encoder.load_state_dict(part(conversion.state, "audio"))
     return encoder
@@ -39,7 +37,7 @@ def official() -> DALIAudio:
 
 def tiny(seed: int = 0, **changes) -> DALIAudio:
     torch.manual_seed(seed)
-    encoder = DALIAudio(**{**TINY, **changes})
+    encoder = DALIAudio(**arguments(**{**TINY, **changes}))
     for parameter in encoder.parameters():  # norms and biases too, so that a mix-up shows
         torch.nn.init.normal_(parameter, std=0.2)
     return encoder
@@ -53,7 +51,7 @@ def cav_mae_file(path: Path) -> tuple[CAVMAEAudio, TokenConcat, str]:
     """A small CAV-MAE with weights of its own everywhere, as imported."""
     torch.manual_seed(3)
     sizes = {name: TINY[name] for name in ("width", "depth", "heads", "mels", "target_length")}
-    audio, fusion = CAVMAEAudio(**sizes), TokenConcat(32, 32, heads=4)
+    audio, fusion = CAVMAEAudio(**arguments(**sizes)), TokenConcat(32, 32, heads=4)
     for parameter in (*audio.parameters(), *fusion.parameters()):
         torch.nn.init.normal_(parameter, std=0.2)
     state = {f"audio.{name}": value.clone() for name, value in audio.state_dict().items()}
@@ -81,7 +79,7 @@ def test_every_parameter_that_takes_part_officially_is_the_whole_of_ours() -> No
 
 def test_it_is_cav_mae_with_sound_alone_and_a_projection(tmp_path: Path) -> None:
     audio, fusion, path = cav_mae_file(tmp_path / "cav_mae.safetensors")
-    encoder = DALIAudio(**TINY, pretrained=path).eval()
+    encoder = DALIAudio(**arguments(**TINY, pretrained=path)).eval()
     encoder.load_pretrained()
     with torch.no_grad():
         alone = fusion(audio(fbank()), None).tokens.x
@@ -147,7 +145,7 @@ def test_lora_trains_adapters_and_unless_frozen_the_projection(frozen: bool, als
 )
 def test_a_checkpoint_holds_all_of_it_unless_nothing_is_trained(changes: dict, kept: bool) -> None:
     system = torch.nn.Module()
-    system.audio_encoder = DALIAudio(**TINY, pretrained="cav_mae.safetensors", **changes)
+    system.audio_encoder = DALIAudio(**arguments(**TINY, pretrained="cav_mae.safetensors", **changes))
     absent = reloadable(system, ("audio_encoder",))
     assert absent == (set() if kept else set(system.state_dict()))
 
@@ -159,7 +157,7 @@ def test_alignment_starts_from_cav_mae_with_a_random_projection_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     audio, _, path = cav_mae_file(tmp_path / "cav_mae.safetensors")
-    encoder = DALIAudio(**TINY, pretrained=path, lora=LoRA(rank=2))
+    encoder = DALIAudio(**arguments(**TINY, pretrained=path, lora=LoRA(rank=2)))
     start = encoder.projection.weight.clone()
     with caplog.at_level(logging.WARNING):
         encoder.load_pretrained()
@@ -171,18 +169,18 @@ def test_alignment_starts_from_cav_mae_with_a_random_projection_and_says_so(
 def test_a_frozen_projection_must_come_from_the_file(tmp_path: Path) -> None:
     path = cav_mae_file(tmp_path / "cav_mae.safetensors")[2]
     with pytest.raises(ValueError, match="would stay random; set frozen: false"):
-        DALIAudio(**TINY, pretrained=path, frozen=True).load_pretrained()
+        DALIAudio(**arguments(**TINY, pretrained=path, frozen=True)).load_pretrained()
 
 
 def test_another_number_of_joint_blocks_is_named(tmp_path: Path) -> None:
     path = cav_mae_file(tmp_path / "cav_mae.safetensors")[2]
     with pytest.raises(ValueError, match=r"holds 1 blocks .* set joint_depth: 1"):
-        DALIAudio(**TINY, joint_depth=2, pretrained=path).load_pretrained()
+        DALIAudio(**arguments(**TINY, joint_depth=2, pretrained=path)).load_pretrained()
 
 
 def test_bad_depth() -> None:
     with pytest.raises(ValueError, match="joint_depth is -1"):
-        DALIAudio(**TINY, joint_depth=-1)
+        DALIAudio(**arguments(**TINY, joint_depth=-1))
 
 
 def test_tokens_run_through_the_time_once_for_each_band():

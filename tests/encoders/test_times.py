@@ -20,10 +20,11 @@ from avcap.encoders import (
     TimmVisual,
 )
 from avcap.encoders.base import Encoder
+from avcap.frontends import KaldiFbank
+from avcap.layers.vit import ViTSize
 from tests.llava_parts import IMAGE, PATCHES, settings
 
-CED = {"width": 24, "depth": 1, "heads": 2, "mels": 32, "target_length": 64}
-MAE = {"depth": 1, "heads": 2, "mels": 32, "target_length": 64}
+SIZE, FRONTEND = ViTSize(24, 1, 2), KaldiFbank(32, target_length=64)
 COLUMNS = [0.08, 0.24, 0.40, 0.56]  # 16 rows of 10 ms each
 TIMM = {"model": "vit_tiny_patch16_224", "image_size": 32}
 SMALL = {"embed_dim": 24, "depth": 1, "num_heads": 2}
@@ -37,14 +38,14 @@ CLIP = {
 }
 
 AUDIO = {
-    "CED": (lambda: CEDEncoder(None, **CED), COLUMNS),
-    "CED with all patches": (lambda: CEDEncoder(None, **CED, frequency_mean=False), COLUMNS * 2),
-    "CAV-MAE": (lambda: CAVMAEAudio(24, **MAE), COLUMNS * 2),
-    "DALI": (lambda: DALIAudio(24, joint_depth=1, output_width=16, **MAE), COLUMNS * 2),
+    "CED": (lambda: CEDEncoder(SIZE, frontend=FRONTEND), COLUMNS),
+    "CED with all patches": (lambda: CEDEncoder(SIZE, frontend=FRONTEND, frequency_mean=False), COLUMNS * 2),
+    "CAV-MAE": (lambda: CAVMAEAudio(SIZE, frontend=FRONTEND), COLUMNS * 2),
+    "DALI": (lambda: DALIAudio(SIZE, frontend=FRONTEND, joint_depth=1, output_width=16), COLUMNS * 2),
 }
 SEEN = [1.0, 2.0, 7.0, 9.0]
 VISUAL = {
-    "CAV-MAE": (lambda: CAVMAEVisual(24, frames=4, depth=1, heads=2, image_size=32), [1.5] * 4 + [8.0] * 4),
+    "CAV-MAE": (lambda: CAVMAEVisual(SIZE, frames=4, image_size=32), [1.5] * 4 + [8.0] * 4),
     "timm, one token": (lambda: TimmVisual(**TIMM, model_args=SMALL), SEEN),
     "timm, patches": (
         lambda: TimmVisual(**TIMM, model_args=SMALL, pooling="none"),
@@ -58,7 +59,7 @@ VISUAL = {
 @pytest.mark.parametrize(("build", "expected"), AUDIO.values(), ids=AUDIO)
 def test_a_token_of_sound_is_in_the_middle_of_its_rows(build, expected):
     encoder, fbank = build().eval(), torch.randn(2, 64, 32)
-    tokens = encoder(fbank, torch.ones(2, 64, dtype=torch.bool), row_times(64).expand(2, -1))
+    tokens = encoder(fbank, torch.ones(2, 64, dtype=torch.bool), row_times(64, 0.01).expand(2, -1))
     assert tokens.time.shape == tokens.x.shape[:2]
     torch.testing.assert_close(tokens.time, torch.tensor([expected] * 2), atol=1e-6, rtol=0)
     assert encoder(fbank).time is None
@@ -76,7 +77,7 @@ def test_a_visual_token_is_at_the_time_of_its_pictures(build, expected):
 
 
 def test_a_pair_with_one_real_frame_is_at_the_time_of_that_frame():
-    encoder = CAVMAEVisual(24, frames=4, depth=1, heads=2, image_size=32).eval()
+    encoder = CAVMAEVisual(SIZE, frames=4, image_size=32).eval()
     frames, time = torch.zeros(1, 4, 3, 32, 32), torch.tensor([[1.0, 2.0, 7.0, torch.nan]])
     tokens = encoder(frames, torch.tensor([[True, True, True, False]]), time)
     assert tokens.time[0].tolist() == [1.5] * 4 + [7.0] * 4

@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from avcap.cli import main
 from avcap.data import AudioCapsDataModule
+from avcap.frontends import Inputs
 from tests.data.media_files import small_set
 from tests.end_to_end.program import DECODER, options
 
@@ -42,7 +43,7 @@ class PoisonedClip(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: dict, batch_idx: int) -> None:
         if trainer.global_step == self.step:
-            batch["fbank"].fill_(float("nan"))
+            batch["audio"].fill_(float("nan"))
             Path(trainer.default_root_dir, "poisoned").write_text(json.dumps(batch["id"]))
 
 
@@ -59,7 +60,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_clips_and_keeps_the_c
 
 def test_a_checkpoint_of_another_architecture_is_refused(demo_root: Path, tiny_run: Path, tmp_path: Path, capsys):
     checkpoint = ("--ckpt_path", str(tiny_run / "checkpoints" / "last.ckpt"))
-    deeper = (f"{MODEL}.audio_encoder.init_args.depth", "2")
+    deeper = (f"{MODEL}.audio_encoder.init_args.size.depth", "2")
     error = refused(["test", *options(demo_root, tmp_path, *QUIET, *checkpoint, *deeper)], capsys)
     assert "another architecture" in error
     assert "audio_encoder." in error
@@ -91,6 +92,9 @@ class TenChannels(AudioCapsDataModule):
     Args:
         **settings: Those of :class:`AudioCapsDataModule`.
     """
+
+    def require(self, inputs: Inputs, stage: str = "fit") -> None:
+        """They are added later."""
 
     def on_before_batch_transfer(self, batch: dict, dataloader_idx: int) -> dict:
         batch["visual_features"] = torch.zeros(len(batch["id"]), 3, 10)

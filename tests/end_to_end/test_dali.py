@@ -62,7 +62,7 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     assert not any("language_model" in name or "lm_head" in name for name in changed)
     untouched = {path: path.read_bytes() for path in (runs / "llava").iterdir()}
 
-    fit("1a_prefix", *SHORT, "--data.init_args.pairs", "8")
+    fit("1a_prefix", *SHORT, "--data.init_args.captions.pairs", "8")
     part("prefix", "decoder.prefix", "prefix")
     assert load_file(runs / "prefix.safetensors")["prefix"].shape == (16, 192)
 

@@ -24,7 +24,10 @@ def words(demo_root: Path, run: Path, model: Path, **decoder: object) -> list[st
     parts = {name: {"class_path": kind, "init_args": dict(source)} for name, kind in kinds.items()}
     parts["decoder"]["init_args"] |= decoder
     system = {"class_path": "Captioner", "init_args": {"audio_encoder": None, **parts}}
-    data = {"class_path": "AudioCapsDataModule", "init_args": {"shards": str(demo_root / "shards"), "frames": 1}}
+    data = {
+        "class_path": "AudioCapsDataModule",
+        "init_args": {"shards": str(demo_root / "shards"), "frames": {"count": 1}},
+    }
     trainer = {"default_root_dir": str(run), "max_epochs": 1, "accelerator": "cpu", "logger": False}
     (run / "config.yaml").write_text(yaml.safe_dump({"model": system, "data": data, "trainer": trainer}))
     return ["fit", "--config", str(run / "config.yaml")]

@@ -47,7 +47,7 @@ def test_a_checkpoint_rebuilds_itself_without_a_config(tiny_run: Path):
     own = captioner.model.state_dict()
     assert set(own) == set(state)
     assert all(torch.equal(own[name].cpu(), state[name]) for name in state)
-    assert (captioner.frames, captioner.size, captioner.framing.target_length) == (4, 64, 512)
+    assert (captioner.frames.count, captioner.size, captioner.frontend.target_length) == (4, 64, 512)
 
 
 def test_a_checkpoint_holds_parameters_and_two_moments_and_little_else(tiny_run: Path):

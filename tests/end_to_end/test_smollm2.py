@@ -41,7 +41,8 @@ def test_smollm2_learns_resumes_and_captions(demo_root: Path, tmp_path: Path):
         "--model.init_args.validation_generation={max_new_tokens: 3}",
         "--trainer.enable_progress_bar=false",
         "--data.init_args.num_workers=0",
-        "--data.init_args.target_length=512",
+        "--model.init_args.audio_encoder.init_args.frontend=KaldiFbank",
+        "--model.init_args.audio_encoder.init_args.frontend.target_length=512",
         "--data.init_args.batch_size=2",
     ]
     main([*options, "--trainer.max_steps=10"])

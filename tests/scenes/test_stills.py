@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from avcap.data import AudioCapsDataModule
+from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.shards import Shards
 from avcap.data.verify import verify
 from avcap.scenes import Scene, compose, dataset, image_captions, render
@@ -122,17 +122,17 @@ def test_shards_hold_one_picture_and_one_caption_a_clip(shards: Path):
     assert (item.id, item.captions) == (made.id, made.captions)
     assert torch.equal(item.frames, made.frames)
     assert item.frames.shape == (1, 3, 32, 32)
-    assert item.fbank is None
+    assert item.waveform is None
 
 
 def test_the_data_module_trains_and_validates_on_them(shards: Path):
-    data = AudioCapsDataModule(shards, streams=["video"], frames=1, batch_size=10, num_workers=0)
+    data = AudioCapsDataModule(shards, frames=FrameChoice(1), batch_size=10, num_workers=0)
     data.setup("fit")
     batches = list(data.train_dataloader())
     captions = dict(pair for batch in batches for pair in zip(batch["id"], batch["caption"], strict=True))
     made = [SMALL.item(index, split="train") for index in range(70)]
     assert captions == {item.id: item.captions[0] for item in made}
-    assert set(batches[0]) == {"id", "frames", "frames_mask", "caption"}
+    assert set(batches[0]) == {"id", "frames", "frames_mask", "frames_time", "caption"}
     assert batches[0]["frames"].shape == (10, 1, 3, 32, 32)
     (batch,) = data.val_dataloader()
     assert batch["references"] == [SMALL.item(index, split="val").captions for index in range(5)]

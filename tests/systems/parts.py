@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, VisualEncoder
+from avcap.frontends import KaldiFbank
 from avcap.fusion.base import Fusion
 from avcap.types import AssignmentMap, Batch, FusionOutput, Tokens
 
@@ -19,12 +20,10 @@ class LinearAudio(AudioEncoder):
     def __init__(self, mels: int = 8, width: int = 6, pretrained: str | None = None, frozen: bool = False) -> None:
         super().__init__()
         self.width, self.pretrained = width, pretrained
+        self.frontend = KaldiFbank(mels, target_length=16)
         self.proj = nn.Linear(mels, width).requires_grad_(not frozen)
         self.norm = nn.BatchNorm1d(width).requires_grad_(not frozen)
         self.loads = 0
-
-    def input_shape(self, frames: int) -> tuple[int, ...]:
-        return 16, self.proj.in_features
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         return Tokens(self.norm(self.proj(x).transpose(1, 2)).transpose(1, 2), mask, time)
@@ -112,9 +111,9 @@ def batch(size: int = 3, audio: bool = True, video: bool = True) -> Batch:
         "references": [[WordDecoder.words[i % 3], "a sound is heard"] for i in range(size)],
     }
     if audio:
-        out["fbank"] = torch.randn(size, 16, 8)
-        out["fbank_mask"] = torch.ones(size, 16, dtype=torch.bool)
-        out["fbank_time"] = (torch.arange(16) * 0.01 + 0.005).expand(size, -1)
+        out["audio"] = torch.randn(size, 16, 8)
+        out["audio_mask"] = torch.ones(size, 16, dtype=torch.bool)
+        out["audio_time"] = (torch.arange(16) * 0.01 + 0.005).expand(size, -1)
     if video:
         out["frames"] = torch.randint(0, 255, (size, 2, 3, 4, 4), dtype=torch.uint8)
         out["frames_mask"] = torch.ones(size, 2, dtype=torch.bool)

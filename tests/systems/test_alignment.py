@@ -203,7 +203,7 @@ def test_a_batch_without_a_stream_teaches_nothing_and_does_no_harm(audio: bool, 
 def test_a_clip_without_sound_takes_no_part():
     model = make().eval()
     data = uncaptioned()
-    data["fbank_mask"][1] = False
+    data["audio_mask"][1] = False
     alone = {name: value[[0, 2]] if isinstance(value, Tensor) else value[::2] for name, value in data.items()}
     masked = model(data)
     assert masked.per_clip[1] == 0
@@ -214,7 +214,7 @@ def test_a_clip_whose_distance_is_not_finite_stops_the_run_and_is_named(tmp_path
     bad = uncaptioned()
     bad["frames_mask"][2] = False
     model = make(audio_encoder=_Rowwise())
-    bad["fbank"][1] = torch.nan
+    bad["audio"][1] = torch.nan
     with pytest.raises(ValueError, match=r"clips clip0000001_0 \(nan\); "):
         trainer(tmp_path).fit(model, DataLoader([bad], batch_size=None))
 

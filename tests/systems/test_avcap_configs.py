@@ -11,8 +11,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from avcap.check import Report
 from avcap.commands.check import MetaCLI, build_report
-from avcap.data import NoiseRoll, SpecAugment
+from avcap.data import FrameChoice, NoiseRoll, SpecAugment
 from avcap.decoders.git import GITCaptions
+from avcap.frontends import Inputs, KaldiFbank
 from avcap.scenes.tokenizer import train_tokenizer
 from avcap.study.ablation.matrix import read_matrix
 
@@ -114,12 +115,12 @@ def test_optimisation_of_the_paper(paper: MetaCLI) -> None:
 
 def test_data_and_search_of_the_paper(paper: MetaCLI) -> None:
     data, decoder = paper.datamodule, paper.model.decoder
-    assert (data.batch_size, data.frames, data.frame_sampling, data.target_length) == (8, 1, "random", 1024)
+    assert (data.batch_size, data.frames) == (8, FrameChoice(1, "random"))
+    assert paper.model.inputs == Inputs(KaldiFbank(128, 1024, mean=-4.346, std=4.332), ("audio", "frames"))
     mask, noise = data.transforms
     assert isinstance(mask, SpecAugment)
     assert isinstance(noise, NoiseRoll)
     assert (mask.frequency, mask.time, noise.amplitude, noise.roll) == (48, 192, 0.1, True)
-    assert (data.mean, data.std) == (None, None)  # the front end's own, -4.346 and 4.332
     assert (decoder.generation["num_beams"], decoder.generation["length_penalty"]) == (4, 0.6)
     assert (decoder.captions, decoder.tokenizer) == (
         GITCaptions(lowercase=True, max_tokens=40, label_smoothing=0.1),

@@ -109,7 +109,7 @@ def test_nothing_trainable_is_refused():
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clips(tmp_path):
     bad = batch()
-    bad["fbank"][1] = torch.nan
+    bad["audio"][1] = torch.nan
     with pytest.raises(ValueError, match=r"clip0000000_0, clip0000001_0"):
         trainer(tmp_path).fit(make(), DataLoader([bad], batch_size=None))
 

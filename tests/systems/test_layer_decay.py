@@ -12,6 +12,7 @@ from avcap.encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, Ti
 from avcap.fusion import TokenConcat
 from avcap.systems import Captioner
 from avcap.systems.layer_decay import find_blocks, layer_decay_scales
+from tests.encoders.sizes import arguments
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, WordDecoder
 
 SMALL = {"width": 24, "heads": 2}
@@ -19,8 +20,8 @@ SMALL = {"width": 24, "heads": 2}
 
 def captioner(**changes) -> Captioner:
     return Captioner(
-        CAVMAEAudio(**SMALL, depth=3, mels=32, target_length=32),
-        CAVMAEVisual(**SMALL, depth=2, image_size=32),
+        CAVMAEAudio(**arguments(**SMALL, depth=3, mels=32, target_length=32)),
+        CAVMAEVisual(**arguments(**SMALL, depth=2), image_size=32),
         lambda audio, visual: TokenConcat(audio, visual, joint_depth=1, heads=2),
         lambda width: GITDecoder(width, size=GITSize(**SMALL, depth=2, vocab_size=50, positions=50)),
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=1.0, weight_decay=0.1),
@@ -69,7 +70,7 @@ def test_a_decay_of_one_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("encoder", "blocks"),
     [
-        (lambda: CEDEncoder(size=None, width=24, depth=3, heads=2, target_length=64), 3),
+        (lambda: CEDEncoder(**arguments(width=24, depth=3, heads=2, mels=64, target_length=64)), 3),
         (lambda: CLIPVisual(size="vit_base_patch32"), 12),
         (lambda: TimmVisual(model="vit_tiny_patch16_224"), 12),
     ],

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from avcap.data import AudioCapsDataModule
+from avcap.frontends import KaldiFbank
 from avcap.trained.alignment import AlignmentClips
 from avcap.trained.clips import one_clip
+from tests.data.served import served
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path: Path):
@@ -22,11 +23,11 @@ def test_a_run_that_is_not_there_is_told(tmp_path: Path):
 
 
 def test_one_clip_is_found_by_its_id(demo_root: Path):
-    clips = AudioCapsDataModule(demo_root / "shards", target_length=512).dataset("test")
+    clips = served(demo_root / "shards", frontend=KaldiFbank(target_length=512)).dataset("test")
     ids = clips.shards.ids
     assert one_clip(clips, None)["id"] == ids[:1]
     batch = one_clip(clips, ids[4])
     assert batch["id"] == [ids[4]]
-    assert batch["fbank"].shape == (1, 512, 64)
+    assert batch["audio"].shape == (1, 512, 64)
     with pytest.raises(ValueError, match=f"has no clip nobody; the first ones are {ids[0]}"):
         one_clip(clips, "nobody")

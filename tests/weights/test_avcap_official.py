@@ -14,6 +14,7 @@ from avcap.decoders import GITDecoder
 from avcap.decoders.git_text import GITSize
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.fusion import TokenConcat
+from avcap.layers.vit import ViTSize
 from avcap.systems import Captioner
 from avcap.weights import export_checkpoint, import_checkpoint
 from tests.encoders.cav_mae_golden import official_state, raw_frames, sizes
@@ -24,8 +25,8 @@ def captioner(manifest: dict, pretrained: Path) -> Captioner:
     config, decoder, size = manifest["config"], manifest["config"]["decoder"], sizes(manifest)
     file = str(pretrained)
     return Captioner(
-        CAVMAEAudio(**size, pretrained=file),
-        CAVMAEVisual(**size, pretrained=file),
+        CAVMAEAudio(ViTSize(**size), pretrained=file),
+        CAVMAEVisual(ViTSize(**size), pretrained=file),
         partial(TokenConcat, heads=size["heads"], joint_depth=12 - size["depth"], pretrained=file),
         partial(
             GITDecoder,
@@ -55,7 +56,7 @@ def test_one_file_fills_the_captioner_and_comes_back(tmp_path: Path) -> None:
     inputs = {name: torch.from_numpy(value) for name, value in golden.inputs(manifest).items()}
     ids = inputs["caption_tokens"]
     with torch.no_grad():
-        fused = model.fuse({"fbank": inputs["audio"], "frames": raw_frames(inputs["visual"])})
+        fused = model.fuse({"audio": inputs["audio"], "frames": raw_frames(inputs["visual"])})
         golden.check(manifest, arrays, "projected", model.decoder.projection(fused.tokens.x).numpy())
         loss = model.decoder.loss_of_ids(fused.tokens, ids, (inputs["need_predict"] == 1) & (ids != 0))
         golden.check(manifest, arrays, "loss", loss.numpy())

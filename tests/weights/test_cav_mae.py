@@ -14,6 +14,7 @@ from avcap.commands import weights as commands
 from avcap.decoders import GITDecoder
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.fusion import TokenConcat
+from avcap.layers.vit import ViTSize
 from avcap.weights import FORMATS, ImportOptions, export_checkpoint, find_format, import_checkpoint
 from avcap.weights.cav_mae import fit_audio_positions
 from tests.encoders.cav_mae_golden import case, official_state
@@ -121,9 +122,9 @@ def test_the_file_serves_every_part_and_the_outputs_are_the_official_ones(checkp
     out = tmp_path / "cav_mae.safetensors"
     report = import_checkpoint(checkpoint, out)
     assert (report.format, report.missing, report.unexpected) == ("cav_mae", (), ())
-    size = {"width": 48, "heads": 4}
-    audio = CAVMAEAudio(**size, pretrained=str(out)).eval()
-    visual = CAVMAEVisual(**size, pretrained=str(out)).eval()
+    size = {"width": 48, "depth": 11, "heads": 4}
+    audio = CAVMAEAudio(ViTSize(**size), pretrained=str(out)).eval()
+    visual = CAVMAEVisual(ViTSize(**size), pretrained=str(out)).eval()
     fusion = TokenConcat(48, 48, heads=4, pretrained=str(out)).eval()
     for part in (audio, visual, fusion):
         part.load_pretrained()
@@ -168,8 +169,8 @@ def test_a_captioner_checkpoint_is_exported_by_its_parts(checkpoint: Path, tmp_p
 def test_wrong_depths_are_one_sentence(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "cav_mae.safetensors"
     import_checkpoint(checkpoint, out)
-    with pytest.raises(ValueError, match="holds 11 blocks for CAVMAEAudio, which has 6; set depth: 11"):
-        CAVMAEAudio(48, heads=4, depth=6, pretrained=str(out)).load_pretrained()
+    with pytest.raises(ValueError, match=r"holds 11 blocks for CAVMAEAudio, which has 6; set size\.depth: 11"):
+        CAVMAEAudio(ViTSize(48, 6, 4), pretrained=str(out)).load_pretrained()
     with pytest.raises(ValueError, match="holds 1 blocks for TokenConcat, which has 6; set joint_depth: 1"):
         TokenConcat(48, 48, heads=4, joint_depth=6, pretrained=str(out)).load_pretrained()
 

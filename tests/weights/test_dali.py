@@ -11,6 +11,7 @@ from torch import Tensor
 from avcap.checkpoints.loading import load_part, load_weights
 from avcap.commands import weights as commands
 from avcap.encoders import DALIAudio
+from avcap.layers.vit import ViTSize
 from avcap.losses import AttentiveOTAlignment
 from avcap.types import Tokens
 from avcap.weights import FORMATS, ImportOptions, export_checkpoint, find_format, import_checkpoint
@@ -20,7 +21,7 @@ from tests.golden import golden
 BRANCH, ARRAYS = golden.load("dali_audio_branch")
 LOSSES, LOSS_ARRAYS = golden.load("dali_losses")
 USED = {p["name"] for p in BRANCH["parameters"] if p["used"]}
-SIZE = {"heads": 4, "output_width": 32}
+SIZE = {"size": ViTSize(48, 11, 4), "output_width": 32}
 ELSEWHERE = (  # what the official model holds beside the audio path
     "modality_v",
     "pos_embed_v",
@@ -65,7 +66,7 @@ def test_the_file_fills_the_encoder_and_its_tokens_are_the_official_ones(checkpo
     assert (report.format, report.component, report.missing, report.unexpected) == ("dali_audio", "DALIAudio", (), ())
     unused = {p["name"] for p in BRANCH["parameters"] if not p["used"]}
     assert set(report.ignored) == unused | set(ELSEWHERE)
-    encoder = DALIAudio(48, pretrained=str(out), frozen=True, **SIZE).eval()
+    encoder = DALIAudio(pretrained=str(out), frozen=True, **SIZE).eval()
     encoder.load_pretrained()
     with torch.no_grad():
         tokens = encoder(torch.from_numpy(golden.inputs(BRANCH)["audio"])).x
@@ -135,7 +136,7 @@ def test_export_is_the_exact_way_back(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_export_from_a_run_and_what_is_missing_there(tmp_path: Path) -> None:
-    encoder = DALIAudio(48, **SIZE)
+    encoder = DALIAudio(**SIZE)
     run, back = tmp_path / "run.ckpt", tmp_path / "back.pth"
     scorers_of_run = AttentiveOTAlignment(24)
     state = {f"audio_encoder.{n}": v for n, v in encoder.state_dict().items()}

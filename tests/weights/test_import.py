@@ -14,12 +14,15 @@ from safetensors.torch import save_file
 from avcap.checkpoints.loading import METADATA
 from avcap.commands.weights import formats, import_
 from avcap.encoders import CEDEncoder
+from avcap.frontends import KaldiFbank
 from avcap.layers.lora import LoRA
+from avcap.layers.vit import ViTSize
 from avcap.weights import FORMATS, ImportOptions, find_format, import_checkpoint
 from avcap.weights.ced import fit_time_positions
 from tests.golden import golden
 
-SMALL = {"size": None, "width": 48, "depth": 2, "heads": 4}
+SMALL = {"size": ViTSize(48, 2, 4)}
+SHORT = KaldiFbank(target_length=512)
 
 
 def checkpoint(case: str = "ced_encoder_load_1012") -> dict[str, torch.Tensor]:
@@ -249,9 +252,9 @@ def test_loading_faults_are_named(tmp_path):
         CEDEncoder(**SMALL, pretrained=str(source)).load_pretrained()
     import_checkpoint(source, out)
     with pytest.raises(ValueError, match=r"time_pos_embed \[1, 48, 1, 64\] \(needed \[1, 48, 1, 32\]\)"):
-        CEDEncoder(**SMALL, target_length=512, pretrained=str(out)).load_pretrained()
+        CEDEncoder(**SMALL, frontend=SHORT, pretrained=str(out)).load_pretrained()
     with pytest.raises(ValueError, match="16 keys are missing"):
-        CEDEncoder(**{**SMALL, "depth": 3}, pretrained=str(out)).load_pretrained()
+        CEDEncoder(ViTSize(48, 3, 4), pretrained=str(out)).load_pretrained()
     save_file({"x": torch.zeros(1)}, out, metadata={METADATA: json.dumps({"component": "CAVMAE"})})
     with pytest.raises(ValueError, match="weights of CAVMAE, not of CEDEncoder"):
         CEDEncoder(**SMALL, pretrained=str(out)).load_pretrained()
@@ -263,7 +266,7 @@ def test_the_command_prints_the_counts(tmp_path, capsys):
     import_(tmp_path / "a.pt", tmp_path / "out.safetensors", target_length=512)
     printed = capsys.readouterr().out
     assert "ced_official -> CEDEncoder: 43 loaded, 0 missing, 0 unexpected, 6 ignored" in printed
-    encoder = CEDEncoder(**SMALL, target_length=512, pretrained=str(tmp_path / "out.safetensors"))
+    encoder = CEDEncoder(**SMALL, frontend=SHORT, pretrained=str(tmp_path / "out.safetensors"))
     encoder.load_pretrained()
     formats()
     assert all(name in capsys.readouterr().out for name in ("ced_official",))

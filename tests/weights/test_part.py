@@ -15,17 +15,19 @@ from avcap.cli import main
 from avcap.decoders import GITDecoder
 from avcap.decoders.git_text import GITSize
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, DALIAudio, TimmVisual
+from avcap.frontends import KaldiFbank
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
+from avcap.layers.vit import ViTSize
 from avcap.weights import export_checkpoint, write_part
 
-SOUND = {"depth": 2, "heads": 4, "mels": 32, "target_length": 64}
+SOUND = {"size": ViTSize(32, 2, 4), "frontend": KaldiFbank(32, target_length=64)}
 CLIP = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 16, "image_size": 28}
 COMPONENTS: dict[str, tuple[str, type[nn.Module], dict[str, Any]]] = {
-    "CEDEncoder": ("audio_encoder", CEDEncoder, {"size": None, "width": 32, **SOUND, "lora": LoRA(rank=2)}),
-    "CAVMAEAudio": ("audio_encoder", CAVMAEAudio, {"width": 32, **SOUND}),
-    "DALIAudio": ("audio_encoder", DALIAudio, {"width": 32, **SOUND, "output_width": 24, "lora": LoRA(rank=2)}),
-    "CAVMAEVisual": ("visual_encoder", CAVMAEVisual, {"width": 32, "depth": 1, "heads": 4, "image_size": 32}),
+    "CEDEncoder": ("audio_encoder", CEDEncoder, {**SOUND, "lora": LoRA(rank=2)}),
+    "CAVMAEAudio": ("audio_encoder", CAVMAEAudio, SOUND),
+    "DALIAudio": ("audio_encoder", DALIAudio, {**SOUND, "output_width": 24, "lora": LoRA(rank=2)}),
+    "CAVMAEVisual": ("visual_encoder", CAVMAEVisual, {"size": ViTSize(32, 1, 4), "image_size": 32}),
     "TimmVisual": ("visual_encoder", TimmVisual, {"model": "test_resnet", "time_embedding": "learned"}),
     "CLIPVisual": ("visual_encoder", CLIPVisual, {"config": CLIP, "time_embedding": "learned"}),
     "GITDecoder": (
@@ -131,7 +133,7 @@ def test_tensors_that_share_memory_and_the_same_bytes_twice(tmp_path: Path) -> N
 
 
 def test_a_part_exports_like_the_run_it_came_from(tmp_path: Path) -> None:
-    source = DALIAudio(48, heads=4, output_width=32)
+    source = DALIAudio(ViTSize(48, 11, 4), output_width=32)
     run = save_run(tmp_path / "run.ckpt", {"audio_encoder": source})
     write_part(run, "audio_encoder", tmp_path / "part.safetensors")
     states = []

@@ -72,3 +72,13 @@ def check_state(module: nn.Module, state: Mapping[str, Any], absent_ok: set[str]
     raise ValueError(
         f"The checkpoint belongs to another architecture: {'; '.join(found)}; use the config that it was trained with."
     )
+
+
+def require_current(checkpoint: Mapping[str, Any], path: object = "The checkpoint") -> None:
+    """Refuse the checkpoint of a captioner whose shards, not its audio encoder, said how it hears.
+
+    Raises:
+        ValueError: naming the checkpoint.
+    """
+    if "front_end" in checkpoint.get(INPUTS_KEY, {}):
+        raise ValueError(f"{path} is of an earlier version, in which no encoder owned its front end; train it again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -55,7 +56,7 @@ def build_report(args: Sequence[str]) -> Report:
     if not isinstance(cli.model, System):
         raise ValueError(f"avcap check knows avcap's systems, not {type(cli.model).__name__}.")
     data = cli.datamodule
-    compare(cli.model, data)
+    _require(cli.model, data)
     return check_system(
         cli.model,
         frames=_frames(data),
@@ -64,28 +65,22 @@ def build_report(args: Sequence[str]) -> Report:
     )
 
 
-def compare(model: System, data: object) -> None:
-    """Whether what the data module gives is what the encoders take.
+def _require(model: System, data: object) -> None:
+    """Refuse shards that lack what the encoders read; none yet are no fault.
 
     Raises:
-        ValueError: naming both settings.
+        ValueError: naming the shards, what they lack, and the remedy.
     """
-    for name in ("mels", "target_length"):
-        try:
-            given = getattr(data, name, None)
-        except FileNotFoundError:  # no shards yet: nothing to compare with
-            continue
-        wanted = getattr(getattr(model, "audio_encoder", None), name, None)
-        if given is not None and wanted is not None and given != wanted:
-            raise ValueError(
-                f"data.{name} is {given} and the audio encoder's {name} is {wanted}; set both to the same number."
-            )
+    if hasattr(data, "require"):
+        with contextlib.suppress(FileNotFoundError):
+            data.require(model.inputs)
 
 
 def _frames(data: object) -> int:
     """Pictures of a clip: what the config says, what the shards hold, or 20 as in AudioCaps' published features."""
-    if getattr(data, "frames", None):
-        return data.frames
+    count = getattr(getattr(data, "frames", None), "count", None)
+    if count is not None:
+        return count
     try:
         return data.info().frames or 20
     except (AttributeError, FileNotFoundError):

@@ -15,12 +15,10 @@ def prepare(
     *,
     splits: list[str] = list(SPLITS),  # noqa: B006 (a schema default; never changed)
     media: Path | None = None,
-    front_end: str = "kaldi",
-    mels: int = 64,
     frames: int = 20,
     size: int = 224,
     features: Path | None = None,
-    keep_waveform: bool = False,
+    sample_rate: int = 16_000,
     max_seconds: float | None = None,
     half: bool = True,
     num_workers: int = 2,
@@ -36,14 +34,12 @@ def prepare(
         out: Where the shards go; null: <root>/shards.
         splits: Splits to make; one without a caption file is left out.
         media: Folder of the media files.
-        front_end: kaldi (AVCap, LAVCap, DALI) or ced (CED's own).
-        mels: Mel bins: 64 for CED, 128 for CAV-MAE.
         frames: Pictures to store of each clip; 0 stores none.
         size: Height and width of the pictures in pixels.
         features: Folder of visual features made beforehand, one .npy [pictures, channels] a clip.
-        keep_waveform: Store the sound too (FLAC, 16 kHz).
+        sample_rate: Samples a second of the sound, which is stored as FLAC; every front end of avcap reads 16,000.
         max_seconds: Read no more of a clip than that, of its sound and its pictures; null reads all.
-        half: Store spectrograms and features in float16, else in float32.
+        half: Store visual features, and what `avcap data derive` makes, in float16, else in float32.
         num_workers: Processes.
         overwrite: Make finished splits again.
     """
@@ -52,12 +48,10 @@ def prepare(
         out,
         splits=splits,
         media=media,
-        front_end=front_end,
-        mels=mels,
         frames=frames,
         size=size,
         features=features,
-        keep_waveform=keep_waveform,
+        sample_rate=sample_rate,
         max_seconds=max_seconds,
         half=half,
         num_workers=num_workers,

@@ -86,7 +86,7 @@ def label(
     Raises:
         ValueError: if ``<out>.parts`` holds captions that were made otherwise.
     """
-    dataset = data.dataset(provenance["split"])
+    dataset = data.serve(model.inputs).dataset(provenance["split"])
     parts = out.with_name(f"{out.name}.parts")
     if trainer.is_global_zero:
         _begin(parts, provenance)

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from avcap.data.shards import SPLITS, Shards
+from avcap.frontends import KaldiFbank
 from avcap.jsonl import read_json_lines
 from avcap.study.report.collect import Group, Run, choose_baselines, find_runs, group_runs
 from avcap.study.report.compose import compose, write_report
@@ -62,8 +63,9 @@ def thumbnails(groups: list[Group], clips: int) -> dict[str, str]:
             if wanted and (folder / split / "info.json").is_file():
                 shards = Shards(folder / split)
                 for index in [i for i, clip in enumerate(shards.ids) if clip in wanted]:
-                    item = shards.item(index, streams=("fbank", "frames"))
-                    picture = sprite(*(_array(stream) for stream in (item.fbank, item.frames)))
+                    item = shards.item(index, streams=("waveform", "frames"))
+                    sound = None if item.waveform is None else KaldiFbank().features(item.waveform)
+                    picture = sprite(*(_array(stream) for stream in (sound, item.frames)))
                     if picture is not None:
                         pictures[item.id] = picture
                     wanted.discard(item.id)

@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avcap.data.audiocaps import AudioCapsDataModule
-    from avcap.data.front_end import CEDMelSpectrogram, FrontEnd, KaldiFbank
+    from avcap.data.audiocaps import AudioCapsDataModule, Captions, ClipChoice
+    from avcap.data.frame_sampling import FrameChoice
     from avcap.data.text_module import TextDataModule
     from avcap.data.transforms import NoiseRoll, SpecAugment, Transform
 
 _HOMES = {
     "AudioCapsDataModule": "audiocaps",
-    "CEDMelSpectrogram": "front_end",
-    "FrontEnd": "front_end",
-    "KaldiFbank": "front_end",
+    "Captions": "audiocaps",
+    "ClipChoice": "audiocaps",
+    "FrameChoice": "frame_sampling",
     "NoiseRoll": "transforms",
     "SpecAugment": "transforms",
     "TextDataModule": "text_module",
@@ -27,9 +27,9 @@ _HOMES = {
 
 __all__ = [
     "AudioCapsDataModule",
-    "CEDMelSpectrogram",
-    "FrontEnd",
-    "KaldiFbank",
+    "Captions",
+    "ClipChoice",
+    "FrameChoice",
     "NoiseRoll",
     "SpecAugment",
     "TextDataModule",

@@ -2,24 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
 from avcap.data.caption_rows import CaptionRows, Example
-from avcap.data.collate import Framing
 from avcap.data.corruptions import CorruptedClips, Corruption
-from avcap.data.dataset import AUDIO, VIDEO, ClipDataset
-from avcap.data.frame_sampling import FrameSampling
-from avcap.data.front_end import make_front_end
+from avcap.data.dataset import ALL_FRAMES, ClipDataset
+from avcap.data.frame_sampling import FrameChoice
 from avcap.data.loader import ClipLoader
+from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.shards import SPLITS, ShardInfo, Shards
 from avcap.data.transforms import Transform
+from avcap.frontends import Inputs
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Which captions are trained on.
+
+    Args:
+        path: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of the
+            others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example,
+            perhaps with an instruction of its own; a clip without one is left out. With one picture a clip, it is the one at
+            ``time`` seconds.
+        pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
+
+    Raises:
+        ValueError: if ``pairs`` is below 1.
+    """
+
+    path: Path | None = None
+    pairs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pairs is not None and self.pairs < 1:
+            raise ValueError(f"captions.pairs must be null or at least 1, got {self.pairs}.")
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """Which clips are read.
+
+    Args:
+        limit: The first so many of each split only; None: all.
+        predict_split: The split that `avcap predict` reads.
+
+    Raises:
+        ValueError: if ``limit`` is below 1.
+    """
+
+    limit: int | None = None
+    predict_split: str = "test"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"clips.limit must be null or at least 1, got {self.limit}.")
+
+
+SHARDS_CAPTIONS = Captions()
+ALL_CLIPS = ClipChoice()
 
 
 class AudioCapsDataModule(LightningDataModule):
     """Batches from the shards that `avcap data prepare` made.
+
+    What is read of a clip, and which front end makes ``audio`` of its sound, is asked of the model that is trained; without
+    a trainer, say it with :meth:`serve`.
 
     The Trainer needs ``use_distributed_sampler=False``: ranks are dealt their clips here. Training resumes exactly, in
     the middle of an epoch too. In evaluation every clip comes at least once; the few repeated to fill ranks are told by id.
@@ -29,23 +81,15 @@ class AudioCapsDataModule(LightningDataModule):
         batch_size: Clips a process takes in a training step.
         eval_batch_size: The same in evaluation; None: as in training.
         num_workers: Worker processes of each loader.
-        frames: Pictures to take of the stored ones; None takes all, 0 none (stored features are still read).
-        frame_sampling: Which ones: "even", each from the middle of an equal part of the clip; "centre", those in a row at its
-            middle; "random", in a row from a random start, drawn anew each epoch, and the centre ones in evaluation (AVCap).
-        target_length: Spectrogram rows of 10 ms.
-        streams: ``audio`` and ``video``, or one of them; the other is not read.
-        mean: Subtracted from the spectrogram; None: the front end's own (Kaldi -4.346, CED 0).
-        std: Divided by then; None: the front end's own (Kaldi 4.332, CED 1).
-        transforms: Augmentation of training spectrograms, in order.
+        frames: Which of the stored pictures are taken.
+        captions: Which captions are trained on.
+        clips: Which clips are read.
+        transforms: Augmentation of the input of the audio encoder in training, in order.
         corruptions: Spoil the clips of every split that is evaluated, one after the other (``avcap robustness`` tries many).
         seed: Seed of order, caption choice and augmentation.
-        limit: Use the first clips of each split only.
-        captions: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of
-            the others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example,
-            perhaps with an instruction of its own; a clip without one is left out. With ``frames: 1`` the picture is the one
-            at ``time`` seconds.
-        pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
-        predict_split: The split that `avcap predict` reads.
+
+    Raises:
+        ValueError: if a number is out of range, or ``corruptions`` meet captions of another file.
     """
 
     def __init__(
@@ -55,56 +99,50 @@ class AudioCapsDataModule(LightningDataModule):
         batch_size: int = 16,
         eval_batch_size: int | None = None,
         num_workers: int = 2,
-        frames: int | None = None,
-        frame_sampling: FrameSampling = "even",
-        target_length: int = 1024,
-        streams: list[str] = [AUDIO, VIDEO],  # noqa: B006 (a schema default; never changed)
-        mean: float | None = None,
-        std: float | None = None,
-        transforms: list[Transform] = [],  # noqa: B006
+        frames: FrameChoice = ALL_FRAMES,
+        captions: Captions = SHARDS_CAPTIONS,
+        clips: ClipChoice = ALL_CLIPS,
+        transforms: list[Transform] = [],  # noqa: B006 (a schema default; never changed)
         corruptions: list[Corruption] = [],  # noqa: B006
         seed: int = 0,
-        limit: int | None = None,
-        captions: Path | None = None,
-        pairs: int | None = None,
-        predict_split: str = "test",
     ) -> None:
         super().__init__()
-        if not streams or set(streams) - {AUDIO, VIDEO}:
-            raise ValueError(f"streams must be {AUDIO}, {VIDEO} or both, got {streams}.")
-        if (frames is not None and frames < 0) or (limit is not None and limit < 1):
-            raise ValueError(
-                f"frames must be null or at least 0 and limit null or at least 1, got {frames} and {limit}."
-            )
-        if pairs is not None and pairs < 1:
-            raise ValueError(f"pairs must be null or at least 1, got {pairs}.")
         if batch_size < 1 or num_workers < 0:
             raise ValueError(
                 f"batch_size must be at least 1 and num_workers not negative, got {batch_size}, {num_workers}."
             )
-        if corruptions and captions is not None:
+        if corruptions and captions.path is not None:
             raise ValueError(
-                "corruptions and captions cannot go together: spoilt clips keep the captions of the shards."
+                "corruptions and captions.path cannot go together: spoilt clips keep the captions of the shards."
             )
         self.shards = Path(shards)
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.frames = frames
-        self.frame_sampling = frame_sampling
-        self.target_length = target_length
-        self.streams = list(streams)
-        self.mean = mean
-        self.std = std
+        self.captions = captions
+        self.clips = clips
         self.transforms = list(transforms)
         self.corruptions = list(corruptions)
         self.seed = seed
-        self.limit = limit
-        self.captions = captions
-        self.pairs = pairs
-        self.predict_split = predict_split
+        self.inputs = Inputs()
         self._datasets: dict[tuple[str, bool], ClipDataset] = {}
         self._caption_rows: CaptionRows | None = None
+
+    def serve(self, inputs: Inputs) -> AudioCapsDataModule:
+        """Give a model what it reads, from now on.
+
+        Args:
+            inputs: Keys of the batches, and the front end of their sound: ``inputs`` of a system. Without a front end there is
+                no ``audio``.
+
+        Returns:
+            This data module.
+        """
+        if inputs != self.inputs:
+            self.inputs = inputs
+            self._datasets.clear()
+        return self
 
     def info(self, split: str | None = None) -> ShardInfo:
         """The facts about a split's shards; about the first split there is, where none is named.
@@ -113,43 +151,17 @@ class AudioCapsDataModule(LightningDataModule):
             FileNotFoundError: if there are no shards.
         """
         if split is None:
-            split = next((s for s in SPLITS if (self.shards / s).is_dir()), SPLITS[0])
+            split = next((s for s in SPLITS if self._has(s)), SPLITS[0])
         return ShardInfo.load(self.shards / split)
 
-    @property
-    def mels(self) -> int:
-        """Mel bins of the shards' spectrograms."""
-        return self.info().mels
-
-    @property
-    def front_end(self) -> str:
-        """Short name of the front end that made them."""
-        return self.info().front_end
-
-    @property
-    def framing(self) -> Framing:
-        """How a raw spectrogram becomes the encoder's input."""
-        front_end = make_front_end(self.front_end, self.mels)
-        return Framing(
-            self.target_length,
-            front_end.mean if self.mean is None else self.mean,
-            front_end.std if self.std is None else self.std,
-            front_end.pad_value,
-        )
-
-    def input_settings(self) -> dict[str, str | int | float]:
-        """What a loose file needs to become the same input: kept in checkpoints for `avcap caption`."""
-        info, framing = self.info(), self.framing
+    def input_settings(self) -> dict[str, Any]:
+        """How the pictures of a loose file become the same input: kept in checkpoints for `avcap caption`."""
+        info = self.info()
         return {
-            "front_end": info.front_end,
-            "mels": info.mels,
-            "frames": self.frames or info.frames,
+            "frames": self.frames.count or info.frames,
             "stored_frames": info.frames,
-            "frame_sampling": self.frame_sampling,
+            "frame_sampling": self.frames.sampling,
             "size": info.size,
-            "target_length": framing.target_length,
-            "mean": framing.mean,
-            "std": framing.std,
         }
 
     def dataset(self, split: str, *, training: bool = False) -> ClipDataset:
@@ -161,43 +173,71 @@ class AudioCapsDataModule(LightningDataModule):
 
         Raises:
             FileNotFoundError: if it has no shards.
-            ValueError: if ``captions`` does not fit it, or has fewer examples than ``pairs``.
+            ValueError: if it lacks what is read, or ``captions`` does not fit it.
         """
         if (split, training) not in self._datasets:
             self._datasets[split, training] = self._open(Shards(self.shards / split), split, training=training)
         return self._datasets[split, training]
 
     def _open(self, shards: Shards, split: str, *, training: bool) -> ClipDataset:
-        common = {
-            "streams": self.streams,
-            "frames": self.frames,
-            "frame_sampling": self.frame_sampling,
-            "seed": self.seed,
-            "limit": self.limit,
-        }
         if self.corruptions and not training:
-            return CorruptedClips(shards, self.framing, corruptions=self.corruptions, **common)
+            return CorruptedClips(
+                shards,
+                self.inputs,
+                corruptions=self.corruptions,
+                frames=self.frames,
+                seed=self.seed,
+                limit=self.clips.limit,
+            )
         return ClipDataset(
             shards,
-            self.framing,
+            self.inputs,
+            frames=self.frames,
             training=training,
             transforms=self.transforms,
+            seed=self.seed,
+            limit=self.clips.limit,
             examples=self._examples(split, shards, training=training),
-            pairs=self.pairs if training else None,
-            **common,
+            pairs=self.captions.pairs if training else None,
         )
 
     def setup(self, stage: str) -> None:
-        """Open the splits that a stage reads, so that a fault shows before the first batch.
+        """Ask the model what it reads, and open the splits of a stage, so that a fault shows before the first batch.
+
+        Args:
+            stage: fit, validate, test or predict.
+        """
+        wanted = getattr(getattr(self.trainer, "lightning_module", None), "inputs", None)
+        if wanted is not None:
+            self.serve(wanted)
+        for split in self.splits(stage):
+            self.dataset(split, training=stage == "fit" and split == "train")
+
+    def splits(self, stage: str) -> list[str]:
+        """The splits that a stage reads; ``fit`` does without val where there is none.
 
         Args:
             stage: fit, validate, test or predict.
         """
         if stage == "fit":
-            self.dataset("train", training=True)
-        split = {"fit": "val", "validate": "val", "test": "test", "predict": self.predict_split}[stage]
-        if stage != "fit" or self._has(split):
-            self.dataset(split)
+            return ["train", "val"] if self._has("val") else ["train"]
+        return [{"validate": "val", "test": "test", "predict": self.clips.predict_split}[stage]]
+
+    def require(self, inputs: Inputs, stage: str = "fit") -> None:
+        """Refuse a model that reads what the clips of a stage never have.
+
+        A single clip may lack a stream; see :func:`avcap.data.provided.require_provided`.
+
+        Args:
+            inputs: What the model reads.
+            stage: fit, validate, test or predict.
+
+        Raises:
+            FileNotFoundError: if there are no shards.
+            ValueError: naming the shards, what they lack, and the remedy.
+        """
+        for split in self.splits(stage):
+            require_provided(inputs, self.info(split), self.shards / split, training=stage == "fit")
 
     def train_dataloader(self) -> ClipLoader:
         """Shuffled batches with one ``caption`` a clip."""
@@ -214,16 +254,16 @@ class AudioCapsDataModule(LightningDataModule):
         return self._loader(self.dataset("test"), self.eval_batch_size)
 
     def predict_dataloader(self) -> ClipLoader:
-        """Batches of ``predict_split`` in order, with ``references`` where there are any."""
-        return self._loader(self.dataset(self.predict_split), self.eval_batch_size)
+        """Batches of ``clips.predict_split`` in order, with ``references`` where there are any."""
+        return self._loader(self.dataset(self.clips.predict_split), self.eval_batch_size)
 
     def _examples(self, split: str, shards: Shards, *, training: bool) -> list[Example] | None:
         """The examples that ``captions`` gives for a split; None where the clips and captions of its shards count."""
-        if self.captions is None:
+        if self.captions.path is None:
             return None
         if self._caption_rows is None:
-            self._caption_rows = CaptionRows.read(self.captions)
-        return self._caption_rows.examples(shards.ids, split=split, training=training, timed=self.frames == 1)
+            self._caption_rows = CaptionRows.read(self.captions.path)
+        return self._caption_rows.examples(shards.ids, split=split, training=training, timed=self.frames.count == 1)
 
     def training_captions(self, limit: int = 5000) -> list[str]:
         """The captions that the shards of the training split hold; none where there is no such split.

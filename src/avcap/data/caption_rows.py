@@ -156,7 +156,7 @@ def choose_pairs(
             chosen.append(place)
     if len(chosen) < count:
         raise ValueError(
-            f"data.pairs is {count}, but only {len(chosen)} of {len(examples)} examples have a caption and all streams."
+            f"data.captions.pairs is {count}, but only {len(chosen)} of {len(examples)} examples have a caption and all streams."
         )
     return [examples[place] for place in sorted(chosen)]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypedDict
 
 import torch
 from torch import Tensor
 
-from avcap.data.front_end import HOP, SAMPLE_RATE, FrontEnd
 from avcap.data.item import Item
 from avcap.data.transforms import Transform
+from avcap.frontends import FrontEnd
 from avcap.types import Batch
 
 
@@ -19,9 +18,9 @@ class Sample(TypedDict, total=False):
     """One clip, ready to be put into a batch. A stream that it lacks is left out."""
 
     id: str
-    fbank: Tensor  # [T, F] float32, normalised
-    fbank_mask: Tensor  # [T] bool
-    fbank_time: Tensor  # [T] float32, seconds, padding as well
+    audio: Tensor  # [T, F] float32, normalised; [T] of a waveform
+    audio_mask: Tensor  # [T] bool
+    audio_time: Tensor  # [T] float32, seconds, padding as well
     frames: Tensor  # [N, 3, H, W] uint8
     frames_time: Tensor  # [N] float32
     visual_features: Tensor  # [N, C] float32
@@ -31,63 +30,34 @@ class Sample(TypedDict, total=False):
     references: list[str]
 
 
-@dataclass(frozen=True)
-class Framing:
-    """How a raw spectrogram becomes the encoder's input.
+def audio_input(
+    features: Tensor, frontend: FrontEnd, transforms: Sequence[Transform] = (), generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Pad or cut raw features, transform, normalise, transform.
 
-    Attributes:
-        target_length: Rows T: a longer spectrogram keeps its first ones, a shorter one is padded.
-        mean: Subtracted after padding.
-        std: Divided by after that.
-        pad_value: What a padded row holds before that.
+    Args:
+        features: What ``frontend.features`` gave, ``[T', F]``.
+        frontend: The front end.
+        transforms: Augmentation, applied in order before or after normalisation as each says.
+        generator: Their source of chance; needed where there are any.
+
+    Returns:
+        ``[T, F]`` float32 and its mask ``[T]``, True on real rows.
     """
-
-    target_length: int = 1024
-    mean: float = 0.0
-    std: float = 1.0
-    pad_value: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.target_length < 1 or self.std <= 0:
-            raise ValueError(
-                f"target_length must be at least 1 and std positive, got {self.target_length} and {self.std}."
-            )
-
-    @classmethod
-    def of(cls, front_end: FrontEnd, target_length: int = 1024) -> Framing:
-        """The usual normalisation of a front end."""
-        return cls(target_length, front_end.mean, front_end.std, front_end.pad_value)
-
-    def __call__(
-        self, fbank: Tensor, transforms: Sequence[Transform] = (), generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Pad or cut, transform, normalise, transform.
-
-        Args:
-            fbank: Raw spectrogram ``[T', F]``.
-            transforms: Augmentation, applied in order before or after normalisation as each says.
-            generator: Their source of chance; needed where there are any.
-
-        Returns:
-            ``[T, F]`` float32 and its mask ``[T]``, True on real rows.
-        """
-        real = min(len(fbank), self.target_length)
-        out = fbank.new_full((self.target_length, fbank.shape[1]), self.pad_value, dtype=torch.float32)
-        out[:real] = fbank[:real]
-        mask = torch.arange(self.target_length) < real
-        for transform in transforms:
-            if not transform.normalised:
-                out, mask = transform(out, mask, generator)
-        out = (out - self.mean) / self.std
-        for transform in transforms:
-            if transform.normalised:
-                out, mask = transform(out, mask, generator)
-        return out, mask
+    out, mask = frontend.pad(features)
+    for transform in transforms:
+        if not transform.normalised:
+            out, mask = transform(out, mask, generator)
+    out = frontend.normalise(out)
+    for transform in transforms:
+        if transform.normalised:
+            out, mask = transform(out, mask, generator)
+    return out, mask
 
 
 def to_sample(
     item: Item,
-    framing: Framing,
+    frontend: FrontEnd | None,
     *,
     transforms: Sequence[Transform] = (),
     generator: torch.Generator | None = None,
@@ -99,17 +69,18 @@ def to_sample(
 
     Args:
         item: The decoded clip.
-        framing: For its spectrogram.
-        transforms: Augmentation of its spectrogram.
+        frontend: Makes ``audio`` of its waveform, unless the item has the features already; None leaves the sound out.
+        transforms: Augmentation of ``audio``.
         generator: Their source of chance.
         caption: Target caption; None leaves it out.
         prompt: Instruction that asks for it; None leaves it out.
         references: Reference captions; None leaves them out.
     """
     sample = Sample(id=item.id)
-    if item.fbank is not None:
-        sample["fbank"], sample["fbank_mask"] = framing(item.fbank, transforms, generator)
-        sample["fbank_time"] = row_times(len(sample["fbank"]))
+    if frontend is not None and (item.audio is not None or item.waveform is not None):
+        features = frontend.features(item.waveform) if item.audio is None else item.audio
+        sample["audio"], sample["audio_mask"] = audio_input(features, frontend, transforms, generator)
+        sample["audio_time"] = row_times(len(sample["audio"]), frontend.hop)
     if item.frames is not None:
         sample["frames"] = item.frames
         if item.frames_time is not None:
@@ -126,23 +97,23 @@ def to_sample(
     return sample
 
 
-def row_times(rows: int) -> Tensor:
-    """Middles of the rows of a spectrogram in seconds ``[rows]`` float32: 0.005, 0.015, ..."""
-    return ((torch.arange(rows, dtype=torch.float64) + 0.5) * (HOP / SAMPLE_RATE)).float()
+def row_times(rows: int, hop: float) -> Tensor:
+    """Middles of rows of ``hop`` seconds each ``[rows]`` float32: 0.005, 0.015, ... of a hop of 10 ms."""
+    return ((torch.arange(rows, dtype=torch.float64) + 0.5) * hop).float()
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples. A stream that no sample has is left out; a sample that lacks one gets zeros and an all-False mask.
+    """Stack whatever tensors the samples have; a sample that lacks one gets zeros and an all-False mask.
 
     Raises:
-        ValueError: if the samples' pictures or spectrograms differ in size.
+        ValueError: if the samples' pictures or features differ in size.
     """
     batch = Batch(id=[sample["id"] for sample in samples])
-    for name in ("fbank", "frames", "visual_features"):
-        stacked = _stack(samples, name)
-        if stacked is not None:
-            batch[name], batch[f"{name}_mask"] = stacked
-            if any(f"{name}_time" in sample for sample in samples):
+    tensors = dict.fromkeys(name for sample in samples for name, x in sample.items() if isinstance(x, Tensor))
+    for name in tensors:
+        if not name.endswith(("_mask", "_time")):
+            batch[name], batch[f"{name}_mask"] = _stack(samples, name)
+            if f"{name}_time" in tensors:
                 batch[f"{name}_time"] = _stack_times(samples, name, batch[f"{name}_mask"])
     for name in ("caption", "references"):
         if all(name in sample for sample in samples):
@@ -152,11 +123,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return batch
 
 
-def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor] | None:
+def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:
     """One stream ``[B, n, ...]``, padded to its longest, and its mask ``[B, n]``."""
     present = {row: sample[name] for row, sample in enumerate(samples) if name in sample}
-    if not present:
-        return None
     shapes = {tuple(x.shape[1:]) for x in present.values()}
     if len(shapes) > 1:
         raise ValueError(f"The {name} of one batch differ in size: {sorted(shapes)}; prepare all clips alike.")

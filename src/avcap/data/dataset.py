@@ -10,12 +10,19 @@ import torch
 from torch.utils.data import Dataset
 
 from avcap.data.caption_rows import Example, choose_pairs
-from avcap.data.collate import Framing, Sample, to_sample
-from avcap.data.frame_sampling import FrameChoice, FrameSampling, frame_choice, index_at
+from avcap.data.collate import Sample, to_sample
+from avcap.data.derived import DerivedColumn
+from avcap.data.frame_sampling import Choose, FrameChoice, index_at
+from avcap.data.item import Item
+from avcap.data.media import even_indices
 from avcap.data.shards import Shards
 from avcap.data.transforms import Transform, generator_for
+from avcap.frontends import Inputs
+from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
-AUDIO, VIDEO = "audio", "video"
+EVERYTHING = Inputs()
+ALL_FRAMES = FrameChoice()
+WAVEFORM = "waveform"
 
 
 class ClipDataset(Dataset):
@@ -23,12 +30,11 @@ class ClipDataset(Dataset):
 
     Args:
         shards: The split.
-        framing: For the spectrograms.
-        streams: ``audio`` and ``video``, or one of them.
-        frames: Pictures to take of the stored ones; None takes all, 0 none (features made beforehand are still read).
-        frame_sampling: Which ones; "random" is the centre ones in evaluation.
+        inputs: What is read of a clip, and the front end of its sound. What the front end made before is read where it is
+            kept beside the shards, and computed here where it is not.
+        frames: Which of the stored pictures are taken.
         training: One caption drawn from the clip's, and augmentation; else the first caption and all references.
-        transforms: Augmentation of the spectrograms, in training.
+        transforms: Augmentation of ``audio``, in training.
         seed: Seed of all chance.
         limit: Use the first examples only.
         examples: What counts as one, with captions of its own; None: each clip with the captions of the shards.
@@ -38,11 +44,9 @@ class ClipDataset(Dataset):
     def __init__(
         self,
         shards: Shards,
-        framing: Framing,
+        inputs: Inputs = EVERYTHING,
         *,
-        streams: Sequence[str] = (AUDIO, VIDEO),
-        frames: int | None = None,
-        frame_sampling: FrameSampling = "even",
+        frames: FrameChoice = ALL_FRAMES,
         training: bool = False,
         transforms: Sequence[Transform] = (),
         seed: int = 0,
@@ -51,16 +55,18 @@ class ClipDataset(Dataset):
         pairs: int | None = None,
     ) -> None:
         self.shards = shards
-        self.framing = framing
+        self.inputs = inputs
         self.frames = frames
-        self.frame_sampling = frame_sampling
         self.training = training
         self.transforms = tuple(transforms) if training else ()
         self.seed = seed
-        self.streams = tuple(streams)
-        pictures = () if frames == 0 else ("frames",)
-        blobs = {AUDIO: ("fbank",), VIDEO: (*pictures, "visual_features")}
-        self._blobs = tuple(blob for stream in streams for blob in blobs[stream])
+        self._column: DerivedColumn | None = None
+        self._blobs = tuple(key for key in (FRAMES, FEATURES) if key in inputs.keys)
+        if AUDIO in inputs.keys and inputs.frontend is not None:
+            shards.require_rate(inputs.frontend)
+            self._column = self._find_column()
+            if self._column is None:
+                self._blobs += (WAVEFORM,)
         if examples is None:
             examples = [Example(clip, place) for place, clip in enumerate(shards.ids)]
         self._examples = list(examples[:limit])
@@ -87,9 +93,7 @@ class ClipDataset(Dataset):
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
         example = self._examples[index]
-        item = self.shards.item(
-            example.clip, frames=self.frames, choose=self._choice(epoch, example), streams=self._blobs
-        )
+        item = self._item(example.clip, frames=self.frames.count, choose=self._choice(epoch, example))
         item.id, item.captions = example.id, list(example.captions or item.captions)
         caption = item.captions[0] if item.captions else None
         generator: torch.Generator | None = None
@@ -100,7 +104,7 @@ class ClipDataset(Dataset):
                 caption = random.Random(f"{self.seed}/{drawn_in}/{item.id}").choice(item.captions)
         return to_sample(
             item,
-            self.framing,
+            self.inputs.frontend,
             transforms=self.transforms,
             generator=generator,
             caption=caption,
@@ -108,21 +112,31 @@ class ClipDataset(Dataset):
             references=None if self.training else item.captions,
         )
 
-    def _choice(self, epoch: int, example: Example) -> FrameChoice:
+    def _find_column(self) -> DerivedColumn | None:
+        """What the front end made of the split before."""
+        return None if self.inputs.frontend is None else DerivedColumn.find(self.shards, self.inputs.frontend)
+
+    def _item(self, clip: int, *, frames: int | None = None, choose: Choose = even_indices) -> Item:
+        """A clip with what is read of it; see :meth:`Shards.item`."""
+        item = self.shards.item(clip, frames=frames, choose=choose, streams=self._blobs)
+        item.audio = None if self._column is None else self._column[clip]
+        return item
+
+    def _choice(self, epoch: int, example: Example) -> Choose:
         """Which of the stored pictures are taken."""
         if example.time is None:
-            return frame_choice(
-                self.frame_sampling, f"{self.seed}/{epoch}/{example.id}/frames" if self.training else None
-            )
+            return self.frames.choose(f"{self.seed}/{epoch}/{example.id}/frames" if self.training else None)
         seconds = self.shards.meta(example.clip)["duration"]
         if seconds is None:
             raise ValueError(
                 f"The caption of {example.id} is of second {example.time:g}, but the length of that clip is not known, so "
-                "that no picture can be chosen; leave the time out of data.captions."
+                "that no picture can be chosen; leave the time out of data.captions.path."
             )
         return partial(index_at, time=example.time, seconds=seconds)
 
     def _is_whole(self, example: Example) -> bool:
-        """Whether an example has a caption and all streams that are read."""
+        """Whether an example has a caption and both sound and pictures, as far as they are read."""
         meta = self.shards.meta(example.clip)
-        return bool(example.captions or meta["captions"]) and all(meta[f"has_{stream}"] for stream in self.streams)
+        heard = self.inputs.frontend is None or AUDIO not in self.inputs.keys or meta["has_audio"]
+        seen = not {FRAMES, FEATURES} & set(self.inputs.keys) or meta["has_video"]
+        return bool(example.captions or meta["captions"]) and heard and seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -12,8 +13,39 @@ from torch import Tensor
 
 from avcap.data.media import even_indices
 
-FrameChoice = Callable[[int, int], Sequence[int]]  # (stored pictures, pictures to take) -> their indices
+Choose = Callable[[int, int], Sequence[int]]  # (stored pictures, pictures to take) -> their indices
 FrameSampling = Literal["even", "centre", "random"]
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """Which of a clip's stored pictures are taken.
+
+    Args:
+        count: How many; None takes all.
+        sampling: "even", each from the middle of an equal part of the clip; "centre", those in a row at its middle; "random",
+            in a row from a random start, drawn anew each epoch, and the centre ones in evaluation (AVCap).
+
+    Raises:
+        ValueError: if ``count`` is below 1.
+    """
+
+    count: int | None = None
+    sampling: FrameSampling = "even"
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"frames.count must be null or at least 1, got {self.count}.")
+
+    def choose(self, key: str | None = None) -> Choose:
+        """How they are chosen.
+
+        Args:
+            key: Seed of chance in training; None in evaluation.
+        """
+        if self.sampling == "random" and key is not None:
+            return partial(random_indices, generator=random.Random(key))
+        return EVALUATION[self.sampling]
 
 
 def centre_indices(total: int, count: int) -> list[int]:
@@ -47,19 +79,7 @@ def index_at(total: int, count: int, *, time: float, seconds: float) -> list[int
     return [min(total - 1, int(time / seconds * total))] * count
 
 
-EVALUATION: dict[str, FrameChoice] = {"even": even_indices, "centre": centre_indices, "random": centre_indices}
-
-
-def frame_choice(sampling: FrameSampling, key: str | None = None) -> FrameChoice:
-    """How the pictures of a clip are chosen.
-
-    Args:
-        sampling: Name of the sampling; "random" takes the centre ones in evaluation.
-        key: Seed of chance in training; None in evaluation.
-    """
-    if sampling == "random" and key is not None:
-        return partial(random_indices, generator=random.Random(key))
-    return EVALUATION[sampling]
+EVALUATION: dict[str, Choose] = {"even": even_indices, "centre": centre_indices, "random": centre_indices}
 
 
 def picture_times(total: int, seconds: float, chosen: Sequence[int] | None = None) -> Tensor:

@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from avcap.data.frame_sampling import FrameChoice, picture_times
-from avcap.data.front_end import SAMPLE_RATE, FrontEnd
+from avcap.data.frame_sampling import Choose, picture_times
 from avcap.data.manifest import Clip
 from avcap.data.media import (
     AUDIO_SUFFIXES,
@@ -30,8 +29,11 @@ from avcap.data.media import (
     read_frames,
     video_seconds,
 )
+from avcap.frontends.base import SAMPLE_RATE
+from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
-BLOBS = ("fbank", "frames", "visual_features", "waveform")
+BLOBS = ("waveform", "frames", "visual_features")
+PEAK = 32_768  # of a 16-bit sample
 RAW_BELOW = 96  # pictures smaller than this are stored as they are: decoding JPEGs would take longer than reading them
 
 
@@ -44,28 +46,36 @@ class Item:
         captions: All its captions.
         duration: Seconds; NaN where unknown.
         video_seconds: What the pictures are spread over, which the sound may outlast; NaN where it is the duration.
-        fbank: Raw (not normalised) spectrogram ``[T, F]`` float32.
+        waveform: ``[samples]`` float32, with the precision of 16 bits, in which it is stored.
+        sample_rate: Its samples a second.
         frames: Pictures ``[N, 3, H, W]`` uint8 RGB.
         frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without pictures.
         visual_features: ``[N, C]`` float32.
-        waveform: ``[samples]`` float32 at 16 kHz.
+        audio: Raw features of the waveform, where a front end made them before.
     """
 
     id: str
     captions: list[str] = field(default_factory=list)
     duration: float = math.nan
     video_seconds: float = math.nan
-    fbank: Tensor | None = None
+    waveform: Tensor | None = None
+    sample_rate: int = SAMPLE_RATE
     frames: Tensor | None = None
     visual_features: Tensor | None = None
-    waveform: Tensor | None = None
+    audio: Tensor | None = None
     frames_time: Tensor | None = None
+
+    @property
+    def streams(self) -> list[str]:
+        """Keys of a batch that it can give."""
+        given = {AUDIO: self.waveform, FRAMES: self.frames, FEATURES: self.visual_features}
+        return [key for key, stream in given.items() if stream is not None]
 
     def picture_times(self, total: int, chosen: Sequence[int] | None = None) -> Tensor:
         """When ``total`` pictures (or features) of the clip were taken, or the ``chosen`` of them; see :func:`picture_times`."""
         return picture_times(total, self.duration if math.isnan(self.video_seconds) else self.video_seconds, chosen)
 
-    def take_frames(self, choose: FrameChoice, count: int) -> None:
+    def take_frames(self, choose: Choose, count: int) -> None:
         """Keep ``count`` of the pictures, those of ``choose``; nothing where there are none."""
         if self.frames is not None:
             chosen = list(choose(len(self.frames), count))
@@ -75,32 +85,30 @@ class Item:
 
 def read_item(
     clip: Clip,
-    front_end: FrontEnd,
     *,
     frames: int,
     size: int,
-    keep_waveform: bool = False,
+    sample_rate: int = SAMPLE_RATE,
     max_seconds: float | None = None,
 ) -> Item:
     """Decode a clip. A video without sound, or sound without pictures, is a whole clip; the other stream is None.
 
     Args:
         clip: The clip and its files.
-        front_end: Makes the spectrogram.
         frames: Pictures to take, at even times.
         size: Their height and width in pixels.
-        keep_waveform: Keep the samples as well.
+        sample_rate: Samples a second of the sound.
         max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
 
     Raises:
         FileNotFoundError: if one of its files is gone.
         MediaError: if a file cannot be decoded, or the clip has neither sound nor pictures.
     """
-    item = Item(id=clip.id, captions=list(clip.captions))
+    item = Item(id=clip.id, captions=list(clip.captions), sample_rate=sample_rate)
     absent: list[str] = []
     if clip.audio is not None:
         try:
-            item.waveform = read_audio(clip.audio, SAMPLE_RATE, max_seconds=max_seconds)
+            item.waveform = sixteen_bits(read_audio(clip.audio, sample_rate, max_seconds=max_seconds)) / PEAK
         except NoAudio as error:
             absent.append(str(error))
     if clip.frames and frames:
@@ -118,23 +126,24 @@ def read_item(
     item.duration = _seconds(clip, item)
     if item.frames is not None:
         item.frames_time = item.picture_times(len(item.frames))
-    if item.waveform is not None:
-        item.fbank = front_end(item.waveform)
-        if not keep_waveform:
-            item.waveform = None
     return item
 
 
 def load_clip(
-    path: Path | tuple[Path, Path], front_end: FrontEnd, *, frames: int, size: int, max_seconds: float | None = None
+    path: Path | tuple[Path, Path],
+    *,
+    frames: int,
+    size: int,
+    sample_rate: int = SAMPLE_RATE,
+    max_seconds: float | None = None,
 ) -> Item:
     """Decode a loose file: a video, a sound or a picture, or a pair of a sound and a picture (or video) in any order.
 
     Args:
         path: The file or the pair.
-        front_end: Makes the spectrogram.
         frames: Pictures to take, at even times.
         size: Their height and width in pixels.
+        sample_rate: Samples a second of the sound.
         max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
 
     Raises:
@@ -153,7 +162,7 @@ def load_clip(
             raise MediaError(f"A pair is one sound and one picture or video, got {' and '.join(map(str, paths))}.")
         audio, pictures = sounds[0], (others[0],)
     clip = Clip(id=paths[0].stem, captions=(), audio=audio, frames=pictures)
-    return read_item(clip, front_end, frames=frames, size=size, max_seconds=max_seconds)
+    return read_item(clip, frames=frames, size=size, sample_rate=sample_rate, max_seconds=max_seconds)
 
 
 def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str | bytes]:
@@ -161,28 +170,27 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
 
     Args:
         item: The clip.
-        half: Store the spectrogram and the features in float16, else in float32.
+        half: Store the visual features in float16, else in float32.
         quality: JPEG quality (no chroma subsampling) of pictures of 96 pixels and more; smaller ones are not compressed.
     """
     dtype = np.float16 if half else np.float32
     raw = item.frames is not None and min(item.frames.shape[-2:]) < RAW_BELOW
     pictures = [] if item.frames is None or raw else _jpegs(item.frames, quality)
     record: dict[str, str | bytes] = {
-        "fbank": b"" if item.fbank is None else item.fbank.numpy().astype(dtype).tobytes(),
+        "waveform": b"" if item.waveform is None else _flac(item.waveform, item.sample_rate),
         "frames": item.frames.numpy().tobytes() if raw else b"".join(pictures),
         "visual_features": b""
         if item.visual_features is None
         else item.visual_features.numpy().astype(dtype).tobytes(),
-        "waveform": b"" if item.waveform is None else _flac(item.waveform),
     }
     meta = {
         "captions": item.captions,
         "duration": _rounded(item.duration),
         "video_seconds": _rounded(item.video_seconds),
-        "has_audio": item.fbank is not None,
+        "has_audio": item.waveform is not None,
         "has_video": item.frames is not None or item.visual_features is not None,
         "dtype": np.dtype(dtype).name,
-        "fbank": None if item.fbank is None else list(item.fbank.shape),
+        "sample_rate": item.sample_rate,
         "visual_features": None if item.visual_features is None else list(item.visual_features.shape),
         "raw": list(item.frames.shape) if raw else None,
         "pictures": [len(p) for p in pictures],
@@ -195,7 +203,7 @@ def unpack(
     record: dict[str, object],
     *,
     frames: int | None = None,
-    choose: FrameChoice = even_indices,
+    choose: Choose = even_indices,
     streams: tuple[str, ...] = BLOBS,
 ) -> Item:
     """The item of a record.
@@ -207,12 +215,11 @@ def unpack(
         streams: The blobs to decode.
     """
     meta = json.loads(record["meta"])
-    lengths = (meta["duration"], meta.get("video_seconds"))  # shards of an earlier version know the first alone
-    item = Item(record["id"], meta["captions"], *(math.nan if seconds is None else seconds for seconds in lengths))
-    for name in ("fbank", "visual_features"):
-        if name in streams and meta[name] is not None:
-            array = np.frombuffer(record[name], dtype=meta["dtype"]).astype(np.float32)
-            setattr(item, name, torch.from_numpy(array).reshape(meta[name]))
+    seconds, pictures = (math.nan if meta[name] is None else meta[name] for name in ("duration", "video_seconds"))
+    item = Item(record["id"], meta["captions"], seconds, pictures, sample_rate=meta["sample_rate"])
+    if "visual_features" in streams and meta["visual_features"] is not None:
+        array = np.frombuffer(record["visual_features"], dtype=meta["dtype"]).astype(np.float32)
+        item.visual_features = torch.from_numpy(array).reshape(meta["visual_features"])
     if "frames" in streams and meta.get("raw"):
         array = np.frombuffer(record["frames"], dtype=np.uint8).reshape(meta["raw"])
         chosen = _chosen(len(array), frames, choose)
@@ -240,7 +247,7 @@ def _rounded(seconds: float) -> float | None:
     return None if math.isnan(seconds) else round(seconds, 3)  # JSON knows no NaN
 
 
-def _chosen(total: int, count: int | None, choose: FrameChoice) -> list[int]:
+def _chosen(total: int, count: int | None, choose: Choose) -> list[int]:
     return list(range(total) if count is None else choose(total, count))
 
 
@@ -264,18 +271,24 @@ def _jpegs(frames: Tensor, quality: int) -> list[bytes]:
     return [buffer.getvalue() for buffer in buffers]
 
 
-def _flac(wave: Tensor) -> bytes:
+def sixteen_bits(wave: Tensor) -> Tensor:
+    """A waveform ``[S]`` in [-1, 1] as whole numbers of 16 bits, still in float32; what is louder is clipped."""
+    return (wave * PEAK).round().clamp(-PEAK, PEAK - 1)
+
+
+def _flac(wave: Tensor, sample_rate: int) -> bytes:
     import soundfile
 
     buffer = io.BytesIO()
-    soundfile.write(buffer, wave.clamp(-1.0, 1.0).numpy(), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    samples = sixteen_bits(wave).to(torch.int16).numpy()
+    soundfile.write(buffer, samples, sample_rate, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
 
 def _unflac(blob: bytes) -> Tensor:
     import soundfile
 
-    return torch.from_numpy(soundfile.read(io.BytesIO(blob), dtype="float32")[0])
+    return torch.from_numpy(soundfile.read(io.BytesIO(blob), dtype="int16")[0]).float() / PEAK
 
 
 def _read_features(path: Path) -> Tensor:
@@ -289,7 +302,7 @@ def _read_features(path: Path) -> Tensor:
 
 
 def _seconds(clip: Clip, item: Item) -> float:
-    sound = math.nan if item.waveform is None else len(item.waveform) / SAMPLE_RATE
+    sound = math.nan if item.waveform is None else len(item.waveform) / item.sample_rate
     video = clip.frames[0] if len(clip.frames) == 1 and clip.frames[0].suffix.lower() not in IMAGE_SUFFIXES else None
     if item.waveform is not None or video is None:
         return sound

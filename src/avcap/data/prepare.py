@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from avcap.data.captions import find_caption_file, read_captions
-from avcap.data.front_end import make_front_end
 from avcap.data.item import Item, read_item
 from avcap.data.manifest import Clip, MediaIndex, find_clips
 from avcap.data.media import MediaError
 from avcap.data.shard_writer import Broken, write_split
 from avcap.data.shards import SPLITS, ShardInfo
+from avcap.frontends.base import SAMPLE_RATE
 from avcap.jsonl import write_json_lines
 
 QUARANTINE = "quarantine.jsonl"
@@ -42,12 +42,10 @@ def prepare(
     *,
     splits: Sequence[str] = SPLITS,
     media: Path | None = None,
-    front_end: str = "kaldi",
-    mels: int = 64,
     frames: int = 20,
     size: int = 224,
     features: Path | None = None,
-    keep_waveform: bool = False,
+    sample_rate: int = SAMPLE_RATE,
     max_seconds: float | None = None,
     half: bool = True,
     clips_per_shard: int = 64,
@@ -62,14 +60,12 @@ def prepare(
         out: Where the shards go; None: ``<root>/shards``.
         splits: Splits to make; one without a caption file is left out.
         media: Folder of the media files.
-        front_end: ``kaldi`` or ``ced``.
-        mels: Mel bins of the spectrogram.
         frames: Pictures to store of each clip; 0 stores none.
         size: Height and width of the pictures in pixels.
         features: Folder of visual features made beforehand, one ``.npy`` ``[N, C]`` a clip.
-        keep_waveform: Store the sound too (FLAC).
+        sample_rate: Samples a second of the sound, which is stored as FLAC.
         max_seconds: Read no more of a clip than that, of its sound and its pictures; None reads all.
-        half: Store spectrograms and features in float16, else in float32.
+        half: Store visual features and derived columns in float16, else in float32.
         clips_per_shard: Clips in one shard file.
         num_workers: Processes.
         overwrite: Make finished splits again.
@@ -87,19 +83,17 @@ def prepare(
     out = root / "shards" if out is None else Path(out)
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}.")
-    if frames < 0:
-        raise ValueError(f"frames must not be negative, got {frames}.")
+    if frames < 0 or sample_rate < 1:
+        raise ValueError(f"frames must not be negative and sample_rate at least 1, got {frames} and {sample_rate}.")
     captions = {split: path for split in splits if (path := find_caption_file(root, split)) is not None}
     if not captions:
         raise FileNotFoundError(f"{root} holds no caption file; expected {splits[0]}.csv or {splits[0]}.json.")
     settings = ShardInfo(
         split="",
-        front_end=front_end,
-        mels=make_front_end(front_end, mels).mels,
         frames=frames,
         size=size,
         dtype="float16" if half else "float32",
-        waveform=keep_waveform,
+        sample_rate=sample_rate,
         max_seconds=max_seconds,
     )
     index = MediaIndex([root if media is None else Path(media), *([Path(features)] if features else [])], exclude=out)
@@ -141,10 +135,9 @@ def _read(clip: Clip, *, settings: ShardInfo) -> Item | Broken:
     try:
         return read_item(
             clip,
-            make_front_end(settings.front_end, settings.mels),
             frames=settings.frames,
             size=settings.size,
-            keep_waveform=settings.waveform,
+            sample_rate=settings.sample_rate,
             max_seconds=settings.max_seconds,
         )
     except (MediaError, FileNotFoundError) as error:

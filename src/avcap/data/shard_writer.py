@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from avcap.data.item import Item, pack
+from avcap.data.parallel import run_jobs
 from avcap.data.shards import CAPTIONS, INDEX, ShardInfo
+from avcap.frontends.inputs import KEYS
 from avcap.ids import id_hash
 from avcap.jsonl import write_json_lines
 
-RECORDS = "with captions"  # what a shard's record holds: an unfinished split with other records is begun anew
+RECORDS = "recordings"  # what a shard's record holds: an unfinished split with other records is begun anew
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def write_split(
         _Job(partial, number, sources[first : first + clips_per_shard], make, info.dtype == "float16")
         for number, first in enumerate(range(0, len(sources), clips_per_shard))
     ]
-    _run(jobs, info.split, num_workers=num_workers, progress=progress)
+    run_jobs(jobs, _write_shard, title=info.split, num_workers=num_workers, progress=progress)
     return WrittenSplit(_publish(folder, partial, jobs, info), kept=False)
 
 
@@ -123,9 +120,19 @@ class _Job:
     half: bool
 
     @property
+    def clips(self) -> int:
+        """How many clips it is about."""
+        return len(self.sources)
+
+    @property
     def record(self) -> Path:
         """Its presence says that the shard is complete."""
         return self.folder / f"{self.number}.record.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether it was completed before."""
+        return self.record.is_file()
 
     @property
     def index(self) -> Path:
@@ -133,30 +140,8 @@ class _Job:
         return self.folder / f"{self.number}.index.json"
 
 
-def _run(jobs: Sequence[_Job], split: str, *, num_workers: int, progress: bool) -> None:
-    """Write the shards that are not there yet."""
-    from tqdm import tqdm
-
-    todo = [job for job in jobs if not job.record.is_file()]
-    total = sum(len(job.sources) for job in jobs)
-    done = total - sum(len(job.sources) for job in todo)
-    with tqdm(total=total, initial=done, desc=split, unit="clip", disable=not progress) as bar:
-        if num_workers < 2 or len(todo) < 2:
-            for job in todo:
-                bar.update(_write_shard(job))
-            return
-        context = get_context("fork" if sys.platform == "linux" else "spawn")
-        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_one_thread) as pool:
-            for future in as_completed([pool.submit(_write_shard, job) for job in todo]):
-                bar.update(future.result())
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _write_shard(job: _Job) -> int:
-    """Make the clips of a shard and write it; the number of clips tried."""
+def _write_shard(job: _Job) -> None:
+    """Make the clips of a shard and write it."""
     from litdata.streaming.writer import BinaryWriter
 
     scratch = job.folder / f"{job.number}.scratch"
@@ -165,6 +150,7 @@ def _write_shard(job: _Job) -> int:
     writer = BinaryWriter(str(scratch), chunk_size=len(job.sources) + 1, chunk_index=job.number)
     written: list[dict[str, Any]] = []
     broken: list[dict[str, str]] = []
+    streams: Counter[str] = Counter()
     for source in job.sources:
         made = job.make(source)
         if isinstance(made, Broken):
@@ -172,12 +158,12 @@ def _write_shard(job: _Job) -> int:
             continue
         writer.add_item(len(written), pack(made, half=job.half))
         written.append({"id": made.id, "captions": made.captions})
+        streams.update(made.streams)
     writer.done()
     for path in scratch.iterdir():
         path.replace(job.index if path.suffix == ".json" else job.folder / path.name)
     scratch.rmdir()
-    write_json_lines(job.record, [{"written": written, "broken": broken}])
-    return len(job.sources)
+    write_json_lines(job.record, [{"written": written, "broken": broken, "streams": streams}])
 
 
 def _publish(folder: Path, partial: Path, jobs: Sequence[_Job], info: ShardInfo) -> ShardInfo:
@@ -191,6 +177,7 @@ def _publish(folder: Path, partial: Path, jobs: Sequence[_Job], info: ShardInfo)
     info.ids = [clip["id"] for clip in written]
     info.id_hash = id_hash(info.ids)
     counts = Counter(len(clip["captions"]) for clip in written)
+    info.streams = {key: sum(record["streams"].get(key, 0) for record in records) for key in KEYS}
     info.captions = {str(n): count for n, count in sorted(counts.items())}
     indices = [json.loads(job.index.read_text()) for job in jobs if job.index.is_file()]
     chunks = [chunk for index in indices for chunk in index["chunks"]]

@@ -10,15 +10,17 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from avcap.data.frame_sampling import FrameChoice
-from avcap.data.front_end import FrontEnd, make_front_end
+from avcap.data.frame_sampling import Choose
 from avcap.data.item import BLOBS, Item, checksum, unpack
 from avcap.data.media import even_indices
+from avcap.frontends import FrontEnd
+from avcap.frontends.base import SAMPLE_RATE
 from avcap.jsonl import read_json_lines
 
 INFO = "info.json"
 INDEX = "index.json"
 CAPTIONS = "captions.jsonl"
+DERIVED = "derived"  # folder of what front ends made of the recordings
 SPLITS = ("train", "val", "test")
 
 
@@ -28,35 +30,33 @@ class ShardInfo:
 
     Attributes:
         split: Name of the split.
-        front_end: Short name of the front end that made the spectrograms.
-        mels: Mel bins.
         frames: Pictures a clip, 0 where none were stored.
         size: Height and width of the pictures in pixels.
-        dtype: float16 or float32, of spectrograms and features.
-        waveform: Whether the samples were kept.
+        dtype: float16 or float32, of visual features and derived columns.
+        sample_rate: Samples a second of the recordings.
         max_seconds: Sound and pictures beyond this were cut.
         ids: Clip ids in the order of the shards.
         id_hash: Hash of the sorted ids.
         clips: Clips in the caption file.
         missing: Ids of which no file was found.
         broken: ``{id, file, reason}`` of clips that could not be decoded.
+        streams: Key of a batch (``audio``, ``frames``, ``visual_features``) -> clips that have it.
         captions: Number of captions of each written clip -> number of such clips.
         plan: Hash of clips, captions and settings, by which a finished split is recognised.
     """
 
     split: str
-    front_end: str
-    mels: int
     frames: int
     size: int
     dtype: str = "float16"
-    waveform: bool = False
+    sample_rate: int = SAMPLE_RATE
     max_seconds: float | None = None
     ids: list[str] = field(default_factory=list)
     id_hash: str = ""
     clips: int = 0
     missing: list[str] = field(default_factory=list)
     broken: list[dict[str, str]] = field(default_factory=list)
+    streams: dict[str, int] = field(default_factory=dict)
     captions: dict[str, int] = field(default_factory=dict)
     plan: str = ""
 
@@ -70,7 +70,7 @@ class ShardInfo:
 
         Raises:
             FileNotFoundError: if the folder holds no shards.
-            ValueError: if the file is damaged.
+            ValueError: if the file is damaged, or of shards that hold spectrograms in place of recordings.
         """
         path = folder / INFO
         if not path.is_file():
@@ -80,7 +80,13 @@ class ShardInfo:
                 f"There are no shards in {folder} (no {INFO}){beside}; make them with `avcap data prepare`."
             )
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if "front_end" in content:
+                raise ValueError(
+                    f"The shards in {folder} hold spectrograms in place of the sound; make them again with `avcap data prepare "
+                    "--overwrite`."
+                )
+            return cls(**content)
         except (json.JSONDecodeError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error}); make the shards again with --overwrite.") from error
 
@@ -121,9 +127,17 @@ class Shards:
         """The shard files."""
         return [self.folder / name for name in self._files]
 
-    def front_end(self) -> FrontEnd:
-        """The front end that made these shards."""
-        return make_front_end(self.info.front_end, self.info.mels)
+    def require_rate(self, frontend: FrontEnd) -> None:
+        """Refuse a front end that reads another sample rate.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if self.info.sample_rate != frontend.sample_rate:
+            raise ValueError(
+                f"The shards in {self.folder} hold {self.info.sample_rate} samples a second and {type(frontend).__name__} reads "
+                f"{frontend.sample_rate}; make them again with --sample_rate {frontend.sample_rate}."
+            )
 
     def shard_of(self, index: int) -> Path:
         """The file that holds a clip."""
@@ -185,7 +199,7 @@ class Shards:
         index: int,
         *,
         frames: int | None = None,
-        choose: FrameChoice = even_indices,
+        choose: Choose = even_indices,
         streams: tuple[str, ...] = BLOBS,
     ) -> Item:
         """A clip, decoded; see :func:`avcap.data.item.unpack`.

@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from avcap.data.shards import SPLITS, ShardInfo, Shards
+from avcap.data.derived import INDEX, DerivedColumn
+from avcap.data.shards import DERIVED, SPLITS, ShardInfo, Shards
 
 
 @dataclass
@@ -30,7 +31,7 @@ class VerifyReport:
 def verify(shards: Path, *, quick: bool = False, progress: bool = False) -> VerifyReport:
     """Check all splits below a folder.
 
-    Every clip is read and compared with its checksum; a fault is reported once for each shard file.
+    Every clip, and what front ends made of it, is read and compared with its checksum; a fault is reported once for each shard file.
 
     Args:
         shards: The folder that holds the splits.
@@ -57,6 +58,7 @@ def verify(shards: Path, *, quick: bool = False, progress: bool = False) -> Veri
             report.errors.append(str(error))
             continue
         report.splits.append(split.info)
+        columns = _columns(split, report)
         for clip in split.ids:
             places[clip].append(name)
         faulty: set[Path] = set()
@@ -68,8 +70,25 @@ def verify(shards: Path, *, quick: bool = False, progress: bool = False) -> Veri
             except ValueError as error:
                 faulty.add(split.shard_of(index))
                 report.errors.append(str(error))
+            for column in [column for column in columns if column.folder not in faulty]:
+                try:
+                    column.check(index)
+                except ValueError as error:
+                    faulty.add(column.folder)
+                    report.errors.append(str(error))
     report.errors.extend(_double(places))
     return report
+
+
+def _columns(split: Shards, report: VerifyReport) -> list[DerivedColumn]:
+    """The derived columns of a split; one that cannot be opened goes into the report."""
+    columns = []
+    for index in sorted((split.folder / DERIVED).glob(f"*/{INDEX}")):
+        try:
+            columns.append(DerivedColumn(index.parent, split))
+        except ValueError as error:
+            report.errors.append(str(error))
+    return columns
 
 
 def _places(split: Shards, quick: bool) -> list[int]:

@@ -45,7 +45,7 @@ class Decoder(nn.Module, ABC):
         """Raise where a clip has an instruction; for the loss of a decoder that takes none."""
         if any(prompts or ()):
             raise ValueError(
-                f"{type(self).__name__} reads no instruction, but data.captions has rows with a prompt; leave them out of the "
+                f"{type(self).__name__} reads no instruction, but data.captions.path has rows with a prompt; leave them out of the "
                 "file, or choose a decoder that is a language model, such as CausalLMDecoder."
             )
 

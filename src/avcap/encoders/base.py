@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from avcap.frontends import FrontEnd
 from avcap.types import Tokens
 
 
@@ -57,9 +58,18 @@ class Encoder(nn.Module, ABC):
 
 
 class AudioEncoder(Encoder):
-    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``."""
+    """The features of its front end ``[B, T, F]`` (a waveform ``[B, S]``) -> tokens ``[B, Na, Ca]``.
 
-    input = "fbank"
+    Attributes:
+        frontend: What makes its input of a clip's sound; the data ask for it.
+    """
+
+    input = "audio"
+    frontend: FrontEnd
+
+    def input_shape(self, frames: int) -> tuple[int, ...]:
+        """The shape that the front end gives; see :meth:`Encoder.input_shape`."""
+        return self.frontend.shape
 
 
 class VisualEncoder(Encoder):

@@ -6,12 +6,15 @@ from torch import Tensor
 
 from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import AudioEncoder
-from avcap.encoders.cav_mae_stream import CAVMAEStream, Positions
+from avcap.encoders.cav_mae_stream import PUBLISHED, CAVMAEStream, Positions
+from avcap.encoders.spectrogram import check_spectrogram, spectrogram_shape
+from avcap.frontends import FrontEnd, KaldiFbank
 from avcap.layers.attention_mask import whole_clips
 from avcap.layers.lora import LoRA
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.positions import sincos_grid
 from avcap.layers.token_time import mean_times
+from avcap.layers.vit import ViTSize
 from avcap.types import Tokens
 
 
@@ -24,17 +27,14 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
     normalises the fbank by ``(x + 4.346) / 4.332``; padding frames (1.00323 after that) count as sound there.
 
     Args:
-        width: Channels.
-        depth: Audio blocks (L in the paper: 11; 0, 6 and 12 in its ablation); the joint layers have the other 12 - L.
-        heads: Attention heads.
-        mels: Mel bins of the fbank.
-        target_length: Frames of the longest fbank (10 ms each), a multiple of ``patch``.
+        size: Size of the audio blocks; their depth is L in the paper (11; 0, 6 and 12 in its ablation), and the joint layers
+            have the other 12 - L.
+        frontend: What makes the spectrogram, its length a multiple of ``patch``; None: AVCap's, ``KaldiFbank`` with 128 mel
+            bins.
         patch: Side of a patch, in frames and in bins.
         positions: ``learned``, from a start of sines and cosines on the grid, or ``fixed`` there.
         mask_padding: False counts padding frames of a clip as sound, as the published results do. True keeps patches
             that lie in the padding out of the attention, and masks their tokens.
-        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
-        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
         frozen: Keep all weights as they are; nothing is kept for a backward pass.
         lora: Low-rank adapters. They alone are trained then: everything else counts as frozen.
         pretrained: File made by ``avcap weights import`` from a CAV-MAE or AVCap checkpoint; its part ``audio.`` is read.
@@ -45,51 +45,41 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
 
     def __init__(
         self,
-        width: int = 768,
+        size: ViTSize = PUBLISHED,
         *,
-        depth: int = 11,
-        heads: int = 12,
-        mels: int = 128,
-        target_length: int = 1024,
+        frontend: FrontEnd | None = None,
         patch: int = 16,
         positions: Positions = "learned",
         mask_padding: bool = False,
-        mlp_ratio: float = 4.0,
-        drop_path: float = 0.0,
         frozen: bool = False,
         lora: LoRA | None = None,
         pretrained: str | None = None,
     ) -> None:
+        frontend = frontend or KaldiFbank(128)
+        target_length, mels = spectrogram_shape(frontend)
         if mels % patch or target_length % patch or target_length < patch:
-            raise ValueError(f"mels {mels} and target_length {target_length} must be multiples of patch {patch}.")
+            raise ValueError(
+                f"The front end's {mels} mel bins and target_length {target_length} must be multiples of patch {patch}."
+            )
         rows, columns = mels // patch, target_length // patch
         super().__init__(
-            width,
-            depth=depth,
-            heads=heads,
-            mlp_ratio=mlp_ratio,
-            drop_path=drop_path,
-            patches=SpectrogramPatches(width, patch),
-            positions=sincos_grid(rows, columns, width).unsqueeze(0),
+            size,
+            patches=SpectrogramPatches(size.width, patch),
+            positions=sincos_grid(rows, columns, size.width).unsqueeze(0),
             learned=positions == "learned",
         )
-        self.mels = mels
-        self.target_length = target_length
+        self.frontend = frontend
         self.patch = patch
         self.mask_padding = mask_padding
         self.pretrained = pretrained
         self.restrict(frozen=frozen, lora=lora)
 
-    def input_shape(self, frames: int) -> tuple[int, ...]:
-        """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
-        return self.target_length, self.mels
-
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
 
         Args:
-            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and ``F = mels``; frames beyond the last whole patch
-                are dropped, and a shorter one uses the first positions in time.
+            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and F mel bins, as the front end has them; frames beyond the
+                last whole patch are dropped, and a shorter one uses the first positions in time.
             mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound.
             time: ``[B, T]`` float32, middle of each frame in seconds.
 
@@ -100,7 +90,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
         """
-        self._check(x)
+        check_spectrogram(x, self.frontend, patch=self.patch)
         with self.grad_mode():
             patches = self.patch_embed(x.transpose(1, 2))  # [B, F/patch, T/patch, C]
             rows, columns = patches.shape[1:3]
@@ -118,21 +108,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             ValueError: if it does not hold exactly the weights of this encoder.
         """
         if self.pretrained is not None:
-            load_part(self, self.pretrained, part="audio", component=type(self).__name__)
-
-    def _check(self, x: Tensor) -> None:
-        """Refuse a spectrogram that the positions do not cover."""
-        _, frames, mels = x.shape
-        if mels != self.mels:
-            raise ValueError(
-                f"the fbank has {mels} mel bins and the encoder {self.mels}; prepare shards of as many bins, or set "
-                "audio_encoder.mels."
-            )
-        if not self.patch <= frames <= self.target_length:
-            raise ValueError(
-                f"the fbank has {frames} frames, outside of {self.patch} to target_length {self.target_length}; "
-                "cut or pad it, or raise audio_encoder.target_length."
-            )
+            load_part(self, self.pretrained, part="audio", component=type(self).__name__, depth="size.depth")
 
     def _token_mask(self, mask: Tensor, rows: int, columns: int) -> Tensor:
         """Frames ``[B, T]`` -> tokens ``[B, rows * columns]`` that hold sound; with padding counted, all or none of a clip."""

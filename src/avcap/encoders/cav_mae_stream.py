@@ -10,21 +10,18 @@ from torch import Tensor, nn
 from avcap.layers.attention_mask import attention_mask
 from avcap.layers.freeze import Freezable
 from avcap.layers.lora import LoRA, add_lora
-from avcap.layers.vit import Block, init_vit
+from avcap.layers.vit import ViTSize, init_vit
 
 Positions = Literal["learned", "fixed"]
 EPS = 1e-5  # LayerNorm epsilon of the official code
+PUBLISHED = ViTSize(depth=11)
 
 
 class CAVMAEStream(Freezable):
     """Positions, modality vector and transformer blocks of one stream; a subclass brings the patches.
 
     Args:
-        width: Channels.
-        depth: Transformer blocks of this stream; 0 hands on the embedded patches.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
-        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
+        size: Size of the transformer of this stream; depth 0 hands on the embedded patches.
         patches: Makes the patches; ``patch_embed`` from then on.
         positions: Start of the positions ``[1, places, C]``.
         learned: Whether the positions are trained.
@@ -32,27 +29,18 @@ class CAVMAEStream(Freezable):
 
     def __init__(
         self,
-        width: int,
+        size: ViTSize,
         *,
-        depth: int,
-        heads: int,
-        mlp_ratio: float,
-        drop_path: float,
         patches: nn.Module,
         positions: Tensor,
         learned: bool,
     ) -> None:
         super().__init__()
-        if depth < 0:
-            raise ValueError(f"depth is {depth}; choose 0 or more blocks.")
-        self.width = width
+        self.width = size.width
         self.pos_embed = nn.Parameter(positions, requires_grad=learned)
-        self.modality = nn.Parameter(torch.empty(1, 1, width))
+        self.modality = nn.Parameter(torch.empty(1, 1, size.width))
         self.patch_embed = patches
-        self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio=mlp_ratio, drop_path=drop_path * i / max(depth - 1, 1), eps=EPS)
-            for i in range(depth)
-        )
+        self.blocks = size.blocks(eps=EPS)
         init_vit(self)
         nn.init.normal_(self.modality, std=0.02)
         self._no_grad = False

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import VisualEncoder
-from avcap.encoders.cav_mae_stream import CAVMAEStream, Positions
+from avcap.encoders.cav_mae_stream import PUBLISHED, CAVMAEStream, Positions
 from avcap.encoders.frames import FrameNormaliser
 from avcap.layers.frame_patches import FramePatches
 from avcap.layers.lora import LoRA
 from avcap.layers.positions import resample_steps, sincos_grid, sincos_line
 from avcap.layers.token_time import mean_times
+from avcap.layers.vit import ViTSize
 from avcap.types import Tokens
 
 logger = logging.getLogger(__name__)
@@ -42,16 +43,13 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
     The official code drops the kernel and the positions of the checkpoint and starts them at random: ``official``.
 
     Args:
-        width: Channels.
-        depth: Visual blocks (L in the paper: 11; 0, 6 and 12 in its ablation); the joint layers have the other 12 - L.
-        heads: Attention heads.
+        size: Size of the visual blocks; their depth is L in the paper (11; 0, 6 and 12 in its ablation), and the joint layers
+            have the other 12 - L.
         frames: Frames of a clip: 1, or an even number (8 in the published model).
         image_size: Side of the images, a multiple of ``patch``; frames of another size are resized where they are.
         patch: Side of a patch in pixels.
         positions: ``learned``, from a start of sines and cosines on the grid and in time, or ``fixed`` there.
         video_start: How several frames start: ``inflate``, or ``official`` (see above).
-        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
-        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
         frozen: Keep all weights as they are; nothing is kept for a backward pass.
         lora: Low-rank adapters. They alone are trained then: everything else counts as frozen.
         pretrained: File made by ``avcap weights import`` from a CAV-MAE or AVCap checkpoint; its part ``visual.`` is read.
@@ -62,17 +60,13 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
 
     def __init__(
         self,
-        width: int = 768,
+        size: ViTSize = PUBLISHED,
         *,
-        depth: int = 11,
-        heads: int = 12,
         frames: int = 1,
         image_size: int = 224,
         patch: int = 16,
         positions: Positions = "learned",
         video_start: VideoStart = "inflate",
-        mlp_ratio: float = 4.0,
-        drop_path: float = 0.0,
         frozen: bool = False,
         lora: LoRA | None = None,
         pretrained: str | None = None,
@@ -83,13 +77,9 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             raise ValueError(f"frames is {frames}; choose 1 or an even number, since frames are merged in pairs.")
         side, steps = image_size // patch, max(frames // TUBELET, 1)
         super().__init__(
-            width,
-            depth=depth,
-            heads=heads,
-            mlp_ratio=mlp_ratio,
-            drop_path=drop_path,
-            patches=FramePatches(width, patch, tubelet=1 if frames == 1 else TUBELET),
-            positions=STARTS[video_start](side, steps, width).unsqueeze(0),
+            size,
+            patches=FramePatches(size.width, patch, tubelet=1 if frames == 1 else TUBELET),
+            positions=STARTS[video_start](side, steps, size.width).unsqueeze(0),
             learned=positions == "learned",
         )
         self.frames = frames
@@ -122,7 +112,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         """
         if x.shape[1] != self.frames:
             raise ValueError(
-                f"the clips have {x.shape[1]} frames and the encoder {self.frames}; make data.frames and "
+                f"the clips have {x.shape[1]} frames and the encoder {self.frames}; make data.frames.count and "
                 "visual_encoder.frames equal."
             )
         with self.grad_mode():
@@ -146,7 +136,8 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             ValueError: if it does not hold exactly the weights of this encoder.
         """
         if self.pretrained is not None:
-            load_part(self, self.pretrained, part="visual", component=type(self).__name__, adapt=self._adapt)
+            name = type(self).__name__
+            load_part(self, self.pretrained, part="visual", component=name, depth="size.depth", adapt=self._adapt)
 
     def _fill(self, images: Tensor, mask: Tensor) -> Tensor:
         """Zero at the frames that are not real; in a pair with one real frame, that frame twice."""

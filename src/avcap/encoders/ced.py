@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from avcap.checkpoints.loading import load_weights
 from avcap.encoders.base import AudioEncoder
+from avcap.encoders.spectrogram import check_spectrogram, spectrogram_shape
+from avcap.frontends import FrontEnd, KaldiFbank
 from avcap.layers.freeze import Freezable
 from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.token_time import mean_times
-from avcap.layers.vit import Block, init_vit
+from avcap.layers.vit import ViTSize, init_vit
 from avcap.types import Tokens
 
-
-class CEDSize(NamedTuple):
-    """Channels, blocks and attention heads of a published model."""
-
-    width: int
-    depth: int
-    heads: int
-
-
 CED_SIZES = {
-    "tiny": CEDSize(192, 12, 3),
-    "mini": CEDSize(256, 12, 4),
-    "small": CEDSize(384, 12, 6),
-    "base": CEDSize(768, 12, 12),
+    "tiny": ViTSize(192, 12, 3),
+    "mini": ViTSize(256, 12, 4),
+    "small": ViTSize(384, 12, 6),
+    "base": ViTSize(768, 12, 12),
 }
 
 
@@ -39,8 +32,8 @@ class CEDEncoder(Freezable, AudioEncoder):
     Dinkel et al., "CED: Consistent ensemble distillation for audio tagging", ICASSP 2024. The spectrogram goes through a
     BatchNorm with one scale and shift per mel bin, is cut into patches, gets separate time and frequency positions, and
     passes the transformer; there is no class token. Given the published weights the tokens equal those of the official
-    code and of LAVCap's copy of it. A spectrogram shorter than ``target_length`` uses the first positions; frames beyond
-    the last whole patch are dropped.
+    code and of LAVCap's copy of it. A spectrogram shorter than the front end's ``target_length`` uses the first
+    positions; frames beyond the last whole patch are dropped.
 
     LAVCap feeds a Kaldi fbank normalised by ``(x + 4.346) / 4.332``, although CED was trained on a decibel mel
     spectrogram; padding frames (1.00323 after that) count as sound. In the official LAVCap code the BatchNorm of the
@@ -48,55 +41,44 @@ class CEDEncoder(Freezable, AudioEncoder):
     in evaluation mode.
 
     Args:
-        size: Published size that gives width, depth and heads: tiny (192 channels), mini (256), small (384) or base (768).
-            None needs all three of them.
-        width: Channels; overrides ``size``.
-        depth: Transformer blocks; overrides ``size``.
-        heads: Attention heads; overrides ``size``.
-        mels: Mel bins of the fbank.
-        target_length: Frames of the longest fbank (10 ms each), a multiple of ``patch`` for the use of every frame.
+        size: A published size (tiny with 192 channels, mini with 256, small with 384 or base with 768), or a size of one's own.
+        frontend: What makes the spectrogram; None: LAVCap's, ``KaldiFbank`` with 64 mel bins. ``CEDMelSpectrogram`` is
+            what CED was trained on.
         patch: Side of a patch, in frames and in bins.
-        frequency_mean: Average the tokens over frequency: ``target_length / patch`` tokens, one per ``patch`` frames, as
+        frequency_mean: Average the tokens over frequency: ``T / patch`` tokens, one per ``patch`` frames, as
             LAVCap does. False keeps every patch: token ``f * T/patch + t``, time fastest.
         mask_padding: False counts padding frames of a clip as sound, as the published results do. True keeps patches
             that lie in the padding out of the attention, and masks their tokens.
-        dropout: Dropout after the attention and in the MLP.
-        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
         frozen: Keep all weights as they are, in evaluation mode; nothing is kept for a backward pass.
         lora: Low-rank adapters. They alone are trained then: everything else counts as frozen.
         pretrained: Safetensors file made by ``avcap weights import``.
 
     Raises:
-        ValueError: if the sizes are incomplete or do not fit each other.
+        ValueError: if the size is unknown, or the sizes do not fit each other.
     """
 
     def __init__(
         self,
-        size: Literal["tiny", "mini", "small", "base"] | None = "base",
+        size: Literal["tiny", "mini", "small", "base"] | ViTSize = "base",
         *,
-        width: int | None = None,
-        depth: int | None = None,
-        heads: int | None = None,
-        mels: int = 64,
-        target_length: int = 1024,
+        frontend: FrontEnd | None = None,
         patch: int = 16,
         frequency_mean: bool = True,
         mask_padding: bool = False,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
         frozen: bool = False,
         lora: LoRA | None = None,
         pretrained: str | None = None,
     ) -> None:
         super().__init__()
-        width, depth, heads = _sizes(size, width, depth, heads)
+        size = size if isinstance(size, ViTSize) else _published(size)
+        self.frontend = frontend or KaldiFbank()
+        target_length, mels = spectrogram_shape(self.frontend)
         if mels % patch or target_length < patch:
             raise ValueError(
-                f"mels {mels} must be a multiple of patch {patch}, and target_length {target_length} at least {patch}."
+                f"The front end's {mels} mel bins must be a multiple of patch {patch}, and its target_length {target_length} "
+                f"at least {patch}."
             )
-        self.width = width
-        self.mels = mels
-        self.target_length = target_length
+        self.width = width = size.width
         self.patch = patch
         self.frequency_mean = frequency_mean
         self.mask_padding = mask_padding
@@ -106,9 +88,7 @@ class CEDEncoder(Freezable, AudioEncoder):
         self.patch_embed = SpectrogramPatches(width, patch)
         self.time_pos_embed = nn.Parameter(torch.empty(1, width, 1, target_length // patch))
         self.freq_pos_embed = nn.Parameter(torch.empty(1, width, mels // patch, 1))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, dropout=dropout, drop_path=drop_path * i / max(depth - 1, 1)) for i in range(depth)
-        )
+        self.blocks = size.blocks()
         self.norm = nn.LayerNorm(width, eps=1e-6)
         init_vit(self)
         nn.init.trunc_normal_(self.time_pos_embed, std=0.02)
@@ -119,15 +99,11 @@ class CEDEncoder(Freezable, AudioEncoder):
         if frozen or lora is not None:
             self.freeze()
 
-    def input_shape(self, frames: int) -> tuple[int, ...]:
-        """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
-        return self.target_length, self.mels
-
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
 
         Args:
-            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and ``F = mels``.
+            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and F mel bins, as the front end has them.
             mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound: all of its
                 tokens are masked.
             time: ``[B, T]`` float32, middle of each frame in seconds.
@@ -139,7 +115,7 @@ class CEDEncoder(Freezable, AudioEncoder):
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
         """
-        self._check(x)
+        check_spectrogram(x, self.frontend, patch=self.patch)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad):
             patches = self._embed(x)  # [B, F/patch, T/patch, C]
             rows, columns = patches.shape[1:3]
@@ -165,19 +141,6 @@ class CEDEncoder(Freezable, AudioEncoder):
         if self.pretrained is not None:
             load_weights(self, self.pretrained, component="CEDEncoder")
 
-    def _check(self, x: Tensor) -> None:
-        """Refuse a spectrogram that the positions do not cover."""
-        _, frames, mels = x.shape
-        if mels != self.mels:
-            raise ValueError(
-                f"the fbank has {mels} mel bins and the encoder {self.mels}; make data.mels and audio_encoder.mels equal."
-            )
-        if not self.patch <= frames <= self.target_length:
-            raise ValueError(
-                f"the fbank has {frames} frames, outside of {self.patch} to target_length {self.target_length}; "
-                "cut or pad it, or raise audio_encoder.target_length."
-            )
-
     def _embed(self, x: Tensor) -> Tensor:
         """fbank ``[B, T, F]`` -> patches with positions ``[B, F/patch, T/patch, C]``."""
         x = self.patch_embed(self.init_bn(x.transpose(1, 2)))  # [B, F/patch, T/patch, C]
@@ -197,14 +160,9 @@ class CEDEncoder(Freezable, AudioEncoder):
         return (real | ~real.any(dim=1, keepdim=True)).repeat(1, rows)
 
 
-def _sizes(size: str | None, width: int | None, depth: int | None, heads: int | None) -> CEDSize:
-    """The published size, with what is given on its own instead."""
-    if size is not None and size not in CED_SIZES:
+def _published(name: str) -> ViTSize:
+    if name not in CED_SIZES:
         raise ValueError(
-            f"size {size!r} is unknown; choose one of {', '.join(CED_SIZES)}, or null with width, depth and heads."
+            f"size {name!r} is unknown; choose one of {', '.join(CED_SIZES)}, or give width, depth and heads."
         )
-    given = (width, depth, heads)
-    if size is None and None in given:
-        raise ValueError("size is null, so width, depth and heads are all needed.")
-    published = CED_SIZES[size] if size is not None else given
-    return CEDSize(*(own if own is not None else default for own, default in zip(given, published, strict=True)))
+    return CED_SIZES[name]

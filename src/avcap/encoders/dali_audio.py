@@ -10,15 +10,18 @@ from torch import Tensor, nn
 from avcap.checkpoints.loading import load_part, parts_of
 from avcap.encoders.base import AudioEncoder
 from avcap.encoders.cav_mae_audio import CAVMAEAudio
-from avcap.encoders.cav_mae_stream import Positions
+from avcap.encoders.cav_mae_stream import PUBLISHED, Positions
+from avcap.frontends import FrontEnd, KaldiFbank
 from avcap.layers.attention_mask import attention_mask
 from avcap.layers.freeze import Freezable
 from avcap.layers.joint import SingleStreamLayers, single_stream_name
 from avcap.layers.lora import LoRA, add_lora
-from avcap.layers.vit import init_vit
+from avcap.layers.vit import ViTSize, init_vit
 from avcap.types import Tokens
 
 logger = logging.getLogger(__name__)
+
+MEAN, STD = -5.081, 4.4849  # of AudioSet's Kaldi filter bank, in the official code
 
 
 class DALIAudio(Freezable, AudioEncoder):
@@ -29,19 +32,15 @@ class DALIAudio(Freezable, AudioEncoder):
     Of the joint layers the norms of sound alone are made: the others would never be used.
 
     Args:
-        width: Channels of the blocks.
-        depth: Audio blocks.
+        size: Size of the audio blocks; the joint ones are as wide, and drop as often as the last of these.
         joint_depth: Joint blocks.
-        heads: Attention heads.
         output_width: Channels of the tokens: those of the image tokens.
-        mels: Mel bins of the fbank.
-        target_length: Frames of the longest fbank (10 ms each), a multiple of ``patch``.
+        frontend: What makes the spectrogram, its length a multiple of ``patch``; None: DALI's, ``KaldiFbank`` with 128 mel
+            bins, mean -5.081 and standard deviation 4.4849.
         patch: Side of a patch, in frames and in bins.
         positions: ``learned``, from a start of sines and cosines on the grid, as DALI's are, or ``fixed`` there.
         mask_padding: False counts padding frames of a clip as sound, as the published results do. True keeps patches
             that lie in the padding out of the attention, and masks their tokens.
-        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
-        drop_path: Stochastic depth of the last audio block and of the joint ones; it grows linearly from zero at the first.
         frozen: Keep all weights as they are; nothing is kept for a backward pass.
         lora: Low-rank adapters. They and the projection are trained then: everything else counts as frozen.
         pretrained: File made by ``avcap weights import`` from a DALI checkpoint, or by ``avcap weights part`` from a run; or
@@ -53,19 +52,14 @@ class DALIAudio(Freezable, AudioEncoder):
 
     def __init__(
         self,
-        width: int = 768,
+        size: ViTSize = PUBLISHED,
         *,
-        depth: int = 11,
         joint_depth: int = 1,
-        heads: int = 12,
         output_width: int = 1024,
-        mels: int = 128,
-        target_length: int = 1024,
+        frontend: FrontEnd | None = None,
         patch: int = 16,
         positions: Positions = "learned",
         mask_padding: bool = False,
-        mlp_ratio: float = 4.0,
-        drop_path: float = 0.0,
         frozen: bool = False,
         lora: LoRA | None = None,
         pretrained: str | None = None,
@@ -73,11 +67,14 @@ class DALIAudio(Freezable, AudioEncoder):
         super().__init__()
         if joint_depth < 0:
             raise ValueError(f"joint_depth is {joint_depth}; choose 0 or more blocks.")
-        blocks = {"heads": heads, "mlp_ratio": mlp_ratio, "drop_path": drop_path}
-        grid = {"mels": mels, "target_length": target_length, "patch": patch, "positions": positions}
-        self.stream = CAVMAEAudio(width, depth=depth, mask_padding=mask_padding, **blocks, **grid)
-        self.joint = SingleStreamLayers(width, depth=joint_depth, **blocks)
-        self.projection = nn.Linear(width, output_width)
+        self.frontend = frontend or KaldiFbank(128, mean=MEAN, std=STD)
+        self.stream = CAVMAEAudio(
+            size, frontend=self.frontend, patch=patch, positions=positions, mask_padding=mask_padding
+        )
+        self.joint = SingleStreamLayers(
+            size.width, depth=joint_depth, heads=size.heads, mlp_ratio=size.mlp_ratio, drop_path=size.drop_path
+        )
+        self.projection = nn.Linear(size.width, output_width)
         init_vit(self.joint)
         init_vit(self.projection)
         self.width = output_width
@@ -96,10 +93,6 @@ class DALIAudio(Freezable, AudioEncoder):
     def always_saved(self) -> tuple[str, ...]:
         """A checkpoint of a run that trains any of it holds all of it, to be handed on as one file."""
         return () if self._no_grad else ("stream", "joint", "projection")
-
-    def input_shape(self, frames: int) -> tuple[int, ...]:
-        """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
-        return self.stream.input_shape(frames)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram to tokens like those of an image.
@@ -139,14 +132,14 @@ class DALIAudio(Freezable, AudioEncoder):
             return
         name = type(self).__name__
         if "joint" not in parts_of(self.pretrained):
-            load_part(self, self.pretrained, part="audio", component=name)
+            load_part(self, self.pretrained, part="audio", component=name, depth="size.depth")
             return
         if self._frozen_projection:
             raise ValueError(
                 f"{self.pretrained} is a CAV-MAE without DALI's projection, which would stay random; set frozen: false, or "
                 "name an aligned encoder."
             )
-        load_part(self.stream, self.pretrained, part="audio", component=name)
+        load_part(self.stream, self.pretrained, part="audio", component=name, depth="size.depth")
         load_part(
             self.joint, self.pretrained, part="joint", component=name, depth="joint_depth", adapt=_norms_of_sound_alone
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -121,6 +123,50 @@ class Block(nn.Module):
         """Tokens ``[B, N, C]``, ``mask`` ``[B, N]`` True where a token may be attended to -> ``[B, N, C]``."""
         x = x + self.drop_path(self.attn(self.norm1(x), mask))
         return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+@dataclass(frozen=True)
+class ViTSize:
+    """The size of a vision transformer.
+
+    Args:
+        width: Channels of the tokens.
+        depth: Transformer blocks.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
+        dropout: Dropout after the attention and in the MLP.
+        drop_path: Stochastic depth of the last block; it grows linearly from zero at the first.
+    """
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    dropout: float = 0.0
+    drop_path: float = 0.0
+
+    def blocks(self, eps: float = 1e-6) -> nn.ModuleList:
+        """Build the blocks with random weights.
+
+        Args:
+            eps: Epsilon of the LayerNorms.
+
+        Raises:
+            ValueError: if ``depth`` is negative or ``width`` no multiple of ``heads``.
+        """
+        if self.depth < 0:
+            raise ValueError(f"size.depth is {self.depth}; choose 0 or more blocks.")
+        return nn.ModuleList(
+            Block(
+                self.width,
+                self.heads,
+                mlp_ratio=self.mlp_ratio,
+                dropout=self.dropout,
+                drop_path=self.drop_path * i / max(self.depth - 1, 1),
+                eps=eps,
+            )
+            for i in range(self.depth)
+        )
 
 
 def init_vit(module: nn.Module) -> None:

@@ -12,8 +12,9 @@ from avcap.checkpoints.build import build
 from avcap.checkpoints.state import check_state, reloadable
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
+from avcap.frontends import Inputs
 from avcap.fusion.base import FusionFactory
-from avcap.models.parts import encode, load_pretrained
+from avcap.models.parts import encode, inputs_of, load_pretrained
 from avcap.types import Batch, FusionOutput
 
 DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
@@ -84,6 +85,11 @@ class CaptionModel(nn.Module):
         """Stream (``audio``, ``video``) -> the encoder that reads it; a stream that the model does not read is not in it."""
         both = {"audio": self.audio_encoder, "video": self.visual_encoder}
         return {stream: encoder for stream, encoder in both.items() if encoder is not None}
+
+    @property
+    def inputs(self) -> Inputs:
+        """What is asked of the data: the encoders' keys, and the front end of the audio encoder."""
+        return inputs_of(self.encoders.values())
 
     def fuse(self, batch: Batch) -> FusionOutput:
         """Encode both streams and fuse their tokens; a stream that the batch or the model lacks is left out."""

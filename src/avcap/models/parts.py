@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from avcap.encoders.base import Encoder
+from avcap.encoders.base import AudioEncoder, Encoder
+from avcap.frontends import Inputs
 from avcap.types import Batch, Tokens
 
 
@@ -20,6 +21,13 @@ def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
         return None
     name = encoder.input
     return encoder(batch[name], batch.get(f"{name}_mask"), batch.get(f"{name}_time"))
+
+
+def inputs_of(encoders: Iterable[Encoder]) -> Inputs:
+    """Name what encoders read of a clip: their keys of a batch, and the front end of the audio encoder."""
+    encoders = list(encoders)
+    frontends = [encoder.frontend for encoder in encoders if isinstance(encoder, AudioEncoder)]
+    return Inputs(next(iter(frontends), None), tuple(encoder.input for encoder in encoders))
 
 
 def load_pretrained(parts: Iterable[nn.Module | None]) -> None:

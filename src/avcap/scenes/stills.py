@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avcap.data.front_end import KaldiFbank
 from avcap.data.item import Item
 from avcap.data.shard_writer import WrittenSplit, write_split
 from avcap.data.shards import ShardInfo
@@ -126,12 +125,10 @@ def write_stills(
 
 
 def _info(stills: Stills, split: str, count: int) -> ShardInfo:
-    """The facts of a split before it is written; shards always name a front end, these have no sound for it."""
+    """The facts of a split before it is written."""
     plan = json.dumps([split, count, stills.size, stills.seed, dataset.VERSION, VERSION])
     return ShardInfo(
         split=split,
-        front_end=KaldiFbank.name,
-        mels=64,
         frames=1,
         size=stills.size,
         clips=count,

@@ -113,7 +113,7 @@ class Stages:
             "--out",
             labels,
         )
-        learn = (*of_seed(seed), "--data.init_args.captions", labels, *given)
+        learn = (*of_seed(seed), "--data.init_args.captions.path", labels, *given)
         distilled = ("--config", CONFIGS / "distilled.yaml", PROJECTOR_WEIGHTS, projector, *given)
         stage_2 = fit(["2_distillation"], folder / "distillation", *learn)
         name = f"{folder.name}/{objective}"

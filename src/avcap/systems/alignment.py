@@ -35,14 +35,14 @@ class Alignment(System):
     then does what two optimisers would do, and clipping, accumulated gradients and resuming work as everywhere.
 
     Args:
-        audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, C]``.
+        audio_encoder: audio ``[B, T, F]`` -> tokens ``[B, Na, C]``.
         visual_encoder: frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, C]``; kept as it is, whatever its own settings say.
         objective: The distance that is minimised.
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
         lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``objective``: its scorers).
         cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For pictures
-            that are the same in every epoch (``frame_sampling: even``), and token sets that fit.
+            that are the same in every epoch (``frames.sampling: even``), and token sets that fit.
 
     Raises:
         ValueError: if the encoders' tokens differ in width, or ``lr_scales`` names no part.
@@ -136,8 +136,8 @@ class Alignment(System):
             return
         if data.input_settings().get("frame_sampling") == "random":
             raise ValueError(
-                "cache_images would reuse the pictures of the first epoch, and frame_sampling: random draws new ones in each; "
-                "set model.init_args.cache_images to false, or data.init_args.frame_sampling to even."
+                "cache_images would reuse the pictures of the first epoch, and frames.sampling: random draws new ones in each; "
+                "set model.init_args.cache_images to false, or data.init_args.frames.sampling to even."
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

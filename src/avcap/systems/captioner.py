@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avcap.checkpoints.state import INPUTS_KEY
+from avcap.checkpoints.state import INPUTS_KEY, require_current
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.fusion.base import Fusion
@@ -26,7 +26,7 @@ class Captioner(System):
     """Train a :class:`avcap.models.CaptionModel`; ``model`` holds it.
 
     Args:
-        audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``; None for video only.
+        audio_encoder: audio ``[B, T, F]`` -> tokens ``[B, Na, Ca]``; None for video only.
         visual_encoder: frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, Cv]``; None for audio only.
         fusion: A fusion class; it is given the widths of both encoders.
         decoder: A decoder class; it is given the width of the fused tokens.
@@ -167,6 +167,10 @@ class Captioner(System):
         datamodule = getattr(self._trainer, "datamodule", None)
         if hasattr(datamodule, "input_settings"):
             checkpoint[INPUTS_KEY] = datamodule.input_settings()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of an earlier version."""
+        require_current(checkpoint)
 
     # -- logging ------------------------------------------------------------------------------------------------
 

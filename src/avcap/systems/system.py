@@ -13,7 +13,8 @@ from torch.optim import AdamW, Optimizer
 from avcap.checkpoints.carried_files import carry_files
 from avcap.checkpoints.state import check_state, leave_out, reloadable
 from avcap.encoders.base import Encoder
-from avcap.models.parts import load_pretrained
+from avcap.frontends import Inputs
+from avcap.models.parts import inputs_of, load_pretrained
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups, path_scales
 from avcap.types import Batch
@@ -83,6 +84,32 @@ class System(LightningModule, ABC):
         path_scales(self.network, self.lr_scales)  # a wrong path shows at once
         self.layer_decay = dict(layer_decay or {})
         layer_decay_scales(self.network, self.layer_decay)  # a wrong name shows at once
+
+    # -- data ---------------------------------------------------------------------------------------------------
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """The parts that read the data."""
+        parts = (getattr(self, name, None) for name in ("audio_encoder", "visual_encoder"))
+        return [part for part in parts if part is not None]
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the data are asked for: the encoders' keys, and the front end of the audio encoder."""
+        return inputs_of(self.encoders)
+
+    def setup(self, stage: str) -> None:
+        """Refuse data that never have what an encoder reads: it would be taken for clips without sound or pictures.
+
+        Args:
+            stage: fit, validate, test or predict.
+
+        Raises:
+            ValueError: naming the shards, what they lack, and the remedy.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "require"):
+            data.require(self.inputs, stage)
 
     # -- optimisation -------------------------------------------------------------------------------------------
 

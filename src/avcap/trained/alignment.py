@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import avcap.encoders  # noqa: F401 (the classes that a checkpoint names must be imported)
-from avcap.data import AudioCapsDataModule
+from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import collate
 from avcap.data.dataset import ClipDataset
 from avcap.data.media import even_indices
@@ -39,18 +39,22 @@ class AlignmentClips(NamedTuple):
 
         Raises:
             FileNotFoundError: if the checkpoint, its config or the shards are not there.
+            ValueError: if the run is of a version whose encoders did not own their front ends.
         """
         path = run_folder(ckpt_path) / "config.yaml"
         for file in (ckpt_path, path):
             if not file.is_file():
                 raise FileNotFoundError(f"There is no {file}; `make demo-dali` makes an alignment.")
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]["init_args"]
-        kept = {name: settings[name] for name in ("frames", "frame_sampling", "target_length", "mean", "std")}
-        data = AudioCapsDataModule(shards or Path(settings["shards"]), **kept)
+        if "target_length" in settings:
+            raise ValueError(
+                f"{path} is of an earlier version, in which no encoder owned its front end; train it again."
+            )
+        data = AudioCapsDataModule(shards or Path(settings["shards"]), frames=FrameChoice(**settings["frames"]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = Alignment.load_from_checkpoint(ckpt_path, map_location="cpu").eval()
-        return cls(model, data.dataset(split), data)
+        return cls(model, data.serve(model.inputs).dataset(split), data)
 
     def of(self, split: str) -> AlignmentClips:
         """The same alignment with another split."""

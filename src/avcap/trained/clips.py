@@ -15,6 +15,7 @@ from avcap.data.collate import collate
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
+from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.shards import Shards
 from avcap.models import CaptionModel
@@ -41,12 +42,14 @@ class CheckpointClips(NamedTuple):
 
         Raises:
             FileNotFoundError: if the checkpoint, its config or the shards are not there.
-            ValueError: if the checkpoint is none of a captioner, or the config names no shards.
+            ValueError: if the checkpoint is none of a captioner, the config names no shards, or these lack what it reads.
         """
         captioner = FileCaptioner.from_checkpoint(ckpt_path)
         inputs = torch.load(ckpt_path, map_location="cpu", weights_only=True, mmap=True)[INPUTS_KEY]
         folder = shards or shards_of(config or run_folder(ckpt_path) / "config.yaml")
-        return cls(captioner, inputs, Shards(folder / split))
+        clips = Shards(folder / split)
+        require_provided(captioner.model.inputs, clips.info, clips.folder)
+        return cls(captioner, inputs, clips)
 
     @property
     def model(self) -> CaptionModel:
@@ -57,15 +60,11 @@ class CheckpointClips(NamedTuple):
         self, corruptions: Sequence[Corruption] = (), *, seed: int = 0, limit: int | None = None
     ) -> CorruptedClips:
         """The split as the model takes it, spoilt or not; streams that the model does not read are not loaded."""
-        encoders = self.model.encoders
-        from_frames = "video" in encoders and encoders["video"].input == "frames"
         return CorruptedClips(
             self.shards,
-            self.captioner.framing,
+            self.model.inputs,
             corruptions=corruptions,
-            streams=list(encoders),
-            frames=self.inputs["frames"] if from_frames else 0,
-            frame_sampling=self.inputs.get("frame_sampling", "even"),
+            frames=self.captioner.frames,
             seed=seed,
             limit=limit,
         )

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from avcap.checkpoints.carried_files import unpack_files
-from avcap.checkpoints.state import INPUTS_KEY
-from avcap.data.collate import Framing, collate, to_sample
-from avcap.data.frame_sampling import frame_choice
-from avcap.data.front_end import make_front_end
+from avcap.checkpoints.state import INPUTS_KEY, require_current
+from avcap.data.collate import collate, to_sample
+from avcap.data.frame_sampling import FrameChoice
 from avcap.data.item import load_clip
 from avcap.data.media import duration
 from avcap.models import CaptionModel
@@ -62,11 +61,9 @@ class FileCaptioner:
 
     def __init__(self, model: CaptionModel, inputs: dict[str, Any]) -> None:
         self.model = model.eval()
-        self.front_end = make_front_end(inputs["front_end"], inputs["mels"])
-        self.framing = Framing(inputs["target_length"], inputs["mean"], inputs["std"], self.front_end.pad_value)
-        self.frames, self.size = inputs["frames"], inputs["size"]
-        self.stored_frames = inputs.get("stored_frames", self.frames)
-        self.choose = frame_choice(inputs.get("frame_sampling", "even"))
+        self.frontend = model.inputs.frontend
+        self.size, self.stored_frames = inputs["size"], inputs["stored_frames"]
+        self.frames = FrameChoice(inputs["frames"] or None, inputs["frame_sampling"])
 
     @classmethod
     def from_checkpoint(cls, path: Path) -> FileCaptioner:
@@ -88,16 +85,18 @@ class FileCaptioner:
             FileNotFoundError: if a file is not there.
             ValueError: if it cannot be decoded.
         """
-        heard = None if self.model.audio_encoder is None else self.framing.target_length * 0.01  # seconds
-        item = load_clip(path, self.front_end, frames=self.stored_frames, size=self.size, max_seconds=heard)
-        item.take_frames(self.choose, self.frames)
-        batch = collate([to_sample(item, self.framing)])
+        heard = None if self.frontend is None else self.frontend.seconds
+        rate = {} if self.frontend is None else {"sample_rate": self.frontend.sample_rate}
+        item = load_clip(path, frames=self.stored_frames, size=self.size, max_seconds=heard, **rate)
+        if self.frames.count is not None:
+            item.take_frames(self.frames.choose(), self.frames.count)
+        batch = collate([to_sample(item, self.frontend)])
         batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
         files = [path] if isinstance(path, Path) else path
         if heard is not None and any(duration(file) > heard + TAIL for file in files):
             log.warning("%s is longer than the %.1f s that the model hears; the rest is left out.", name, heard)
-        streams = [name for name, there in (("audio", item.fbank), ("video", item.frames)) if there is not None]
+        streams = [name for name, there in (("audio", item.waveform), ("video", item.frames)) if there is not None]
         missing = self._needed() - set(streams)
         if missing == self._needed():
             raise ValueError(f"{name} has no {' or '.join(sorted(missing))}, and that is all that this model reads.")
@@ -151,7 +150,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
 
     Raises:
         FileNotFoundError: if there is no such file, or one that the model needs is gone.
-        ValueError: if the file is no checkpoint of a captioner.
+        ValueError: if the file is no checkpoint of a captioner, or of one that did not own its front end yet.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
@@ -163,6 +162,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
         ) from error
     if not isinstance(content, dict) or "hyper_parameters" not in content:
         raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
+    require_current(content, path)
     folder = tempfile.TemporaryDirectory(prefix="avcap_")  # goes when the model goes
     unpack_files(content, Path(folder.name))
     settings = content["hyper_parameters"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from avcap.data.collate import Framing, collate
+from avcap.data.collate import collate
 from avcap.data.corruptions import (
     BlackPictures,
     BlurredPictures,
@@ -27,36 +28,45 @@ from avcap.data.corruptions import (
     SwappedSound,
     suite,
 )
-from avcap.data.corruptions.energy import energies
-from avcap.data.front_end import CEDMelSpectrogram, FrontEnd, KaldiFbank
+from avcap.data.frame_sampling import FrameChoice
 from avcap.data.item import Item
+from avcap.frontends import Inputs, KaldiFbank
 
-ROWS = 98  # of a second of Kaldi's
+SAMPLES = 16_000
+INPUTS = Inputs(KaldiFbank(16, target_length=96))
 
 
 class FakeShards:
     """Clips made from their numbers; every third lacks sound, the last pictures."""
 
-    folder = "fake"
+    folder = Path("fake")
 
-    def __init__(self, clips: int = 7, front_end: FrontEnd | None = None) -> None:
+    def __init__(self, clips: int = 7) -> None:
         self.ids = [f"clip{i}_0" for i in range(clips)]
-        self._front_end = front_end or KaldiFbank(16)
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def front_end(self) -> FrontEnd:
-        return self._front_end
+    def require_rate(self, frontend: object) -> None:
+        """All clips have 16 kHz."""
 
-    def item(self, index: int, *, streams: tuple[str, ...] = ("fbank", "frames", "visual_features")) -> Item:
+    def item(
+        self,
+        index: int,
+        *,
+        streams: tuple[str, ...] = ("waveform", "frames", "visual_features"),
+        frames: int | None = None,
+        choose: object = None,
+    ) -> Item:
         generator = torch.Generator().manual_seed(index)
-        wave = torch.randn(16_000, generator=generator) * 0.1
+        wave = torch.randn(SAMPLES, generator=generator) * 0.1
         item = Item(self.ids[index], [f"caption {index}"], 1.0)
-        if "fbank" in streams and index % 3 != 2:
-            item.fbank = self._front_end(wave)
+        if "waveform" in streams and index % 3 != 2:
+            item.waveform = wave
         if "frames" in streams and index < len(self) - 1:
             item.frames = torch.randint(1, 256, (10, 3, 8, 8), generator=generator, dtype=torch.uint8)
+            if frames:
+                item.frames = item.frames[list(choose(10, frames))]
         if "visual_features" in streams:
             item.visual_features = torch.randn(10, 4, generator=generator)
         return item
@@ -66,18 +76,35 @@ def spoil(corruption: Corruption, index: int = 0, shards: FakeShards | None = No
     """A clip and the same clip spoilt."""
     shards = shards or FakeShards()
     item = shards.item(index)
-    before = {k: getattr(item, k).clone() for k in ("fbank", "frames") if getattr(item, k) is not None}
-    source = Source(torch.Generator().manual_seed(5), shards.front_end(), lambda _: shards.item(index + 1))
+    before = {k: getattr(item, k).clone() for k in ("waveform", "frames") if getattr(item, k) is not None}
+    source = Source(torch.Generator().manual_seed(5), lambda _: shards.item(index + 1))
     out = corruption(item, source)
     assert all(torch.equal(getattr(item, k), x) for k, x in before.items())  # the clip itself is left as it is
     return item, out
 
 
-@pytest.mark.parametrize("front_end", [KaldiFbank(16), CEDMelSpectrogram(16)], ids=["kaldi", "ced"])
-def test_silence_is_digital_silence_of_the_same_length(front_end: FrontEnd):
-    item, out = spoil(SilentSound(), shards=FakeShards(front_end=front_end))
-    assert torch.equal(out.fbank, front_end(torch.zeros(40_000))[: len(item.fbank)])
+def power(wave: torch.Tensor) -> float:
+    return float(wave.double().square().mean())
+
+
+def test_silence_is_digital_silence_of_the_same_length():
+    item, out = spoil(SilentSound())
+    assert torch.equal(out.waveform, torch.zeros(SAMPLES))
     assert torch.equal(out.frames, item.frames)
+
+
+@pytest.mark.parametrize("colour", ["white", "pink"])
+@pytest.mark.parametrize("snr", [20.0, 0.0, -5.0])
+def test_the_signal_to_noise_ratio_is_exact(snr: float, colour: str):
+    """To 1e-4 dB: float32 samples of the sum."""
+    item, out = spoil(NoisySound(snr, colour=colour))
+    ratio = power(item.waveform) / power(out.waveform - item.waveform)
+    assert 10 * math.log10(ratio) == pytest.approx(snr, abs=1e-4)
+
+
+def test_noise_leaves_a_silent_clip_silent():
+    silent = Item("a", waveform=torch.zeros(1_000))
+    assert not NoisySound(0.0)(silent, Source(torch.Generator(), lambda _: silent)).waveform.any()
 
 
 def test_black_pictures_and_empty_features():
@@ -85,13 +112,14 @@ def test_black_pictures_and_empty_features():
     assert not out.frames.any()
     assert out.frames.dtype == torch.uint8
     assert not out.visual_features.any()
-    assert torch.equal(out.fbank, item.fbank)
+    assert torch.equal(out.waveform, item.waveform)
 
 
 def test_noise_grows_with_its_level_and_is_the_same_noise():
-    louder = [spoil(NoisySound(snr))[1].fbank for snr in (20.0, 0.0, -5.0)]
-    clean = FakeShards().item(0).fbank
-    assert [bool((a > b).all()) for a, b in zip(louder, [clean, *louder], strict=False)] == [True] * 3
+    clean = FakeShards().item(0).waveform
+    noises = [spoil(NoisySound(snr))[1].waveform - clean for snr in (20.0, 0.0, -5.0)]
+    torch.testing.assert_close(noises[1], noises[0] * 10, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(noises[2], noises[1] * 10**0.25, rtol=1e-3, atol=1e-4)
     frames = [spoil(NoisyPictures(d))[1].frames.float() for d in (0.02, 0.04)]
     clean = FakeShards().item(0).frames.float()
     inside = (clean > 60) & (clean < 195)
@@ -108,22 +136,29 @@ def test_noise_grows_with_its_level_and_is_the_same_noise():
 def test_pink_noise_has_less_power_at_high_frequencies():
     _, white = spoil(NoisySound(-10.0))
     _, pink = spoil(NoisySound(-10.0, colour="pink"))
-    assert (pink.fbank - white.fbank)[:, 0].mean() > 1
-    assert (pink.fbank - white.fbank)[:, -1].mean() < -1
+    louder = KaldiFbank(16).features(pink.waveform) - KaldiFbank(16).features(white.waveform)
+    assert louder[:, 0].mean() > 1
+    assert louder[:, -1].mean() < -1
     assert NoisySound(-10.0, colour="pink").name == "audio_noise_pink-10dB"
 
 
 def test_smearing_keeps_energy_and_loses_rhythm():
-    front_end = KaldiFbank(16)
-    item, out = spoil(SmearedSound(0.2))
-    before, after = energies(item.fbank, front_end), energies(out.fbank, front_end)
-    assert after.std(0).max() < 0.3 * before.std(0).max()
-    torch.testing.assert_close(after[20:-20].mean(0), before.mean(0), rtol=0.3, atol=0)
+    """A tone that is on for every second tenth of a second: the energies of its parts become equal."""
+    time = torch.arange(2 * SAMPLES) / SAMPLES
+    wave = 0.3 * torch.sin(2 * math.pi * 440 * time) * ((10 * time).long() % 2 == 0)
+    item = Item("a", waveform=wave)
+    out = SmearedSound(0.2)(item, Source(torch.Generator().manual_seed(0), lambda _: item))
+    assert out.waveform.shape == wave.shape
+    before, after = (x.view(20, -1).square().mean(1)[4:-4] for x in (wave, out.waveform))
+    assert after.std() / after.mean() < 0.35 * before.std() / before.mean()
+    assert power(out.waveform) == pytest.approx(power(wave), rel=0.3)
+    loudest = torch.fft.rfft(out.waveform).abs().argmax() / 2  # in Hz: 2 s of sound
+    assert loudest == pytest.approx(440, abs=40)  # the spectrum is blurred by the window alone
 
 
 def test_blur_keeps_a_uniform_picture_and_loses_detail():
     item = Item("a", frames=torch.full((2, 3, 8, 12), 77, dtype=torch.uint8))
-    source = Source(torch.Generator(), KaldiFbank(16), lambda _: item)
+    source = Source(torch.Generator(), lambda _: item)
     assert torch.equal(BlurredPictures(0.2)(item, source).frames, item.frames)
     point = torch.zeros(1, 3, 9, 9, dtype=torch.uint8)
     point[:, :, 4, 6] = 255
@@ -136,9 +171,8 @@ def test_blur_keeps_a_uniform_picture_and_loses_detail():
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_dropped_parts(share: float):
     _, sound = spoil(DroppedSound(share))
-    quiet = FakeShards().front_end()(torch.zeros(16_000))[0]
-    lost = (sound.fbank == quiet).all(1)
-    assert lost.float().mean() == pytest.approx(share, abs=0.02)
+    lost = sound.waveform.view(20, -1).eq(0).all(1)
+    assert int(lost.sum()) == round(20 * share)
     item, pictures = spoil(DroppedPictures(share))
     black = (pictures.frames == 0).flatten(1).all(1)
     assert int(black.sum()) == round(share * 10)
@@ -149,14 +183,10 @@ def test_dropped_parts(share: float):
 @pytest.mark.parametrize("seconds", [0.3, -0.3, 5.0])
 def test_shifts_go_the_same_way_in_both_streams(seconds: float):
     item, sound = spoil(ShiftedSound(seconds))
-    quiet = FakeShards().front_end()(torch.zeros(16_000))
-    rows = max(-ROWS, min(ROWS, round(100 * seconds)))
-    expected = (
-        torch.cat([quiet[:rows], item.fbank[: ROWS - rows]])
-        if rows > 0
-        else torch.cat([item.fbank[-rows:], quiet[:-rows]])
-    )
-    assert torch.equal(sound.fbank, expected)
+    later = max(-SAMPLES, min(SAMPLES, round(SAMPLES * seconds)))
+    quiet, wave = torch.zeros(abs(later)), item.waveform
+    expected = torch.cat([quiet, wave[: SAMPLES - later]]) if later > 0 else torch.cat([wave[-later:], quiet])
+    assert torch.equal(sound.waveform, expected)
     item, pictures = spoil(ShiftedPictures(seconds))  # 10 pictures in a second
     places = max(-10, min(10, round(10 * seconds)))
     kept = item.frames[: 10 - places] if places > 0 else item.frames[-places:]
@@ -168,13 +198,13 @@ def test_shifts_go_the_same_way_in_both_streams(seconds: float):
 def test_pictures_of_unknown_length_are_not_shifted():
     item = Item("a", frames=torch.ones(4, 3, 2, 2, dtype=torch.uint8))
     assert math.isnan(item.duration)
-    out = ShiftedPictures(1.0)(item, Source(torch.Generator(), KaldiFbank(16), lambda _: item))
+    out = ShiftedPictures(1.0)(item, Source(torch.Generator(), lambda _: item))
     assert torch.equal(out.frames, item.frames)
 
 
 def test_a_clip_without_the_stream_stays_as_it_is():
     nothing = Item("a", ["x"], 1.0)
-    source = Source(torch.Generator(), KaldiFbank(16), lambda _: nothing)
+    source = Source(torch.Generator(), lambda _: nothing)
     for corruptions in suite().values():
         for corruption in corruptions:
             assert corruption(nothing, source) == nothing
@@ -200,22 +230,15 @@ def test_bad_settings_are_refused(make, message: str):
 
 
 def clips(*corruptions: Corruption, seed: int = 0, **settings) -> CorruptedClips:
-    return CorruptedClips(FakeShards(), Framing(96), corruptions=corruptions, seed=seed, **settings)
+    return CorruptedClips(FakeShards(), INPUTS, corruptions=corruptions, seed=seed, **settings)
 
 
 def test_without_corruptions_the_clips_are_those_of_an_evaluation():
     from avcap.data.dataset import ClipDataset
 
-    class Choosing(FakeShards):
-        def item(self, index, *, streams=(), frames=None, choose=None):
-            item = super().item(index, streams=streams)
-            if item.frames is not None and frames:
-                item.frames = item.frames[list(choose(len(item.frames), frames))]
-            return item
-
     for sampling in ("even", "centre"):
-        plain = ClipDataset(Choosing(), Framing(96), frames=4, frame_sampling=sampling)
-        ours = clips(frames=4, frame_sampling=sampling)
+        plain = ClipDataset(FakeShards(), INPUTS, frames=FrameChoice(4, sampling))
+        ours = clips(frames=FrameChoice(4, sampling))
         for a, b in zip((plain[i] for i in range(7)), (ours[0, i] for i in range(7)), strict=True):
             assert a.keys() == b.keys()
             assert all(torch.equal(a[k], b[k]) if isinstance(a[k], torch.Tensor) else a[k] == b[k] for k in a)
@@ -227,20 +250,20 @@ def test_chance_depends_on_seed_and_clip_alone():
 
     def same(a: list, b: list) -> list[bool]:
         return [
-            torch.equal(x["fbank"], y["fbank"]) and torch.equal(x["frames"], y["frames"])
+            torch.equal(x["audio"], y["audio"]) and torch.equal(x["frames"], y["frames"])
             for x, y in zip(a, b, strict=True)
         ]
 
     assert same(rows(0), rows(0, limit=4)) == [True] * 3
     assert same(rows(0), rows(1)) == [False] * 3
-    noises = [(x["fbank"] - clips()[i]["fbank"]) for x, i in zip(rows(0), (0, 1, 3), strict=True)]
+    noises = [(x["audio"] - clips()[i]["audio"]) for x, i in zip(rows(0), (0, 1, 3), strict=True)]
     assert not torch.equal(noises[0], noises[1])
 
 
 @pytest.mark.parametrize("stream", ["audio", "video"])
 def test_a_swap_gives_every_clip_the_stream_of_another(stream: str):
     data = clips(SwappedSound() if stream == "audio" else SwappedPictures())
-    name = "fbank" if stream == "audio" else "visual_features"
+    name = "audio" if stream == "audio" else "visual_features"
     own = [clips()[i].get(name) for i in range(7)]
     got = [data[i].get(name) for i in range(7)]
     partners = []
@@ -260,7 +283,7 @@ def test_a_swap_gives_every_clip_the_stream_of_another(stream: str):
 
 
 def test_a_swap_without_another_clip_is_an_error():
-    lonely = CorruptedClips(FakeShards(1), Framing(96), corruptions=[SwappedSound()])
+    lonely = CorruptedClips(FakeShards(1), INPUTS, corruptions=[SwappedSound()])
     with pytest.raises(ValueError, match="No other clip of fake has audio to swap with clip0_0"):
         lonely[0]
 
@@ -274,14 +297,14 @@ def test_the_suite_has_both_streams_in_every_family():
     assert set(families) == {"suppress", "swap", "noise", "blur", "drop", "shift"}
     assert all(streams.count("audio") == streams.count("video") for streams in families.values())
     batch = collate([clips(*suite()["both_suppress"])[i] for i in range(3)])
-    assert batch["fbank"].shape[:2] == (3, 96)
+    assert batch["audio"].shape[:2] == (3, 96)
     assert not batch["frames"].any()
 
 
 def test_swapped_pictures_bring_their_times():
     shards = FakeShards()
     item, other = (replace(shards.item(index), frames_time=torch.arange(10.0) + index) for index in (0, 1))
-    out = SwappedPictures()(item, Source(torch.Generator(), shards.front_end(), lambda _: other))
+    out = SwappedPictures()(item, Source(torch.Generator(), lambda _: other))
     assert torch.equal(out.frames_time, other.frames_time)
 
 

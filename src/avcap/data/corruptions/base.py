@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import torch
 
-from avcap.data.front_end import FrontEnd
 from avcap.data.item import Item
 
 
@@ -19,12 +18,10 @@ class Source:
 
     Attributes:
         generator: The only source of chance; it depends on the seed and the clip's id alone.
-        front_end: What made the spectrograms.
         other: Gives another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
     """
 
     generator: torch.Generator
-    front_end: FrontEnd
     other: Callable[[str], Item]
 
 

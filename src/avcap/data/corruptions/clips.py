@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from avcap.data.collate import Framing, Sample, to_sample
+from avcap.data.collate import Sample, to_sample
 from avcap.data.corruptions.base import Corruption, Source
-from avcap.data.dataset import AUDIO, VIDEO, ClipDataset
-from avcap.data.frame_sampling import FrameSampling, frame_choice
+from avcap.data.dataset import ALL_FRAMES, EVERYTHING, WAVEFORM, ClipDataset
+from avcap.data.derived import DerivedColumn
+from avcap.data.frame_sampling import FrameChoice
 from avcap.data.item import Item
 from avcap.data.shards import Shards
 from avcap.data.transforms import generator_for
+from avcap.frontends import Inputs
+from avcap.frontends.inputs import FEATURES, FRAMES
 
 
 class CorruptedClips(ClipDataset):
@@ -22,11 +25,9 @@ class CorruptedClips(ClipDataset):
 
     Args:
         shards: The split.
-        framing: For the spectrograms.
+        inputs: What is read of a clip, and the front end of its sound.
         corruptions: Applied one after the other, on the raw clip with all of its stored pictures; none: the clean clips.
-        streams: ``audio`` and ``video``, or one of them.
-        frames: Pictures to take then; None takes all, 0 none (features made beforehand are still read).
-        frame_sampling: Which ones.
+        frames: Which of the pictures are taken then.
         seed: Seed of all chance.
         limit: Use the first clips only.
     """
@@ -34,38 +35,32 @@ class CorruptedClips(ClipDataset):
     def __init__(
         self,
         shards: Shards,
-        framing: Framing,
+        inputs: Inputs = EVERYTHING,
         *,
         corruptions: Sequence[Corruption] = (),
-        streams: Sequence[str] = (AUDIO, VIDEO),
-        frames: int | None = None,
-        frame_sampling: FrameSampling = "even",
+        frames: FrameChoice = ALL_FRAMES,
         seed: int = 0,
         limit: int | None = None,
     ) -> None:
-        super().__init__(
-            shards, framing, streams=streams, frames=frames, frame_sampling=frame_sampling, seed=seed, limit=limit
-        )
         self.corruptions = tuple(corruptions)
-        self.front_end = shards.front_end()
+        super().__init__(shards, inputs, frames=frames, seed=seed, limit=limit)
         order = sorted(range(len(shards)), key=lambda index: _draw(seed, shards.ids[index]))
         self._next = dict(zip(order, [*order[1:], order[0]], strict=True))
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
         """A sample; the epoch of ``key`` has no meaning here. See :meth:`ClipDataset.__getitem__`."""
         index = key[1] if isinstance(key, tuple) else key
-        item = self.shards.item(index, streams=self._blobs)
+        item = self._item(index)
         for corruption in self.corruptions:
             source = Source(
                 generator=generator_for(self.seed, 0, item.id),
-                front_end=self.front_end,
                 other=lambda stream: self.partner(index, stream),
             )
             item = corruption(item, source)
-        if self.frames is not None:
-            item.take_frames(frame_choice(self.frame_sampling), self.frames)
+        if self.frames.count is not None:
+            item.take_frames(self.frames.choose(), self.frames.count)
         caption = item.captions[0] if item.captions else None
-        return to_sample(item, self.framing, caption=caption, references=item.captions)
+        return to_sample(item, self.inputs.frontend, caption=caption, references=item.captions)
 
     def partner(self, index: int, stream: str) -> Item:
         """The next clip of the split, in the drawn order, that has the stream.
@@ -73,7 +68,7 @@ class CorruptedClips(ClipDataset):
         Raises:
             ValueError: if no other clip has it.
         """
-        blobs = {AUDIO: ("fbank",), VIDEO: ("frames", "visual_features")}[stream]
+        blobs = {"audio": (WAVEFORM,), "video": (FRAMES, FEATURES)}[stream]
         wanted = tuple(blob for blob in blobs if blob in self._blobs)
         other = self._next[index]
         while other != index:
@@ -82,6 +77,11 @@ class CorruptedClips(ClipDataset):
                 return item
             other = self._next[other]
         raise ValueError(f"No other clip of {self.shards.folder} has {stream} to swap with {self.shards.ids[index]}.")
+
+    def _find_column(self) -> DerivedColumn | None:
+        """None where the sound is spoilt: what was made of the clean one is of no use."""
+        spoilt = any(corruption.stream == "audio" for corruption in self.corruptions)
+        return None if spoilt else super()._find_column()
 
 
 def _draw(seed: int, clip_id: str) -> str:

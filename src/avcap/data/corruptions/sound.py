@@ -1,4 +1,4 @@
-"""Corruptions of the sound: all of them on the raw spectrogram, so that one path serves every front end and every shard."""
+"""Corruptions of the sound: all of them on the waveform, so that every front end meets the same."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ import torch
 from torch import Tensor
 
 from avcap.data.corruptions.base import Corruption, Drop, Shift, Source, drop_parts
-from avcap.data.corruptions.energy import add_noise, energies, samples_for, silence, spectrogram
 from avcap.data.corruptions.smoothing import smooth
-from avcap.data.front_end import HOP, SAMPLE_RATE
 from avcap.data.item import Item
 
-ROWS_PER_SECOND = SAMPLE_RATE // HOP
+COLOURS = ("white", "pink")
 PARTS = 20  # of a clip whose sound is dropped in part
+WINDOW, HOP = 512, 128  # samples, of the spectrum whose energies are smeared
 
 
 class SoundCorruption(Corruption):
-    """A corruption of the spectrogram, made by :meth:`spoil`."""
+    """A corruption of the waveform, made by :meth:`spoil`."""
 
     stream: ClassVar[str] = "audio"
-    inputs: ClassVar[tuple[str, ...]] = ("fbank",)
+    inputs: ClassVar[tuple[str, ...]] = ("audio",)
 
     def __call__(self, item: Item, source: Source) -> Item:
         """See :meth:`Corruption.__call__`."""
-        return item if item.fbank is None else replace(item, fbank=self.spoil(item.fbank, source), waveform=None)
+        if item.waveform is None:
+            return item
+        return replace(item, waveform=self.spoil(item.waveform, item.sample_rate, source), audio=None)
 
     @abstractmethod
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
-        """The spoilt raw spectrogram; ``[T, F]`` in and out."""
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """The spoilt waveform; ``[S]`` in, and as a rule as many samples out."""
 
 
 class SilentSound(SoundCorruption):
-    """Digital silence of the same length, as the front end renders it."""
+    """Digital silence of the same length."""
 
     family: ClassVar[str] = "suppress"
 
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
-        return silence(len(fbank), source.front_end)
+        return torch.zeros_like(wave)
 
 
 class SwappedSound(SoundCorruption):
@@ -49,16 +50,19 @@ class SwappedSound(SoundCorruption):
 
     family: ClassVar[str] = "swap"
 
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
-        return source.other(self.stream).fbank
+        other = source.other(self.stream).waveform
+        return wave if other is None else other
 
 
 class NoisySound(SoundCorruption):
-    """Noise added at a signal-to-noise ratio; for one clip the same noise at every ratio.
+    """Noise added at a signal-to-noise ratio over the whole clip; for one clip the same noise at every ratio.
+
+    A silent clip stays silent. The sum may exceed the range of a recording; nothing is clipped.
 
     Args:
-        snr: Power of the clip's waveform over that of the noise, in dB.
+        snr: Power (mean square) of the clip's waveform over that of the noise, in dB.
         colour: ``white``, or ``pink``: power falling as 1 / f, from 20 Hz.
     """
 
@@ -75,14 +79,20 @@ class NoisySound(SoundCorruption):
         """The ratio, after a colour that is not white."""
         return f"{'' if self.colour == 'white' else self.colour}{self.snr:g}dB"
 
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
-        noise = torch.randn(samples_for(len(fbank), source.front_end), generator=source.generator)
-        return add_noise(fbank, COLOURS[self.colour](noise), self.snr, source.front_end)
+        noise = torch.randn(len(wave), generator=source.generator)
+        if self.colour == "pink":
+            noise = pink(noise, sample_rate)
+        power = wave.double().square().mean() / noise.double().square().mean()
+        return wave + noise * float(power * 10.0 ** (-self.snr / 10)) ** 0.5
 
 
 class SmearedSound(SoundCorruption):
     """Energies smoothed over time by a Gaussian: onsets and rhythm go, the spectrum stays.
+
+    The energies are those of a short-time Fourier transform (windows of 512 samples). The phases are those of white noise: the old ones
+    would put an onset back where it was.
 
     Args:
         seconds: Standard deviation of the Gaussian.
@@ -100,10 +110,16 @@ class SmearedSound(SoundCorruption):
         """The deviation."""
         return f"{self.seconds:g}s"
 
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
-        energy = energies(fbank, source.front_end).T  # [F, T]
-        return spectrogram(smooth(energy, self.seconds * ROWS_PER_SECOND).T, source.front_end)
+        window = torch.hann_window(WINDOW)
+        settings = {"n_fft": WINDOW, "hop_length": HOP, "window": window}
+        noise = torch.randn(max(len(wave), WINDOW), generator=source.generator)
+        padded = torch.nn.functional.pad(wave, (0, len(noise) - len(wave)))
+        energy = torch.stft(padded, **settings, return_complex=True).abs().square()  # [bins, T]
+        phases = torch.stft(noise, **settings, return_complex=True).angle()
+        smeared = smooth(energy, self.seconds * sample_rate / HOP)
+        return torch.istft(torch.polar(smeared.sqrt(), phases), **settings, length=len(noise))[: len(wave)]
 
 
 class DroppedSound(Drop, SoundCorruption):
@@ -113,11 +129,11 @@ class DroppedSound(Drop, SoundCorruption):
         share: Share of the parts, chosen at random.
     """
 
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         lost = drop_parts(PARTS, self.share, source.generator)
-        part = torch.arange(len(fbank)) * PARTS // len(fbank)  # [T]
-        return torch.where(lost[part, None], silence(len(fbank), source.front_end), fbank)
+        part = torch.arange(len(wave)) * PARTS // len(wave)  # [S]
+        return wave.masked_fill(lost[part], 0.0)
 
 
 class ShiftedSound(Shift, SoundCorruption):
@@ -127,9 +143,9 @@ class ShiftedSound(Shift, SoundCorruption):
         seconds: How much later; below 0: earlier.
     """
 
-    def spoil(self, fbank: Tensor, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
-        return delay(fbank, round(self.seconds * ROWS_PER_SECOND), silence(len(fbank), source.front_end))
+        return delay(wave, round(self.seconds * sample_rate), torch.zeros_like(wave))
 
 
 def delay(rows: Tensor, places: int, filling: Tensor) -> Tensor:
@@ -147,15 +163,7 @@ def delay(rows: Tensor, places: int, filling: Tensor) -> Tensor:
     return out
 
 
-def pink(white: Tensor) -> Tensor:
+def pink(white: Tensor, sample_rate: int) -> Tensor:
     """White noise ``[S]`` with its amplitudes divided by the square root of the frequency, which counts as 20 Hz below that."""
-    hertz = torch.fft.rfftfreq(len(white), d=1 / SAMPLE_RATE).clamp_min(20.0)
+    hertz = torch.fft.rfftfreq(len(white), d=1 / sample_rate).clamp_min(20.0)
     return torch.fft.irfft(torch.fft.rfft(white) / hertz.sqrt(), n=len(white))
-
-
-def white(noise: Tensor) -> Tensor:
-    """White noise as it is."""
-    return noise
-
-
-COLOURS = {"white": white, "pink": pink}

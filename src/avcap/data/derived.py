@@ -1,0 +1,214 @@
+"""Derived columns: what a front end makes of all recordings of a split, kept beside its shards.
+
+``<split>/derived/<fingerprint>/`` holds ``<n>.bin``, the raw features of some clips one after the other, and
+``index.json``. It is only ever a copy of what can be computed again: a split that is made again loses its columns.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avcap.data.parallel import run_jobs
+from avcap.data.shards import DERIVED, Shards
+from avcap.frontends import FrontEnd
+
+INDEX = "index.json"
+
+
+class _Place(NamedTuple):
+    """Where the features of a clip stand."""
+
+    file: str
+    offset: int  # in bytes
+    shape: tuple[int, ...]
+    crc32: int
+
+
+class DerivedColumn:
+    """Random access to the raw features of the clips of a split.
+
+    Args:
+        folder: The folder of the column.
+        shards: The split that it belongs to.
+
+    Raises:
+        ValueError: if its index is damaged or of other clips.
+    """
+
+    def __init__(self, folder: Path, shards: Shards) -> None:
+        self.folder = folder
+        self.ids = shards.ids
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            self.dtype = np.dtype(index["dtype"])
+            self._places = [None if place is None else _Place(*place) for place in index["places"]]
+            same = index["id_hash"] == shards.info.id_hash and len(self._places) == len(shards)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder / INDEX} is damaged; delete {folder} and run `avcap data derive`.") from error
+        if not same:
+            raise ValueError(f"{folder} is of other clips; delete it and run `avcap data derive`.")
+
+    @classmethod
+    def find(cls, shards: Shards, frontend: FrontEnd) -> DerivedColumn | None:
+        """Open the column of a front end; None where there is none.
+
+        Raises:
+            ValueError: if its index is damaged or of other clips.
+        """
+        folder = folder_of(shards, frontend)
+        return cls(folder, shards) if folder.is_dir() else None
+
+    def __getitem__(self, index: int) -> Tensor | None:
+        """The raw features ``[T, F]`` float32 of a clip; None of a clip without sound.
+
+        Raises:
+            ValueError: if the file cannot be read; the message names it.
+        """
+        found = self._read(index)
+        return None if found is None else torch.from_numpy(found.astype(np.float32))
+
+    def check(self, index: int) -> None:
+        """Compare the features of a clip with their checksum.
+
+        Raises:
+            ValueError: if they cannot be read or have changed; the message names the file.
+        """
+        found, place = self._read(index), self._places[index]
+        if found is not None and place is not None and zlib.crc32(found.tobytes()) != place.crc32:
+            raise self._damaged(index, place)
+
+    def _read(self, index: int) -> np.ndarray | None:
+        place = self._places[index]
+        if place is None:
+            return None
+        count = int(np.prod(place.shape))
+        try:
+            found = np.fromfile(self.folder / place.file, self.dtype, count, offset=place.offset)
+            return found.reshape(place.shape)
+        except (OSError, ValueError) as error:
+            raise self._damaged(index, place) from error
+
+    def _damaged(self, index: int, place: _Place) -> ValueError:
+        return ValueError(
+            f"{self.folder / place.file} is damaged at the clip {self.ids[index]}; delete {self.folder} and run "
+            "`avcap data derive`."
+        )
+
+
+def folder_of(shards: Shards, frontend: FrontEnd) -> Path:
+    """Where the column of a front end is, or would be."""
+    return shards.folder / DERIVED / frontend.fingerprint
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some clips of a column."""
+
+    folder: Path
+    number: int
+    shards: Shards
+    indices: range
+    frontend: FrontEnd
+
+    @property
+    def clips(self) -> int:
+        """How many clips it is about."""
+        return len(self.indices)
+
+    @property
+    def record(self) -> Path:
+        """Where their features stand in the file; its presence says that the file is complete."""
+        return self.folder / f"{self.number}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether it was completed before."""
+        return self.record.is_file()
+
+
+def derive(
+    shards: Shards,
+    frontend: FrontEnd,
+    *,
+    clips_per_file: int = 512,
+    num_workers: int = 2,
+    progress: bool = True,
+) -> bool:
+    """Write the column of a front end, whole or not at all; work that was interrupted is taken up again.
+
+    Args:
+        shards: The split.
+        frontend: What makes the features; stored in float16 or float32, as the split's visual features.
+        clips_per_file: Clips in one file.
+        num_workers: Processes; below 2, this one alone.
+        progress: Show a progress bar.
+
+    Returns:
+        Whether it was written now; False: it was there, or no clip has sound.
+
+    Raises:
+        ValueError: if the front end reads another sample rate, or a number is out of range.
+    """
+    if clips_per_file < 1 or num_workers < 0:
+        raise ValueError(
+            f"clips_per_file must be at least 1 and num_workers not negative, got {clips_per_file} and {num_workers}."
+        )
+    shards.require_rate(frontend)
+    folder = folder_of(shards, frontend)
+    if folder.is_dir() or not shards.info.streams["audio"]:
+        return False
+    partial = folder.with_name(f"{folder.name}.partial")
+    stamp = partial / "plan"
+    plan = f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}"
+    if partial.is_dir() and not (stamp.is_file() and stamp.read_text() == plan):
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(plan)
+    starts = range(0, len(shards), clips_per_file)
+    pieces = [
+        _Piece(partial, number, shards, range(start, min(len(shards), start + clips_per_file)), frontend)
+        for number, start in enumerate(starts)
+    ]
+    title = f"{shards.info.split}: {frontend.fingerprint}"
+    run_jobs(pieces, _write, title=title, num_workers=num_workers, progress=progress)
+    _publish(folder, partial, pieces)
+    return True
+
+
+def _write(piece: _Piece) -> None:
+    """Compute and write some clips."""
+    places: list[_Place | None] = []
+    file = f"{piece.number}.bin"
+    dtype = np.dtype(piece.shards.info.dtype)
+    with (piece.folder / file).open("wb") as out:
+        for index in piece.indices:
+            wave = piece.shards.item(index, streams=("waveform",)).waveform
+            if wave is None:
+                places.append(None)
+                continue
+            content = piece.frontend.features(wave).numpy().astype(dtype)
+            places.append(_Place(file, out.tell(), content.shape, zlib.crc32(content.tobytes())))
+            out.write(content.tobytes())
+    piece.record.write_text(json.dumps(places))
+
+
+def _publish(folder: Path, partial: Path, pieces: Sequence[_Piece]) -> None:
+    """Join the records and put the column in its place in one step."""
+    shards, frontend = pieces[0].shards, pieces[0].frontend
+    places = [place for piece in pieces for place in json.loads(piece.record.read_text())]
+    facts = {"front_end": type(frontend).__name__, "settings": frontend.settings, "sample_rate": frontend.sample_rate}
+    index = {**facts, "dtype": shards.info.dtype, "id_hash": shards.info.id_hash, "places": places}
+    (partial / INDEX).write_text(json.dumps(index, default=str))
+    for leftover in (*(piece.record for piece in pieces), partial / "plan"):
+        leftover.unlink()
+    partial.rename(folder)

@@ -1,0 +1,49 @@
+"""What shards provide, compared with what a model reads."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from avcap.data.shards import ShardInfo
+from avcap.frontends import Inputs
+from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
+
+log = logging.getLogger(__name__)
+
+REMEDIES = {
+    AUDIO: "the clips have no sound; take a model without an audio encoder, or other clips",
+    FRAMES: "store pictures with `avcap data prepare --frames 20 --overwrite`",
+    FEATURES: "run `avcap data features`, then `avcap data prepare --features FOLDER --overwrite`",
+}
+
+
+def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training: bool = False) -> None:
+    """Refuse a model that reads what no clip of a split has.
+
+    Clips that have only sound, or only pictures, can be captioned by a model that reads both: where nothing is trained,
+    that is a warning in the log.
+
+    Args:
+        inputs: What the model reads.
+        info: The facts of the split.
+        folder: Where it is, for the message.
+        training: Whether the model is trained on it.
+
+    Raises:
+        ValueError: naming the shards, what they lack, and the remedy.
+    """
+    if unknown := [key for key in inputs.keys if key not in REMEDIES]:
+        raise ValueError(
+            f"An encoder reads {unknown[0]!r}, which is nothing that shards give; set its `input` to one of {', '.join(REMEDIES)}."
+        )
+    if AUDIO in inputs.keys and inputs.frontend is None:
+        raise ValueError("The model reads audio, but its audio encoder has no frontend that makes it of the sound.")
+    missing = [key for key in inputs.keys if not info.streams[key]]
+    for key in missing:
+        stream = (AUDIO,) if key == AUDIO else (FRAMES, FEATURES)
+        if training or len(missing) == len(inputs.keys) or any(info.streams[other] for other in stream):
+            raise ValueError(f"The shards in {folder} hold no {key}, which the model reads: {REMEDIES[key]}.")
+        log.warning(
+            "The clips in %s have no %s; the model does without.", folder, "sound" if key == AUDIO else "pictures"
+        )
