@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import yaml
 from jsonargparse import ArgumentParser
 
-from avcap.encoders import AudioEncoder, CEDEncoder, CLIPVisual, PrecomputedVisual, TimmVisual, VisualEncoder
+from avcap.components import components
+from avcap.data import AudioCapsDataModule
+from avcap.encoders import AudioEncoder, CEDEncoder, CLIPVisual, Encoder, PrecomputedVisual, TimmVisual, VisualEncoder
+from avcap.frontends import FrontEnd
 
 CONFIG = """
 audio:
@@ -58,3 +63,8 @@ def test_every_argument_has_its_help(encoder, capsys):
 def test_a_misspelt_argument_is_refused():
     with pytest.raises(Exception, match="widht"):
         parser().parse_args(["--audio", "CEDEncoder", "--audio.init_args.widht", "8"])
+
+
+@pytest.mark.parametrize("part", [*components(Encoder, FrontEnd), AudioCapsDataModule], ids=lambda part: part.__name__)
+def test_no_constructor_has_more_than_ten_arguments(part):
+    assert len(inspect.signature(part).parameters) <= 10

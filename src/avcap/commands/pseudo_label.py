@@ -21,6 +21,7 @@ from avcap.data.caption_rows import write_caption_rows
 from avcap.data.collate import Sample
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
+from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.ids import name_some
 from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
@@ -84,9 +85,10 @@ def label(
         out: The JSON lines to write; the first line is ``{"provenance": ...}`` with ``clips`` and ``id_hash`` added.
 
     Raises:
-        ValueError: if ``<out>.parts`` holds captions that were made otherwise.
+        ValueError: if ``<out>.parts`` holds captions that were made otherwise, or the clips lack what the captioner reads.
     """
     dataset = data.serve(model.inputs).dataset(provenance["split"])
+    require_provided(model.inputs, dataset.shards.info, dataset.shards.folder)
     parts = out.with_name(f"{out.name}.parts")
     if trainer.is_global_zero:
         _begin(parts, provenance)

@@ -24,7 +24,7 @@ class HuggingFaceFeatures(FrontEnd):
         extractor: Name of a class of transformers, a local folder, or a hub name.
         settings: Settings of the extractor, over its own.
         target_length: Rows of the encoder's input; None: as many as the extractor gives for one second of sound, which is all
-            for those that pad.
+            for those that pad. Without it, the extractor is read at once.
         sample_rate: Samples a second that the extractor was made for; the shards must have been made with the same.
     """
 

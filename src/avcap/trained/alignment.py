@@ -15,6 +15,7 @@ from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import collate
 from avcap.data.dataset import ClipDataset
 from avcap.data.media import even_indices
+from avcap.data.provided import require_provided
 from avcap.layers.masking import have_both
 from avcap.systems import Alignment
 from avcap.trained.clips import one_clip, run_folder
@@ -39,7 +40,7 @@ class AlignmentClips(NamedTuple):
 
         Raises:
             FileNotFoundError: if the checkpoint, its config or the shards are not there.
-            ValueError: if the run is of a version whose encoders did not own their front ends.
+            ValueError: if the run is of a version whose encoders did not own their front ends, or the clips lack a stream.
         """
         path = run_folder(ckpt_path) / "config.yaml"
         for file in (ckpt_path, path):
@@ -54,7 +55,9 @@ class AlignmentClips(NamedTuple):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = Alignment.load_from_checkpoint(ckpt_path, map_location="cpu").eval()
-        return cls(model, data.serve(model.inputs).dataset(split), data)
+        clips = data.serve(model.inputs).dataset(split)
+        require_provided(model.inputs, clips.shards.info, clips.shards.folder, training=True)
+        return cls(model, clips, data)
 
     def of(self, split: str) -> AlignmentClips:
         """The same alignment with another split."""
