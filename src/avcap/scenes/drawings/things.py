@@ -116,8 +116,8 @@ def clock(canvas: Canvas, colour: RGB, phase: int) -> None:
     """A round wall clock whose hand moves."""
     canvas.disc(0.5, 0.5, 0.48, colour)
     canvas.disc(0.5, 0.5, 0.39, WHITE)
-    for angle in range(0, 360, 30):
-        x, y = cos(angle * pi / 180), sin(angle * pi / 180)
+    for hour in range(12):
+        x, y = cos(hour * 30 * pi / 180), sin(hour * 30 * pi / 180)
         canvas.line([(0.5 + 0.32 * x, 0.5 + 0.32 * y), (0.5 + 0.37 * x, 0.5 + 0.37 * y)], DARK, 0.03)
     angle = {0: -90, 1: 0, 2: 90}[phase] * pi / 180
     canvas.line([(0.5, 0.5), (0.5 + 0.3 * cos(angle), 0.5 + 0.3 * sin(angle))], DARK, 0.05)
