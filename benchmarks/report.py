@@ -27,7 +27,7 @@ from avcap.ids import id_hash
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import write_results
 from avcap.study.report.collect import choose_baselines, find_runs, group_runs
-from avcap.study.report.compose import compose, write_report
+from avcap.study.report.compose import compose_report, write_report
 from avcap.study.report.curves import read_curves
 from avcap.study.report.page.pictures import sprite
 
@@ -168,7 +168,7 @@ def main() -> None:
         started = time.perf_counter()
         runs = find_runs([root])
         groups = group_runs(runs)
-        content = compose(
+        content = compose_report(
             groups,
             baselines=choose_baselines(groups, None),
             curves={run.folder: read_curves(run.folder) for run in runs},

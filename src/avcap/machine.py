@@ -72,7 +72,7 @@ def pins(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def compare(pinned: Mapping[str, str]) -> Iterator[Finding]:
+def compare_versions(pinned: Mapping[str, str]) -> Iterator[Finding]:
     """Installed versions against pinned ones."""
     for name, wanted in pinned.items():
         try:
@@ -104,7 +104,7 @@ def _packages() -> Iterator[Finding]:
     places = (Path(avcap.__file__).parents[2], Path.cwd())
     file = next((place / "constraints.txt" for place in places if (place / "constraints.txt").is_file()), None)
     if file is not None:
-        yield from compare(pins(file.read_text(encoding="utf-8")))
+        yield from compare_versions(pins(file.read_text(encoding="utf-8")))
         return
     try:
         needed = requires("avcap") or []

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from avcap.callbacks import MeasureMaps
 from avcap.encoders import CAVMAEAudio, CEDEncoder
-from avcap.scenes.events import Scene, beside_the_shards, read_scenes
+from avcap.scenes.events import SceneEvents, beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
 from avcap.systems import Captioner
 from avcap.types import FusionOutput
@@ -115,7 +115,7 @@ def truth(
 ) -> torch.Tensor:
     encoders = SimpleNamespace(audio_encoder=audio_encoder or LinearAudio(), visual_encoder=MeanVisual())
     data = {"id": ["a"], "fbank": torch.zeros(1, rows, 8), "frames": torch.zeros(1, pictures, 3, 4, 4)}
-    return SceneTruth({"a": Scene(0.12, events)}, encoders, inputs)(data, torch.zeros(1, *tokens))[0].int()
+    return SceneTruth({"a": SceneEvents(0.12, events)}, encoders, inputs)(data, torch.zeros(1, *tokens))[0].int()
 
 
 def test_each_stream_has_its_own_length():
@@ -130,7 +130,7 @@ def test_each_stream_has_its_own_length():
 def test_the_map_that_knows_the_time_alone():
     encoders = SimpleNamespace(audio_encoder=LinearAudio(), visual_encoder=MeanVisual())
     data = {"id": ["a", "unknown"], "fbank": torch.zeros(2, 16, 8), "frames": torch.zeros(2, 2, 3, 4, 4)}
-    near = SceneTruth({"a": Scene(0.12, [])}, encoders, {}).nearness(data, torch.zeros(2, 2, 4), sigma=0.02)
+    near = SceneTruth({"a": SceneEvents(0.12, [])}, encoders, {}).nearness(data, torch.zeros(2, 2, 4), sigma=0.02)
     # tokens at 0.02, 0.06, 0.1 and 0.14 s, pictures at 0.03 and 0.09 s
     apart = torch.tensor([[0.01, 0.03, 0.07, 0.11], [0.07, 0.03, 0.01, 0.05]])
     torch.testing.assert_close(near[0], (-0.5 * (apart / 0.02) ** 2).exp())
@@ -167,4 +167,4 @@ def test_events_are_found_beside_the_shards(tmp_path: Path):
     assert beside_the_shards(None) is None
     assert read_scenes(None) == {}
     (tmp_path / "events.jsonl").write_text(json.dumps({"id": "a", "duration": 5.0, "events": EVENTS}) + "\n")
-    assert read_scenes(beside_the_shards(tmp_path / "shards")) == {"a": Scene(5.0, EVENTS)}
+    assert read_scenes(beside_the_shards(tmp_path / "shards")) == {"a": SceneEvents(5.0, EVENTS)}

@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 
 from avcap.metrics import CaptionScores, UniqueRatio, Vocabulary, evaluate
 from avcap.metrics.tokenise import PlainTokenizer
-from avcap.metrics.wire import pack, unpack
+from avcap.metrics.wire import pack_rows, unpack_rows
 
 CLIPS = [(f"clip{i}_0", f"a {word} sounds", [f"the {word} sounds", f"a {word} is heard"])
          for i, word in enumerate(["dog", "cat", "bell", "rain", "siren", "wind", "café"])]  # fmt: skip
@@ -68,9 +68,9 @@ def test_lengths_must_agree():
 
 def test_state_is_bytes_that_travel():
     rows = [["a\nb", "café", ["\u2028"]], {"k": 1}]
-    packed = pack(rows)
+    packed = pack_rows(rows)
     assert packed.dtype == torch.uint8
-    assert unpack([packed, pack([]), packed]) == rows + rows
+    assert unpack_rows([packed, pack_rows([]), packed]) == rows + rows
 
 
 def test_diversity():

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from avcap.checkpoints.hugging_face import Source, fetch, make_config, read_config
+from avcap.checkpoints.hugging_face import ModelSource, fetch, make_config, read_config
 
 IMAGE_TOKEN = "<image>"  # stands for the image tokens in a prompt
 
@@ -67,7 +67,7 @@ def llava_config(model: str | None, config: Path | Mapping[str, Any] | None, *, 
     from transformers import AutoConfig
 
     try:
-        found = fetch(AutoConfig, Source(model))
+        found = fetch(AutoConfig, ModelSource(model))
     except (OSError, ValueError) as error:
         raise FileNotFoundError(no_llava(model, owner=owner)) from error
     if found.model_type != "llava":

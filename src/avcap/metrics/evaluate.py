@@ -74,7 +74,7 @@ def evaluate(
     texts = tokenise_all([[predictions[i]] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
     found, left_out = measure(texts, default_metrics() if metrics is None else metrics)
     say(left_out)
-    return Scores(found.corpus, by_clip(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
+    return Scores(found.corpus, clip_scores(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
 
 
 def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) -> None:
@@ -140,7 +140,7 @@ def tokenise_all(
     return Texts([text for few in ours for text in few], theirs, clips=clips)
 
 
-def by_clip(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+def clip_scores(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     """Metric -> scores of all clips, turned into clip id -> metric -> score."""
     return {clip: {name: values[k] for name, values in scores.items()} for k, clip in enumerate(ids)}
 

@@ -49,7 +49,7 @@ class RougeL(Scorer):
         return mean("rouge_l", rouge_l(texts.words, texts.references))
 
 
-class CiderD(Scorer):
+class CiderDScorer(Scorer):
     """CIDEr-D, not multiplied by 100."""
 
     names = ("cider_d",)
@@ -110,7 +110,7 @@ def all_scorers() -> list[Scorer]:
         Bleu(),
         Meteor(),
         RougeL(),
-        CiderD(),
+        CiderDScorer(),
         Spice(),
         Spider(),
         SpiderFl(),

@@ -12,7 +12,7 @@ from torch import Tensor
 from avcap.data.frame_sampling import frame_choice
 from avcap.data.front_end import HOP, SAMPLE_RATE
 from avcap.metrics.map_quality import even_times, pair_truth
-from avcap.scenes.events import Scene
+from avcap.scenes.events import SceneEvents
 from avcap.types import Batch
 
 ROW_SECONDS = HOP / SAMPLE_RATE
@@ -27,7 +27,7 @@ class SceneTruth:
         inputs: What :meth:`AudioCapsDataModule.input_settings` gives; says which of the stored pictures are taken.
     """
 
-    def __init__(self, scenes: Mapping[str, Scene], model: LightningModule, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, scenes: Mapping[str, SceneEvents], model: LightningModule, inputs: Mapping[str, Any]) -> None:
         self.scenes = scenes
         self.model = model
         self.inputs = inputs

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
-from avcap.weights.report import require_all
+from avcap.weights.report import require_weights
 
 COMPONENT = "GITDecoder"
 TEXT, PROJECTION = "decoder.text.", "decoder.projection."
@@ -155,7 +155,7 @@ def decoder_to_theirs(state: Mapping[str, Tensor], names: GITNames, *, format_na
     output = mine.pop(f"{TEXT}output_weight", mine.get(f"{TEXT}words.weight"))
     if any(name.startswith(PROJECTION) for name in mine):
         table |= names.projection_table()
-    require_all(mine, frozenset(table.values()), format_name=format_name)
+    require_weights(mine, frozenset(table.values()), format_name=format_name)
     return {theirs: mine[ours] for theirs, ours in table.items()} | {f"{names.output}.weight": output}
 
 

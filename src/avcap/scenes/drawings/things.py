@@ -99,7 +99,7 @@ def cloud(canvas: Canvas, colour: RGB, phase: int) -> None:
         )
 
 
-def bell(canvas: Canvas, colour: RGB, phase: int) -> None:
+def golden_bell(canvas: Canvas, colour: RGB, phase: int) -> None:
     """A hanging golden bell that swings."""
     canvas.box(0.08, 0.0, 0.92, 0.09, WOOD)
     lean = {0: 0.0, 1: -0.16, 2: 0.16}[phase]
@@ -139,7 +139,7 @@ def tap(canvas: Canvas, colour: RGB, phase: int) -> None:
         canvas.disc(0.32, 0.75, 0.12 + 0.04 * phase, WATER, tall=0.05)
 
 
-def waves(canvas: Canvas, colour: RGB, phase: int) -> None:
+def sea(canvas: Canvas, colour: RGB, phase: int) -> None:
     """A beach: rolling waves with white crests."""
     canvas.box(0.0, 0.42, 1.0, 0.86, (24, 110, 180))
     canvas.box(0.0, 0.84, 1.0, 1.0, (236, 212, 150))

@@ -21,7 +21,7 @@ BOTH = "both"  # the stream of a condition that spoils both
 COLOURS = {"audio": "#2f7fc1", "video": "#e0862f", BOTH: "#7a828c"}
 
 
-class Drop(NamedTuple):
+class ScoreDrop(NamedTuple):
     """What one condition costs, in the unit of the metric."""
 
     name: str
@@ -45,7 +45,7 @@ class Bias(NamedTuple):
 
 def drops(
     clean: Mapping[str, float], spoilt: Mapping[str, Mapping[str, float]], kinds: Mapping[str, tuple[str, str]]
-) -> list[Drop]:
+) -> list[ScoreDrop]:
     """Paired drops of every condition; all are resampled with the same draws of clips.
 
     Args:
@@ -67,12 +67,12 @@ def drops(
     found = paired_bootstrap(base - scores)
     mean = float(base.mean())
     return [
-        Drop(name, *kinds[name], float(row.mean()), d.mean, d.mean / mean if mean else None, d.low, d.high)
+        ScoreDrop(name, *kinds[name], float(row.mean()), d.mean, d.mean / mean if mean else None, d.low, d.high)
         for name, row, d in zip(spoilt, scores, found, strict=True)
     ]
 
 
-def biases(found: Sequence[Drop]) -> list[Bias]:
+def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
     """The index of every family that has conditions of both streams; drops are averaged over the levels first."""
     families = dict.fromkeys(drop.family for drop in found)
     means = {
@@ -90,7 +90,7 @@ def biases(found: Sequence[Drop]) -> list[Bias]:
     ]
 
 
-def robustness_table(clean: float, found: Sequence[Drop], *, metric: str) -> str:
+def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -> str:
     """Two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
 
     Args:
@@ -110,7 +110,7 @@ def robustness_table(clean: float, found: Sequence[Drop], *, metric: str) -> str
     return "\n".join(lines)
 
 
-def draw_robustness(path: Path, clean: float, found: Sequence[Drop], *, metric: str) -> None:
+def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, metric: str) -> None:
     """Draw the drops as bars with their intervals, a panel a family, and write the picture.
 
     Args:
@@ -140,7 +140,7 @@ def draw_robustness(path: Path, clean: float, found: Sequence[Drop], *, metric: 
     figure.savefig(path, dpi=120)
 
 
-def _draw_family(panel: Axes, row: Sequence[Drop]) -> None:
+def _draw_family(panel: Axes, row: Sequence[ScoreDrop]) -> None:
     """The bars of one family, the first on top."""
     places = range(len(row))
     values = [100 * drop.absolute for drop in row]
@@ -155,7 +155,7 @@ def _draw_family(panel: Axes, row: Sequence[Drop]) -> None:
     panel.tick_params(axis="both", length=0, labelsize=8)
 
 
-def _cells(drop: Drop) -> list[str]:
+def _cells(drop: ScoreDrop) -> list[str]:
     relative = "-" if drop.relative is None else f"{drop.relative:.0%}"
     interval = f"{100 * drop.low:.1f} to {100 * drop.high:.1f}"
     return [drop.name, f"{100 * drop.score:.1f}", f"{100 * drop.absolute:.1f}", interval, relative]
