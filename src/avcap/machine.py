@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import avcap
 from avcap.metrics.evaluate import available
 from avcap.metrics.jars import cache_dir
 from avcap.metrics.java import find_java
 
-_CODECS = {"h264": "r", "aac": "r", "mp3": "r", "libx264": "w", "aac (encoder)": "w"}
+_CODECS: dict[str, Literal["r", "w"]] = {"h264": "r", "aac": "r", "mp3": "r", "libx264": "w", "aac (encoder)": "w"}
 _MAIN_PACKAGES = frozenset(
     [
         "torch",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 
-class ModelSource(NamedTuple):
+class Source(NamedTuple):
     """A place that ``from_pretrained`` reads from."""
 
     name: str  # folder or hub name
@@ -64,7 +64,7 @@ def make_config(settings: Mapping[str, Any], *, field: str = "decoder.config") -
         raise ValueError(f"{field}: transformers knows no model_type {settings['model_type']!r}.") from error
 
 
-def fetch(factory: Any, source: ModelSource, **settings: Any) -> Any:
+def fetch(factory: Any, source: Source, **settings: Any) -> Any:
     """``factory.from_pretrained`` that asks the network only for what is not on this machine.
 
     Args:

@@ -6,10 +6,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from avcap.checkpoints.hugging_face import ModelSource, fetch
+from avcap.checkpoints.hugging_face import Source, fetch
 
 
-def find_source(name: str, gguf_file: str | None = None) -> ModelSource:
+def find_source(name: str, gguf_file: str | None = None) -> Source:
     """Find what a name means.
 
     Args:
@@ -22,7 +22,7 @@ def find_source(name: str, gguf_file: str | None = None) -> ModelSource:
     """
     path = Path(name).expanduser()
     if path.is_file() and path.suffix == ".gguf":
-        return ModelSource(str(path.parent), path.name)
+        return Source(str(path.parent), path.name)
     if not path.is_dir() and name.isidentifier():
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations:
@@ -30,7 +30,7 @@ def find_source(name: str, gguf_file: str | None = None) -> ModelSource:
             if not any(path.glob("*.gguf")):
                 path = Path(name)
     if not path.is_dir():
-        return ModelSource(name, gguf_file)
+        return Source(name, gguf_file)
     if gguf_file is None and not (path / "config.json").is_file():
         found = sorted(file.name for file in path.glob("*.gguf"))
         if len(found) > 1:
@@ -38,10 +38,10 @@ def find_source(name: str, gguf_file: str | None = None) -> ModelSource:
                 f"{path} holds several GGUF files ({', '.join(found)}); choose one with decoder.gguf_file."
             )
         gguf_file = found[0] if found else None
-    return ModelSource(str(path), gguf_file)
+    return Source(str(path), gguf_file)
 
 
-def pretrained_config(source: ModelSource) -> Any:
+def pretrained_config(source: Source) -> Any:
     """The configuration of a pretrained model; reads no weights.
 
     Raises:
@@ -55,7 +55,7 @@ def pretrained_config(source: ModelSource) -> Any:
         raise FileNotFoundError(no_model(source)) from error
 
 
-def load_tokenizer(source: ModelSource) -> Any:
+def load_tokenizer(source: Source) -> Any:
     """The tokenizer of a folder, hub name or GGUF file.
 
     Raises:
@@ -72,7 +72,7 @@ def load_tokenizer(source: ModelSource) -> Any:
         ) from error
 
 
-def no_model(source: ModelSource) -> str:
+def no_model(source: Source) -> str:
     """The error text for a model that is not there."""
     return (
         f"decoder.model: no language model was found at {source.name!r}; name a folder with weights, an installed package "

@@ -160,7 +160,8 @@ def _draw_frames(axes: Axes, pictures: np.ndarray, seconds: float) -> None:
 
     count, _, height, width = pictures.shape
     step = seconds / count
-    box, inches = axes.get_position(), axes.figure.get_size_inches()
+    box, whole = axes.get_position(), axes.figure
+    inches = whole.bbox.width / whole.dpi, whole.bbox.height / whole.dpi
     per_second, room = box.width * inches[0] / seconds, box.height * inches[1]
     shown = min(step * 0.96, (room - 0.2) * width / height / per_second)  # seconds wide
     tall = shown * per_second * height / width / room

@@ -20,7 +20,7 @@ class Scores(NamedTuple):
     corpus: dict[str, float]  # metric -> score of all clips, not multiplied by 100
     clips: dict[str, dict[str, float]]  # id -> metric -> score of that clip
     left_out: dict[str, str]  # metric -> why it was not computed
-    count: int  # number of clips
+    clip_count: int
     id_hash: str  # of the clip ids, see avcap.ids.id_hash
     tokenizer: str  # "ptb" or "plain"
 
@@ -109,7 +109,8 @@ def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str
     """
     if unknown := [name for name in names if name not in metric_names()]:
         raise ValueError(f"unknown metric {name_some(unknown)}: choose from {', '.join(metric_names())}")
-    found, left_out, clips = ScoreSet({}, {}), {}, len(texts.clip_references)
+    found, clips = ScoreSet({}, {}), len(texts.clip_references)
+    left_out: dict[str, str] = {}
     for scorer in all_scorers():
         wanted = [name for name in scorer.names if name in names]
         reason = scorer.why_not() if wanted else None

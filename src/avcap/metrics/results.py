@@ -42,7 +42,7 @@ def make_results(
     return {
         "name": name,
         "scores": dict(scores.corpus),
-        "clips": scores.count,
+        "clips": scores.clip_count,
         "id_hash": scores.id_hash,
         "tokenizer": scores.tokenizer,
         "left_out": dict(scores.left_out),

@@ -35,7 +35,10 @@ class Meteor(Scorer):
 
     def score(self, texts: Texts) -> ScoreSet:
         """Scores all captions."""
-        corpus, captions = meteor(texts.words, texts.references, java=find_java().path, jar=prepare_jars() / METEOR_JAR)
+        java = find_java()
+        if java.path is None:
+            raise ValueError(f"METEOR {java.reason}")
+        corpus, captions = meteor(texts.words, texts.references, java=java.path, jar=prepare_jars() / METEOR_JAR)
         return ScoreSet({"meteor": corpus}, {"meteor": captions})
 
 

@@ -16,7 +16,7 @@ class Spread(NamedTuple):
 
     mean: float
     std: float | None  # with n - 1 in the denominator; None for a single seed
-    count: int
+    seeds: int
 
 
 class Difference(NamedTuple):

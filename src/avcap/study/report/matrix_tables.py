@@ -174,19 +174,21 @@ def metrics_of(group: Group) -> list[str]:
 
 def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Sequence[str]) -> list[TableEntry]:
     """A column of differences, with intervals where the corpus score is the mean of the clips' scores."""
-    everyone = [cell.clip_scores(metric, ids) if _averaged(cell, metric, ids) else None for cell in [*cells, baseline]]
-    theirs, own = everyone[:-1], everyone[-1]
-    paired = [number for number, scores in enumerate(theirs) if scores is not None and own is not None]
+    own = _averaged(baseline, metric, ids)
+    theirs = {i: scores for i, cell in enumerate(cells) if (scores := _averaged(cell, metric, ids)) is not None}
     bounds: dict[int, Difference] = {}
-    if paired:
-        bounds = dict(zip(paired, paired_bootstrap(np.stack([theirs[i] - own for i in paired])), strict=True))
+    if theirs and own is not None:
+        found = paired_bootstrap(np.stack([scores - own for scores in theirs.values()]))
+        bounds = dict(zip(theirs, found, strict=True))
     return [_difference(cell.scores(metric), baseline.scores(metric), bounds.get(i)) for i, cell in enumerate(cells)]
 
 
-def _averaged(cell: CellRuns, metric: str, ids: Sequence[str]) -> bool:
-    """Whether the score of all clips is the mean of the scores of each."""
+def _averaged(cell: CellRuns, metric: str, ids: Sequence[str]) -> np.ndarray | None:
+    """The scores of the clips ``[N]`` where the score of all clips is their mean, else None."""
     scores = cell.clip_scores(metric, ids) if ids else None
-    return scores is not None and bool(np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6))
+    if scores is None or not np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6):
+        return None
+    return scores
 
 
 def _difference(scores: np.ndarray, baseline: np.ndarray, bounds: Difference | None) -> TableEntry:

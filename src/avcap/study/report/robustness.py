@@ -40,7 +40,7 @@ class Bias(NamedTuple):
     family: str
     audio: float  # mean drop over the levels
     video: float
-    index: float | None  # see avcap.metrics.bias.bias_index
+    value: float | None  # see avcap.metrics.bias.bias_index
 
 
 def drops(
@@ -63,12 +63,12 @@ def drops(
     if not spoilt:
         return []
     base = np.array([clean[i] for i in ids])  # [N]
-    scores = np.array([[clips[i] for i in ids] for clips in spoilt.values()])  # [K, N]
-    found = paired_bootstrap(base - scores)
+    table = np.array([[clips[i] for i in ids] for clips in spoilt.values()])  # [K, N]
+    found = paired_bootstrap(base - table)
     mean = float(base.mean())
     return [
         ScoreDrop(name, *kinds[name], float(row.mean()), d.mean, d.mean / mean if mean else None, d.low, d.high)
-        for name, row, d in zip(spoilt, scores, found, strict=True)
+        for name, row, d in zip(spoilt, table, found, strict=True)
     ]
 
 
@@ -162,4 +162,4 @@ def _cells(drop: ScoreDrop) -> list[str]:
 
 
 def _index(bias: Bias) -> str:
-    return "-" if bias.index is None else f"{bias.index:+.2f}"
+    return "-" if bias.value is None else f"{bias.value:+.2f}"
