@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -84,14 +84,7 @@ OFFICIAL = GITNames(
     output="textual.output",
     projection="textual.visual_projection",
 )
-AVCAP = GITNames(
-    words=OFFICIAL.words,
-    positions=OFFICIAL.positions,
-    norm=OFFICIAL.norm,
-    layers=OFFICIAL.layers,
-    output=OFFICIAL.output,
-    projection="textual.av_projection",
-)
+AVCAP = replace(OFFICIAL, projection="textual.av_projection")
 HUGGING_FACE = GITNames(
     words="git.embeddings.word_embeddings",
     positions="git.embeddings.position_embeddings",

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from avcap.figures.style import FAINT, GRID, INK, colour, new_figure
 from avcap.metrics.bias import bias_index
 from avcap.study.report.bootstrap import paired_bootstrap
 from avcap.study.report.table import TITLES, align
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BOTH = "both"  # the stream of a condition that spoils both
-COLOURS = {"audio": "#2f7fc1", "video": "#e0862f", BOTH: "#7a828c"}
+COLOURS = {"audio": colour(0), "video": colour(1), BOTH: FAINT}
 
 
 class ScoreDrop(NamedTuple):
@@ -119,14 +119,10 @@ def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, met
         found: The conditions, at least one.
         metric: Name of the metric.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     families = list(dict.fromkeys(drop.family for drop in found))
     rows = [[drop for drop in found if drop.family == family] for family in families]
     heights = [len(row) for row in rows]
-    figure: Figure = Figure(figsize=(8, 0.3 * sum(heights) + 0.3 * len(rows) + 1.4), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 0.3 * sum(heights) + 0.3 * len(rows) + 1.4, layout=None)
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     indices = {bias.family: bias for bias in biases(found)}
     for panel, family, row in zip(panels, families, rows, strict=True):
@@ -145,11 +141,11 @@ def _draw_family(panel: Axes, row: Sequence[ScoreDrop]) -> None:
     places = range(len(row))
     values = [100 * drop.absolute for drop in row]
     errors = [[100 * (d.absolute - d.low) for d in row], [100 * (d.high - d.absolute) for d in row]]
-    panel.barh(places, values, xerr=errors, color=[COLOURS[d.stream] for d in row], height=0.72, ecolor="#22262b")
+    panel.barh(places, values, xerr=errors, color=[COLOURS[d.stream] for d in row], height=0.72, ecolor=INK)
     panel.set_yticks(places, [drop.name for drop in row], fontsize=8)
     panel.invert_yaxis()
-    panel.axvline(0, color="#22262b", linewidth=0.8)
-    panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+    panel.axvline(0, color=INK, linewidth=0.8)
+    panel.grid(axis="x", color=GRID, linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="both", length=0, labelsize=8)
