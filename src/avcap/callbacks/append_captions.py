@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from avcap.callbacks.hooks import Step, batch_end
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end
 
 
 class AppendCaptions(Callback):
@@ -21,9 +21,9 @@ class AppendCaptions(Callback):
         self.folder = folder
 
     @batch_end
-    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, step: Step) -> None:
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Write a batch and close the file."""
-        outputs = step.outputs
+        outputs = done.outputs
         rows = zip(outputs["id"], outputs["captions"], strict=True)
         lines = [json.dumps({"id": clip, "caption": caption}, ensure_ascii=False) + "\n" for clip, caption in rows]
         with (self.folder / f"{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ from avcap.fusion.base import Fusion
 from avcap.types import Batch, FusionOutput
 
 
-class Step(NamedTuple):
+class EvaluatedBatch(NamedTuple):
     """A batch that a model has just evaluated."""
 
     outputs: dict[str, Any]  # what the step of the model returned; empty where that is no dictionary
@@ -22,8 +22,8 @@ class Step(NamedTuple):
     number: int  # of the batch in this epoch, from 0
 
 
-def batch_end(method: Callable[[Any, Trainer, LightningModule, Step], None]) -> Any:
-    """Turn a method ``(self, trainer, pl_module, step)`` into one of Lightning's hooks for the end of an evaluated batch.
+def batch_end(method: Callable[[Any, Trainer, LightningModule, EvaluatedBatch], None]) -> Any:
+    """Turn a method ``(self, trainer, pl_module, done)`` into one of Lightning's hooks for the end of an evaluated batch.
 
     The hook is called as Lightning calls ``on_validation_batch_end``, ``on_test_batch_end`` and ``on_predict_batch_end``.
     """
@@ -38,7 +38,7 @@ def batch_end(method: Callable[[Any, Trainer, LightningModule, Step], None]) -> 
         batch_idx: int,
         dataloader_idx: int = 0,  # noqa: ARG001 (Lightning hands it over)
     ) -> None:
-        method(self, trainer, pl_module, Step(outputs if isinstance(outputs, dict) else {}, batch, batch_idx))
+        method(self, trainer, pl_module, EvaluatedBatch(outputs if isinstance(outputs, dict) else {}, batch, batch_idx))
 
     return hook
 

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from avcap.callbacks.hooks import CaptionerParts, Step, batch_end, data_of
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.metrics.map_quality import MapQuality
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
@@ -45,9 +45,9 @@ class MeasureMaps(Callback):
         self._begin(trainer, pl_module)
 
     @batch_end
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, step: Step) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Measure the maps of a batch."""
-        self._measure(trainer, cast(CaptionerParts, pl_module), step)
+        self._measure(trainer, cast(CaptionerParts, pl_module), done)
 
     on_test_batch_end = on_validation_batch_end
 
@@ -67,8 +67,8 @@ class MeasureMaps(Callback):
         if self._truth is None and path is not None and hasattr(data, "input_settings"):
             self._truth = SceneTruth(read_scenes(path), pl_module, data.input_settings())
 
-    def _measure(self, trainer: Trainer, model: CaptionerParts, step: Step) -> None:
-        outputs, batch, number = step
+    def _measure(self, trainer: Trainer, model: CaptionerParts, done: EvaluatedBatch) -> None:
+        outputs, batch, number = done
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
             return

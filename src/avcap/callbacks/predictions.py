@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from avcap.callbacks.hooks import Step, batch_end
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end
 from avcap.metrics.predictions import write_predictions
 
 
@@ -39,9 +39,9 @@ class WritePredictions(Callback):
             raise ValueError(f"{type(pl_module).__name__} makes one caption a clip; leave predictions.nbest out.")
 
     @batch_end
-    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, step: Step) -> None:
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Keep the captions of a batch."""
-        outputs = step.outputs
+        outputs = done.outputs
         for place, (clip, caption) in enumerate(zip(outputs["id"], outputs["captions"], strict=True)):
             self._rows[clip] = {"id": clip, "caption": caption}
             if self.nbest is not None:

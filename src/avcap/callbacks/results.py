@@ -8,7 +8,7 @@ from typing import Any, cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.callbacks.hooks import CaptionerParts, Step, batch_end, data_of
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.callbacks.naming import AddNaming
 from avcap.callbacks.samples import picture_parts
 from avcap.figures import draw_map
@@ -49,9 +49,9 @@ class WriteResults(Callback):
         self._events = {clip: scene.events for clip, scene in scenes.items()}
 
     @batch_end
-    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, step: Step) -> None:
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Keep what the first maps need."""
-        outputs, batch, _ = step
+        outputs, batch, _ = done
         if not trainer.is_global_zero or not outputs.get("maps"):
             return
         plans, bands = next(iter(outputs["maps"].values())), pl_module.audio_encoder.bands

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from avcap.callbacks.hooks import Step, batch_end
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end
 from avcap.figures import by_time, figure_map
 from avcap.types import Batch
 
@@ -30,9 +30,9 @@ class LogSamples(Callback):
         self.every_n_epochs = every_n_epochs
 
     @batch_end
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, step: Step) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Write the first batch."""
-        outputs, batch, number = step
+        outputs, batch, number = done
         logger = next((lg for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)), None)
         due = trainer.current_epoch % self.every_n_epochs == 0 and not trainer.sanity_checking
         if number or logger is None or not due or not trainer.is_global_zero or not outputs:
