@@ -151,6 +151,8 @@ def _draw(path: Path, generator: np.random.Generator) -> None:
         fbank=torch.from_numpy(generator.normal(0, 1, (500, 64))),
         frames=torch.from_numpy(generator.integers(0, 255, (8, 3, 64, 64))),
         plan=torch.from_numpy(generator.uniform(0, 1, (8, 32))),
+        visual_time=torch.arange(8) * 0.625 + 0.3125,
+        audio_time=torch.arange(32) * 0.15625 + 0.078125,
         seconds=5.0,
         caption="made up",
     )

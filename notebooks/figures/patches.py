@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from avcap.figures.maps import by_time
 from avcap.figures.style import INK, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ def figure_patches(
     picture: Tensor,
     fbank: Tensor,
     plan: Tensor,
+    audio_time: Tensor,
     seconds: float,
-    bands: int = 1,
     parts: int = 6,
     events: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
@@ -34,8 +33,8 @@ def figure_patches(
         picture: RGB ``[3, H, W]`` uint8.
         fbank: Mel spectrogram ``[T, F]``; its rows cover ``seconds``, with padding if the tokens do.
         plan: Transport plan ``[Nv, Na]``, not negative: a row a patch of a square grid, line by line.
-        seconds: What the spectrogram and the audio tokens cover.
-        bands: How often the audio tokens run through that time (``bands`` of an audio encoder).
+        audio_time: Middle of each audio token in seconds ``[Na]``.
+        seconds: What the spectrogram covers.
         parts: Into how many stretches the time is cut.
         events: True events; what is heard is drawn over the spectrogram.
 
@@ -43,14 +42,16 @@ def figure_patches(
         The figure.
 
     Raises:
-        ValueError: If the patches make no square, or the audio tokens cannot be cut so.
+        ValueError: If the patches make no square, or a stretch has no audio token.
     """
-    side, times = math.isqrt(plan.shape[0]), plan.shape[1] // bands
-    if side**2 != plan.shape[0] or plan.shape[1] % bands or times < parts:
-        raise ValueError(f"a plan {list(plan.shape)} has no square of patches, or not {parts} times in {bands} bands")
-    mass = by_time(plan.detach().cpu().double(), bands=bands).reshape(side, side, times).numpy()
-    cuts = np.linspace(0, times, parts + 1).round().astype(int)
-    shares = [mass[..., start:end].sum(-1) for start, end in pairwise(cuts)]
+    side, cuts = math.isqrt(plan.shape[0]), np.linspace(0, seconds, parts + 1)
+    stretches = [(start <= audio_time) & (audio_time < end) for start, end in pairwise(cuts)]  # [Na] each
+    if side**2 != plan.shape[0] or not all(stretch.any() for stretch in stretches):
+        raise ValueError(
+            f"a plan {list(plan.shape)} has no square of patches, or no audio token in one of {parts} parts"
+        )
+    mass = plan.detach().cpu().double().unflatten(0, (side, side))
+    shares = [mass[..., stretch.cpu()].sum(-1).numpy() for stretch in stretches]
     shares = [share / share.mean() for share in shares]  # 1: a uniform plan
     figure = new_figure(1.6 * parts + 0.9, 3.7)
     grid = figure.add_gridspec(2, parts, height_ratios=[1, 1.3])
@@ -59,7 +60,7 @@ def figure_patches(
     extent = (0, seconds, 0, fbank.shape[1])
     sound.imshow(fbank.T.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
     for cut in cuts[1:-1]:
-        sound.axvline(cut / times * seconds, color="white", lw=1)
+        sound.axvline(cut, color="white", lw=1)
     for number, event in enumerate(event for event in events if event.get("audio")):
         height = fbank.shape[1] * (0.94 - 0.12 * number)
         sound.plot(event["audio"], [height] * 2, color="white", lw=3, solid_capstyle="butt")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avcap.figures.maps import by_frame
+from avcap.figures.maps import by_time, edges
 from avcap.figures.style import FAINT, INK, colour, new_figure, tidy
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def figure_plans(
     *,
     rows: Sequence[str],
     columns: Sequence[str],
-    frames: int,
+    visual_time: Tensor,
+    audio_time: Tensor,
     seconds: float,
     events: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
@@ -34,7 +35,8 @@ def figure_plans(
         plans: ``[Nv, Na]`` each, not negative, by row and column of the grid.
         rows: What the rows differ in.
         columns: What the columns differ in.
-        frames: Pictures of the clip.
+        visual_time: Middle of each visual token in seconds ``[Nv]``; tokens of one time are summed, those at NaN left out.
+        audio_time: Middle of each audio token ``[Na]``, likewise.
         seconds: Length of the clip.
         events: True events; those heard and seen are drawn as boxes.
 
@@ -50,10 +52,11 @@ def figure_plans(
     panels = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     for i, line in enumerate(plans):
         for j, plan in enumerate(line):
-            mass = np.log2(np.maximum(by_frame(plan.detach().cpu().double().numpy(), frames=frames), 1e-12))
-            image = panels[i, j].imshow(
-                mass, aspect="auto", extent=(0, seconds, seconds, 0), cmap="RdBu_r", vmin=-_SPAN, vmax=_SPAN
-            )
+            timed = by_time(plan, visual_time=visual_time, audio_time=audio_time)
+            mass = np.log2(np.maximum(timed.mass, 1e-12))
+            cells = edges(timed.audio_time), edges(timed.visual_time)
+            image = panels[i, j].pcolormesh(*cells, mass, cmap="RdBu_r", vmin=-_SPAN, vmax=_SPAN)
+            panels[i, j].set(xlim=(0, seconds), ylim=(seconds, 0))
             _draw_pairs(panels[i, j], events)
             tidy(panels[i, j], title=columns[j] if i == 0 else "", y=rows[i] if j == 0 else "")
     figure.supxlabel("time of the sound (s)", fontsize=8, color=INK)

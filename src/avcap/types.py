@@ -24,16 +24,20 @@ from torch import Tensor
 class Batch(TypedDict, total=False):
     """What a data module yields. A stream that no clip of the batch has is left out.
 
-    A mask is ``True`` where the data is real; a clip that lacks one stream has an all-``False`` row.
+    A mask is ``True`` where the data is real; a clip that lacks one stream has an all-``False`` row. A time is the middle of
+    a row or picture in seconds of the clip, NaN where it is not known; it is left out where none is known.
     """
 
     id: list[str]  # youtube_id + "_" + start time in seconds
     fbank: Tensor  # [B, T, F] float32, ready for the audio encoder
     fbank_mask: Tensor  # [B, T] bool
+    fbank_time: Tensor  # [B, T] float32; padding has times, too
     frames: Tensor  # [B, Nf, 3, H, W] uint8 RGB; the visual encoder normalises them itself
     frames_mask: Tensor  # [B, Nf] bool
+    frames_time: Tensor  # [B, Nf] float32
     visual_features: Tensor  # [B, Nf, Cv] float32, made beforehand by a frozen encoder
     visual_features_mask: Tensor  # [B, Nf] bool
+    visual_features_time: Tensor  # [B, Nf] float32
     caption: list[str]  # one target caption a clip (training)
     prompt: list[str | None]  # its instruction, None: the decoder's own; left out where no clip has one (training)
     references: list[list[str]]  # all reference captions of each clip (evaluation)
@@ -44,6 +48,22 @@ class Tokens(NamedTuple):
 
     x: Tensor  # [B, N, C]
     mask: Tensor | None = None  # [B, N] bool, True where the token is real; None: all are
+    time: Tensor | None = (
+        None  # [B, N] float32, middle of each in seconds of the clip, NaN: unknown; None: all are unknown
+    )
+
+    @classmethod
+    def of(cls, tokens: Tensor | Tokens) -> Tokens:
+        """Return tokens as they are; a tensor ``[B, N, C]`` becomes tokens that are all real, at times unknown.
+
+        Raises:
+            ValueError: if the tensor has not three axes.
+        """
+        if not isinstance(tokens, Tensor):
+            return tokens
+        if tokens.ndim != 3:
+            raise ValueError(f"tokens must be [batch, tokens, channels]; got a tensor of shape {list(tokens.shape)}.")
+        return cls(tokens)
 
     def full_mask(self) -> Tensor:
         """The mask ``[B, N]``, all ``True`` where none was given."""
@@ -51,13 +71,40 @@ class Tokens(NamedTuple):
             return self.mask
         return torch.ones(self.x.shape[:2], dtype=torch.bool, device=self.x.device)
 
+    def full_time(self) -> Tensor:
+        """The times ``[B, N]`` float32, all NaN where none were given."""
+        if self.time is not None:
+            return self.time
+        return torch.full(self.x.shape[:2], torch.nan, dtype=torch.float32, device=self.x.device)
+
+
+class AssignmentMap(NamedTuple):
+    """Which visual token goes with which audio token, and when both are."""
+
+    plan: Tensor  # [B, Nv, Na], not negative, 0 for padding
+    visual_time: Tensor  # [B, Nv] float32, middle of each visual token in seconds, NaN: unknown
+    audio_time: Tensor  # [B, Na] float32
+
+    @classmethod
+    def of(cls, plan: Tensor, *, visual: Tokens, audio: Tokens) -> AssignmentMap:
+        """Put the times of the tokens beside a plan ``[B, Nv, Na]``, which loses its graph."""
+        return cls(plan.detach(), visual.full_time(), audio.full_time())
+
+    def is_timed(self) -> bool:
+        """Whether the time of at least one visual and one audio token is known."""
+        return bool(self.visual_time.isfinite().any() and self.audio_time.isfinite().any())
+
+    def to(self, device: torch.device | str) -> AssignmentMap:
+        """Move to a device."""
+        return AssignmentMap(*(tensor.to(device) for tensor in self))
+
 
 class FusionOutput(NamedTuple):
     """What a fusion hands to the decoder, and what it wants minimised and looked at."""
 
     tokens: Tokens  # fused tokens [B, N, C]
     losses: dict[str, Tensor]  # name -> scalar, already multiplied by its own weight
-    maps: dict[str, Tensor]  # name -> assignment map [B, Nv, Na]
+    maps: dict[str, AssignmentMap]  # name -> assignment map [B, Nv, Na]
 
 
 class TransportPlan(NamedTuple):

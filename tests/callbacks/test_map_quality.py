@@ -12,11 +12,13 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 from avcap.callbacks import MeasureMaps
-from avcap.encoders import CAVMAEAudio, CEDEncoder
+from avcap.data.collate import row_times
+from avcap.encoders import CAVMAEAudio
+from avcap.metrics import mass_on_pairs
 from avcap.scenes.events import SceneEvents, beside_the_shards, read_scenes
-from avcap.scenes.truth import SceneTruth
+from avcap.scenes.truth import SceneTruth, nearness
 from avcap.systems import Captioner
-from avcap.types import FusionOutput
+from avcap.types import AssignmentMap, Tokens
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, WordDecoder, batch
 
 EVENTS = [
@@ -34,7 +36,8 @@ class Diagonal(Concat):
         early[0, : audio.x.shape[1] // 2] = 1.0
         early[1:, audio.x.shape[1] // 2 :] = 1.0
         own = (video.x.mean((1, 2)) > 0)[:, None, None]
-        return FusionOutput(out.tokens, out.losses, {"plan": torch.where(own, early, early.flip(1)) + 1e-3})
+        plan = torch.where(own, early, early.flip(1)) + 1e-3
+        return out._replace(maps={"plan": AssignmentMap.of(plan, visual=video, audio=audio)})
 
 
 def model(fusion: type = Diagonal) -> Captioner:
@@ -52,14 +55,9 @@ def clips() -> dict:
     return out
 
 
-class Data(SimpleNamespace):
-    """What of a data module the callback reads."""
-
-    def input_settings(self) -> dict:
-        return {"stored_frames": 2, "frame_sampling": "even"}
-
-
-def measured(tmp_path: Path, callback: MeasureMaps, *, fusion: type = Diagonal, known: bool = True) -> dict[str, float]:
+def measured(
+    tmp_path: Path, callback: MeasureMaps, *, fusion: type = Diagonal, known: bool = True, data: dict | None = None
+) -> dict[str, float]:
     rows = [{"id": name, "duration": 0.12, "events": EVENTS} for name in clips()["id"][::2]]
     if known:
         (tmp_path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -67,10 +65,10 @@ def measured(tmp_path: Path, callback: MeasureMaps, *, fusion: type = Diagonal, 
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, callbacks=[callback]
     )
     system = model(fusion)
-    # without a LightningDataModule: the callback reads two of its attributes alone
-    callback._begin(SimpleNamespace(datamodule=Data(shards=tmp_path / "shards")), system)
+    # without a LightningDataModule: the callback reads one of its attributes alone
+    callback._begin(SimpleNamespace(datamodule=SimpleNamespace(shards=tmp_path / "shards")), system)
     callback._begin = lambda *_: None
-    (values,) = trainer.validate(system, DataLoader([clips()], batch_size=None), verbose=False)
+    (values,) = trainer.validate(system, DataLoader([data or clips()], batch_size=None), verbose=False)
     return {name: value for name, value in values.items() if "map" in name}
 
 
@@ -99,6 +97,12 @@ def test_nothing_is_logged_without_true_times_or_without_maps(tmp_path: Path):
     assert measured(tmp_path, MeasureMaps(), fusion=NoMaps) == {}
 
 
+def test_tokens_at_unknown_times_are_told(tmp_path: Path):
+    untimed = {name: value for name, value in clips().items() if not name.endswith("_time")}
+    with pytest.warns(UserWarning, match="the times of their tokens are unknown"):
+        assert measured(tmp_path, MeasureMaps(), data=untimed) == {}
+
+
 def test_a_run_logs_and_keeps_them(tiny_run: Path):
     results = json.loads((tiny_run / "results.json").read_text())
     assert {"map_mass", "map_uniform", "map_gain", "map_skill", "map_clips", "map_gain_shuffled"} == set(
@@ -110,16 +114,19 @@ def test_a_run_logs_and_keeps_them(tiny_run: Path):
 # -- true pairs ---------------------------------------------------------------------------------------------------
 
 
-def truth(
-    events: list[dict], *, audio_encoder=None, rows: int = 16, pictures: int = 2, tokens=(2, 4), **inputs
-) -> torch.Tensor:
-    encoders = SimpleNamespace(audio_encoder=audio_encoder or LinearAudio(), visual_encoder=MeanVisual())
-    data = {"id": ["a"], "fbank": torch.zeros(1, rows, 8), "frames": torch.zeros(1, pictures, 3, 4, 4)}
-    return SceneTruth({"a": SceneEvents(0.12, events)}, encoders, inputs)(data, torch.zeros(1, *tokens))[0].int()
+SOUND, SIGHT = [0.02, 0.06, 0.10, 0.14], [0.03, 0.09]  # the clip is 0.12 s long, its sound is padded to 0.16 s
 
 
-def test_each_stream_has_its_own_length():
-    # pictures at 0.03 and 0.09 s of 0.12 s; audio tokens at 0.02, 0.06, 0.1 and 0.14 s of the padded 0.16 s
+def of(plan: torch.Tensor, visual: list[float] = SIGHT, audio: list[float] = SOUND) -> AssignmentMap:
+    return AssignmentMap(plan, *(torch.tensor(times).expand(len(plan), -1) for times in (visual, audio)))
+
+
+def truth(events: list[dict], visual: list[float] = SIGHT, audio: list[float] = SOUND) -> torch.Tensor:
+    found = of(torch.zeros(1, len(visual), len(audio)), visual, audio)
+    return SceneTruth({"a": SceneEvents(0.12, events)})(["a"], found)[0].int()
+
+
+def test_each_stream_has_its_own_times():
     assert truth([{"audio": [0.0, 0.12], "visual": [0.06, 0.12]}]).tolist() == [[0, 0, 0, 0], [1, 1, 1, 0]]
     assert truth([{"audio": [0.05, 0.07], "visual": [0.0, 0.06]}, {"audio": [0, 1], "visual": None}]).tolist() == [
         [0, 1, 0, 0],
@@ -128,38 +135,42 @@ def test_each_stream_has_its_own_length():
 
 
 def test_the_map_that_knows_the_time_alone():
-    encoders = SimpleNamespace(audio_encoder=LinearAudio(), visual_encoder=MeanVisual())
-    data = {"id": ["a", "unknown"], "fbank": torch.zeros(2, 16, 8), "frames": torch.zeros(2, 2, 3, 4, 4)}
-    near = SceneTruth({"a": SceneEvents(0.12, [])}, encoders, {}).nearness(data, torch.zeros(2, 2, 4), sigma=0.02)
-    # tokens at 0.02, 0.06, 0.1 and 0.14 s, pictures at 0.03 and 0.09 s
+    found = of(torch.zeros(2, 2, 4))
+    near = nearness(found._replace(visual_time=torch.tensor([SIGHT, [0.03, torch.nan]])), sigma=0.02)
     apart = torch.tensor([[0.01, 0.03, 0.07, 0.11], [0.07, 0.03, 0.01, 0.05]])
     torch.testing.assert_close(near[0], (-0.5 * (apart / 0.02) ** 2).exp())
-    assert not near[1].any()
+    assert near[1, 0].all()
+    assert not near[1, 1].any()
 
 
 def test_patches_of_a_picture_share_its_time():
     paired = [{"audio": [0.0, 0.04], "visual": [0.06, 0.12]}]
-    assert truth(paired, tokens=(6, 4)).tolist() == [[0] * 4] * 3 + [[1, 0, 0, 0]] * 3
+    assert truth(paired, [0.03] * 3 + [0.09] * 3).tolist() == [[0] * 4] * 3 + [[1, 0, 0, 0]] * 3
 
 
 def test_bands_of_sound_run_through_time_again():
     paired = [{"audio": [0.0, 0.04], "visual": [0.0, 0.06]}]
-    banded = LinearAudio()
-    banded.bands = 2
-    assert truth(paired, audio_encoder=banded, tokens=(2, 8)).tolist() == [[1, 0, 0, 0] * 2, [0] * 8]
-    assert CEDEncoder(None, width=8, depth=1, heads=1, frequency_mean=False).bands == 4
-    assert CEDEncoder(None, width=8, depth=1, heads=1).bands == 1
-    assert CAVMAEAudio(16, depth=1, heads=1).bands == 8
+    assert truth(paired, audio=SOUND * 2).tolist() == [[1, 0, 0, 0] * 2, [0] * 8]
 
 
-def test_pictures_in_a_row_have_the_times_of_the_stored_ones():
-    # 2 of 6 stored ones, from the middle: at 0.05 and 0.07 s
-    paired = [{"audio": [0.0, 0.04], "visual": [0.06, 0.12]}]
-    assert truth(paired, stored_frames=6, frame_sampling="centre").tolist() == [[0] * 4, [1, 0, 0, 0]]
-    assert truth(paired, stored_frames=6, frame_sampling="even").tolist() == [[0] * 4, [1, 0, 0, 0]]
-    late = [{"audio": [0.0, 0.04], "visual": [0.08, 0.12]}]
-    assert not truth(late, stored_frames=6, frame_sampling="centre").any()
-    assert truth(late, stored_frames=6, frame_sampling="even").any()
+def test_the_truth_of_an_encoder_with_a_grid_of_patches():
+    encoder = CAVMAEAudio(16, depth=0, heads=1, mels=32, target_length=64)
+    sound = encoder(torch.zeros(1, 64, 32), None, row_times(64)[None])  # 2 bands of 4 tokens, 0.16 s each
+    sight = Tokens(torch.zeros(1, 2, 16), None, torch.tensor([[0.1, 0.3]]))
+    found = AssignmentMap.of(torch.zeros(1, 2, 8), visual=sight, audio=sound)
+    scene = SceneEvents(0.64, [{"audio": [0.16, 0.48], "visual": [0.2, 0.4]}])
+    assert SceneTruth({"a": scene})(["a"], found)[0].int().tolist() == [[0] * 8, [0, 1, 1, 0] * 2]
+
+
+def test_the_order_of_tokens_says_nothing():
+    generator = torch.Generator().manual_seed(0)
+    plan = torch.rand(1, 6, 8, generator=generator)
+    events = [{"audio": [0.0, 0.08], "visual": [0.06, 0.12]}]
+    found, scenes = of(plan, [0.03] * 3 + [0.09] * 3, SOUND * 2), SceneTruth({"a": SceneEvents(0.12, events)})
+    rows, columns = torch.randperm(6, generator=generator), torch.randperm(8, generator=generator)
+    mixed = AssignmentMap(plan[:, rows][:, :, columns], found.visual_time[:, rows], found.audio_time[:, columns])
+    shares = [mass_on_pairs(one.plan, scenes(["a"], one)).item() for one in (found, mixed)]
+    assert shares[0] == pytest.approx(shares[1], rel=1e-12)
 
 
 def test_events_are_found_beside_the_shards(tmp_path: Path):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from avcap.data import AudioCapsDataModule, KaldiFbank, SpecAugment
-from avcap.data.collate import Framing, collate, to_sample
+from avcap.data.collate import Framing, Sample, collate, to_sample
 from avcap.data.corruptions import SwappedSound
 from avcap.data.item import load_clip
 from avcap.data.media import MediaError
@@ -44,6 +44,24 @@ def test_evaluation_gives_every_clip_once_with_all_references(small_shards: Path
     assert not first["fbank_mask"][3].any()  # the fourth clip is silent
     assert first["frames_mask"][3].all()
     assert "frames" not in batches[1]  # the fifth has no pictures: a stream that no clip has is left out
+
+
+def test_rows_and_pictures_have_their_times(small_shards: Path) -> None:
+    batch = next(iter(_module(small_shards).val_dataloader()))
+    seconds = torch.tensor([Shards(small_shards / "val").meta(index)["video_seconds"] for index in range(4)])  # [4]
+    torch.testing.assert_close(batch["frames_time"], seconds[:, None] * torch.tensor([0.25, 0.75]))
+    assert batch["frames_time"].dtype == batch["fbank_time"].dtype == torch.float32
+    torch.testing.assert_close(batch["fbank_time"][0], torch.arange(64) * 0.01 + 0.005)
+    second = next(iter(_module(small_shards, frames=1, frame_sampling="centre").val_dataloader()))
+    torch.testing.assert_close(second["frames_time"], seconds[:, None] * 0.75)  # the second of two stored ones
+
+
+def test_shorter_clips_have_unknown_times_where_they_are_padded() -> None:
+    samples = [Sample(id=str(n), visual_features=torch.zeros(n, 4), visual_features_time=torch.ones(n)) for n in (1, 2)]
+    samples.append(Sample(id="untimed", visual_features=torch.zeros(2, 4)))
+    time = collate(samples)["visual_features_time"]
+    assert time.isnan().tolist() == [[False, True], [False, False], [True, True]]
+    assert "visual_features_time" not in collate(samples[2:])
 
 
 @pytest.mark.parametrize("captions_apart", [True, False])
@@ -153,7 +171,11 @@ def test_loose_files_make_a_batch(tmp_path: Path) -> None:
     assert batch["fbank_mask"].any(1).tolist() == [True, False, True, False, True]
     assert batch["frames_mask"].any(1).tolist() == [False, True, True, True, True]
     assert batch["frames"].shape == (5, 3, 3, 24, 24)
-    assert set(collate([to_sample(items[0], Framing.of(front_end))])) == {"id", "fbank", "fbank_mask"}
+    assert set(collate([to_sample(items[0], Framing.of(front_end))])) == {"id", "fbank", "fbank_mask", "fbank_time"}
+    assert batch["fbank_time"][1].isnan().all()  # a picture has no sound
+    assert batch["fbank_time"][2, [0, 99]].tolist() == pytest.approx([0.005, 0.995])  # padding has times, too
+    assert batch["frames_time"][:2].isnan().all()  # no pictures; one of a clip whose length is not known
+    torch.testing.assert_close(batch["frames_time"][4], torch.tensor([1, 3, 5]) * 0.5 / 6)  # the sound is 0.5 s long
     with pytest.raises(MediaError, match="A pair is one sound and one picture"):
         load_clip((tmp_path / "picture.jpg", tmp_path / "both.mp4"), front_end, frames=1, size=8)
 

@@ -11,7 +11,18 @@ import soundfile
 import torch
 from PIL import Image
 
-from avcap.data.media import MediaError, NoAudio, NoVideo, duration, even_indices, read_audio, read_frames
+from avcap.data import KaldiFbank
+from avcap.data.item import load_clip, pack, unpack
+from avcap.data.media import (
+    MediaError,
+    NoAudio,
+    NoVideo,
+    duration,
+    even_indices,
+    read_audio,
+    read_frames,
+    video_seconds,
+)
 from tests.data.media_files import grey_ramp, tone, write_media
 
 
@@ -84,6 +95,20 @@ def test_short_and_long_clips(tmp_path: Path, seconds: float) -> None:
 def test_max_seconds_cuts_the_sound(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.mp4", wave=tone(5.0))
     assert len(read_audio(path, max_seconds=1.5)) == 24_000
+
+
+def test_pictures_may_end_before_the_sound(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "a.mp4", wave=tone(3.0), pictures=grey_ramp(10))  # 5 pictures a second
+    assert video_seconds(path) == pytest.approx(2.0)
+    item = load_clip(path, KaldiFbank(8), frames=2, size=16)
+    assert item.duration == pytest.approx(3.0, abs=0.1)
+    assert item.frames_time.tolist() == pytest.approx([0.5, 1.5])
+    again = unpack(pack(item), frames=1, choose=lambda total, _: [total - 1])
+    assert again.frames_time.tolist() == pytest.approx([1.5])
+    assert load_clip(path, KaldiFbank(8), frames=2, size=16, max_seconds=1.0).frames_time.tolist() == [0.25, 0.75]
+    write_media(tmp_path / "b.wav", wave=tone(1.0))
+    with pytest.raises(NoVideo, match="has no video track"):
+        video_seconds(tmp_path / "b.wav")
 
 
 def test_max_seconds_keeps_the_pictures_to_what_is_heard(tmp_path: Path) -> None:

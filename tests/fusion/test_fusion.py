@@ -21,6 +21,7 @@ from avcap.fusion import (
     TimeConcat,
     VideoOnly,
 )
+from avcap.layers.placement import frame_rows
 from avcap.types import FusionOutput, Tokens
 
 B, NA, NV, CA, CV = 4, 12, 5, 16, 8
@@ -66,9 +67,33 @@ def test_width_and_lengths(kind: type[Fusion], visual: int) -> None:
     length = {**dict.fromkeys(TIME, NA + NV), VideoOnly: NV}.get(kind, NA)
     assert out.tokens.x.shape == (B, length, fusion.width)
     assert out.tokens.mask is None
-    for plan in out.maps.values():
-        assert plan.shape == (B, NV, NA)
-        assert not plan.requires_grad
+    for found in out.maps.values():
+        assert found.plan.shape == (B, NV, NA)
+        assert not found.plan.requires_grad
+
+
+@every
+def test_times_go_with_the_tokens(kind: type[Fusion]) -> None:
+    audio, video = make()
+    when, seen = torch.rand(B, NA), torch.rand(B, NV)
+    out = build(kind).eval()(audio._replace(time=when), video._replace(time=seen))
+    expected = {**dict.fromkeys(TIME, torch.cat([when, seen], dim=1)), VideoOnly: seen}.get(kind, when)
+    assert torch.equal(out.tokens.time, expected)
+    for found in out.maps.values():
+        assert torch.equal(found.visual_time, seen)
+        assert torch.equal(found.audio_time, when)
+
+
+@every_pair
+def test_a_clip_without_sound_has_the_times_of_its_frames(kind: type[Fusion]) -> None:
+    audio, video = make()
+    mask = torch.arange(B)[:, None].expand(-1, NA) > 0  # the first clip is silent
+    when, seen = torch.rand(B, NA), torch.rand(B, NV)
+    out = build(kind).eval()(Tokens(audio.x, mask, when), Tokens(video.x, None, seen)).tokens
+    real = out.time[0][out.mask[0]]
+    assert torch.equal(real, when[0, frame_rows(NV, NA)] if kind in CHANNEL else seen[0])
+    alone = build(kind).eval()(None, Tokens(video.x, None, seen)).tokens
+    assert torch.equal(alone.time, seen)
 
 
 @every_pair
@@ -102,7 +127,7 @@ def test_padding_holds_garbage_without_effect(kind: type[Fusion]) -> None:
     real = clean.tokens.mask.unsqueeze(-1)
     assert torch.equal(clean.tokens.x.masked_fill(~real, 0), dirty.tokens.x.masked_fill(~real, 0))
     assert all(torch.equal(clean.losses[name], dirty.losses[name]) for name in clean.losses)
-    assert all(torch.isfinite(plan).all() for plan in dirty.maps.values())
+    assert all(torch.isfinite(found.plan).all() for found in dirty.maps.values())
 
 
 @pytest.mark.parametrize("kind", TIME + ATTENTION, ids=lambda kind: kind.__name__)
@@ -206,7 +231,7 @@ def test_tokens_keep_the_number_format_of_the_model(kind: type[Fusion], dtype: t
     out = fusion(Tokens(audio.x.to(dtype)), Tokens(video.x.to(dtype)))
     assert out.tokens.x.dtype == dtype
     if kind in TRANSPORT:
-        assert out.maps["plan"].dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert out.maps["plan"].plan.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 @every_transport
@@ -215,7 +240,7 @@ def test_plan_and_losses_are_full_precision_under_autocast(kind: type[Fusion]) -
     plain = fusion(audio, video)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under = fusion(audio, video)
-    assert torch.equal(under.maps["plan"], plain.maps["plan"])
+    assert torch.equal(under.maps["plan"].plan, plain.maps["plan"].plan)
     assert all(torch.equal(under.losses[name], plain.losses[name]) for name in plain.losses)
 
 
@@ -234,7 +259,7 @@ def test_transport_loss_can_be_switched_off(kind: type[Fusion]) -> None:
     fusion = kind(CA, CV, loss_weight=0.0, **settings)
     out = fusion(*make())
     assert out.losses == {}
-    assert out.maps["plan"].sum() == pytest.approx(B)
+    assert out.maps["plan"].plan.sum() == pytest.approx(B)
 
 
 def test_rescaled_attention_adds_means_of_the_other_stream() -> None:
@@ -244,7 +269,7 @@ def test_rescaled_attention_adds_means_of_the_other_stream() -> None:
     base = torch.cat([a, v], dim=1)
     added, mean = raw(audio, video).tokens.x - base, rescaled(audio, video).tokens.x - base
     torch.testing.assert_close(added[:, :NA] * NA, mean[:, :NA], rtol=1e-4, atol=1e-5)  # audio marginals are exact
-    plan = raw(audio, video).maps["plan"]
+    plan = raw(audio, video).maps["plan"].plan
     torch.testing.assert_close(mean[:, NA:], (plan @ a) / plan.sum(2, keepdim=True), rtol=1e-4, atol=1e-5)
 
 
@@ -262,7 +287,7 @@ def test_autodiff_lets_the_plan_learn() -> None:
 def test_cross_attention_map_holds_the_weights() -> None:
     fusion = build(CrossAttention)
     assert fusion(*make()).maps == {}
-    attention = fusion.eval()(*make()).maps["attention"]
+    attention = fusion.eval()(*make()).maps["attention"].plan
     torch.testing.assert_close(attention.sum(1), torch.ones(B, NA))
 
 

@@ -144,3 +144,10 @@ def test_nan_in_padding_reaches_no_gradient() -> None:
     out = model(tokens(5), spoilt).tokens
     out.x[out.mask].square().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_times_go_through_projection_and_joint_layers() -> None:
+    when, seen = torch.rand(2, 3), torch.rand(2, 4)
+    fusion = TokenConcat(16, 8, heads=2, joint_depth=1)
+    out = fusion(Tokens(torch.randn(2, 3, 16), None, when), Tokens(torch.randn(2, 4, 8), None, seen))
+    assert torch.equal(out.tokens.time, torch.cat([when, seen], dim=1))

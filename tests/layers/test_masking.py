@@ -43,3 +43,21 @@ def test_fall_back_takes_the_other_tokens_for_clips_that_have_none() -> None:
     assert fall_back(Tokens(tokens.x), other).x is tokens.x
     assert torch.equal(fall_back(Tokens(tokens.x[:, :0]), other).x, other.x)
     assert torch.equal(fall_back(other, Tokens(tokens.x[:, :0])).x, other.x)
+
+
+def test_times_are_joined_and_unknown_ones_are_nan() -> None:
+    first, second = Tokens(torch.zeros(1, 2, 4), time=torch.tensor([[0.5, 1.5]])), Tokens(torch.ones(1, 1, 4))
+    assert concat_time(second, second).time is None
+    assert concat_time(first, first).time.tolist() == [[0.5, 1.5, 0.5, 1.5]]
+    mixed = concat_time(first, second).time[0]
+    assert mixed[:2].tolist() == [0.5, 1.5]
+    assert mixed[2].isnan()
+
+
+def test_fall_back_takes_the_times_of_the_tokens_it_takes() -> None:
+    tokens = Tokens(torch.ones(2, 2, 1), torch.tensor([[True, True], [False, False]]), torch.tensor([[1.0, 2.0]] * 2))
+    other = Tokens(torch.ones(2, 3, 1), None, torch.tensor([[5.0, 6.0, 7.0]] * 2))
+    time = fall_back(tokens, other).time
+    assert time[0, :2].tolist() == [1, 2]
+    assert time[0, 2].isnan()  # padding
+    assert time[1].tolist() == [5, 6, 7]

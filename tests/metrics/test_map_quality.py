@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avcap.metrics import MapQuality, mass_on_pairs, pair_truth
-from avcap.metrics.map_quality import even_times, uniform_plan
+from avcap.metrics.map_quality import uniform_plan
 
 
 def test_share_of_mass_on_true_pairs():
@@ -47,7 +47,7 @@ def test_log_plans_and_wrong_shapes_are_refused():
 
 
 def test_truth_from_times():
-    times = {"audio_times": even_times(4, seconds=4), "visual_times": even_times(2, seconds=4)}
+    times = {"audio_times": torch.tensor([0.5, 1.5, 2.5, 3.5]), "visual_times": torch.tensor([1.0, 3.0])}
     truth = pair_truth([(0, 2), (3, 4)], [(0, 4), (2, 4)], **times)
     assert truth.int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 1]]  # rows: 0-2 s and 2-4 s of the picture
     assert not pair_truth([], [], **times).any()
@@ -57,7 +57,20 @@ def test_truth_from_times():
 
 def test_the_streams_have_times_of_their_own():
     # 8 s of padded sound for a clip of 4 s: the last two tokens are padding
-    truth = pair_truth([(0, 9)], [(2, 4)], audio_times=even_times(4, seconds=8), visual_times=even_times(2, seconds=4))
+    times = {"audio_times": torch.tensor([1.0, 3.0, 5.0, 7.0]), "visual_times": torch.tensor([1.0, 3.0])}
+    truth = pair_truth([(0, 9)], [(2, 4)], **times)
     assert truth.int().tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
-    truth = pair_truth([(0, 4)], [(2, 4)], audio_times=even_times(4, seconds=8), visual_times=even_times(2, seconds=4))
+    truth = pair_truth([(0, 4)], [(2, 4)], **times)
     assert truth.int().tolist() == [[0, 0, 0, 0], [1, 1, 0, 0]]
+
+
+def test_a_time_on_the_edge_of_a_span_counts_whatever_float32_makes_of_it():
+    edges = torch.arange(100) * 0.01 + 0.01  # float32 lies above some of them, below others
+    for place, edge in enumerate(range(1, 101)):
+        assert pair_truth([(edge / 100, 9)], [(0, 9)], audio_times=edges, visual_times=edges[:1])[0, place]
+        assert not pair_truth([(0, edge / 100)], [(0, 9)], audio_times=edges, visual_times=edges[:1])[0, place]
+
+
+def test_a_token_at_an_unknown_time_belongs_to_nothing():
+    times = {"audio_times": torch.tensor([1.0, torch.nan]), "visual_times": torch.tensor([torch.nan, 1.0])}
+    assert pair_truth([(0, 9)], [(0, 9)], **times).int().tolist() == [[0, 0], [1, 0]]

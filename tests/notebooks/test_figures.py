@@ -63,17 +63,18 @@ def test_scorers_learn_beside_the_tokens_and_their_masses_are_kept():
 
 def test_plans_share_their_colours_and_show_true_pairs():
     plans = [[torch.eye(4) + 0.01, torch.ones(4, 4)]]
-    figure = figure_plans(
-        plans, rows=["a"], columns=["b", "c"], frames=4, seconds=5.0, events=[EVENT, {"audio": [0, 1], "visual": None}]
-    )
-    sharp, flat = (axes.images[0] for axes in figure.axes[:2])
+    even = torch.tensor([0.625, 1.875, 3.125, 4.375])
+    times = {"visual_time": even, "audio_time": even, "seconds": 5.0}
+    events = [EVENT, {"audio": [0, 1], "visual": None}]
+    figure = figure_plans(plans, rows=["a"], columns=["b", "c"], **times, events=events)
+    sharp, flat = (axes.collections[0] for axes in figure.axes[:2])
     assert sharp.get_clim() == flat.get_clim()
     assert np.abs(flat.get_array()).max() < 1e-6  # log2 of 1
     assert sharp.get_array()[0, 0] == pytest.approx(np.log2(1.01 / (4.16 / 16)), abs=1e-6)
     (box,) = figure.axes[0].patches
     assert (*box.get_xy(), box.get_width(), box.get_height()) == (1.0, 0.0, 1.0, 2.5)
     with pytest.raises(ValueError, match="a grid of 2 rows and 1 columns"):
-        figure_plans(plans, rows=["a", "b"], columns=["c"], frames=4, seconds=5.0)
+        figure_plans(plans, rows=["a", "b"], columns=["c"], **times)
 
 
 def test_curves_are_what_they_were_made_of():
@@ -107,7 +108,12 @@ def test_mass_of_all_bands_lies_on_the_patches():
     plan[2, 0] = plan[1, 6] = 1.0  # the first moment, in two bands
     plan[:, 1:6] = 0.2
     picture = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    parts = {"picture": picture, "fbank": torch.randn(30, 8), "seconds": 6.0, "bands": 2}
+    parts = {
+        "picture": picture,
+        "fbank": torch.randn(30, 8),
+        "seconds": 6.0,
+        "audio_time": (torch.arange(6) + 0.5).repeat(2),
+    }
     figure = figure_patches(**parts, plan=plan, parts=6, events=[EVENT])
     assert figure.axes[1].images[1].get_array().tolist() == [[0, 2], [2, 0]]
     assert figure.axes[2].images[1].get_array().tolist() == pytest.approx(np.ones((2, 2)))

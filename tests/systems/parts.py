@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.fusion.base import Fusion
-from avcap.types import Batch, FusionOutput, Tokens
+from avcap.types import AssignmentMap, Batch, FusionOutput, Tokens
 
 
 class LinearAudio(AudioEncoder):
@@ -26,8 +26,8 @@ class LinearAudio(AudioEncoder):
     def input_shape(self, frames: int) -> tuple[int, ...]:
         return 16, self.proj.in_features
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
-        return Tokens(self.norm(self.proj(x).transpose(1, 2)).transpose(1, 2), mask)
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
+        return Tokens(self.norm(self.proj(x).transpose(1, 2)).transpose(1, 2), mask, time)
 
     def load_pretrained(self) -> None:
         self.loads += 1
@@ -45,8 +45,8 @@ class MeanVisual(VisualEncoder):
     def input_shape(self, frames: int) -> tuple[int, ...]:
         return frames, 3, 4, 4
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
-        return Tokens(self.proj(x.float().mean((-2, -1)) / 255), mask)
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
+        return Tokens(self.proj(x.float().mean((-2, -1)) / 255), mask, time)
 
 
 class Concat(Fusion):
@@ -61,7 +61,9 @@ class Concat(Fusion):
         given = [t for t in (audio, video) if t is not None]
         x = torch.cat([t.x for t in given], 1)
         losses = {"size": self.weight * x.square().mean()}
-        maps = {"plan": torch.softmax(video.x @ audio.x.mT, -1)} if len(given) == 2 else {}
+        maps = {}
+        if len(given) == 2:
+            maps = {"plan": AssignmentMap.of(torch.softmax(video.x @ audio.x.mT, -1), visual=video, audio=audio)}
         return FusionOutput(Tokens(x, torch.cat([t.full_mask() for t in given], 1)), losses, maps)
 
 
@@ -112,7 +114,9 @@ def batch(size: int = 3, audio: bool = True, video: bool = True) -> Batch:
     if audio:
         out["fbank"] = torch.randn(size, 16, 8)
         out["fbank_mask"] = torch.ones(size, 16, dtype=torch.bool)
+        out["fbank_time"] = (torch.arange(16) * 0.01 + 0.005).expand(size, -1)
     if video:
         out["frames"] = torch.randint(0, 255, (size, 2, 3, 4, 4), dtype=torch.uint8)
         out["frames_mask"] = torch.ones(size, 2, dtype=torch.bool)
+        out["frames_time"] = torch.tensor([0.03, 0.09]).expand(size, -1)
     return out

@@ -222,7 +222,7 @@ def test_a_clip_whose_distance_is_not_finite_stops_the_run_and_is_named(tmp_path
 class _Rowwise(LinearAudio):
     """Without the statistics of a batch, which would spread what is not finite."""
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         return Tokens(self.proj(x) + 0 * self.norm.weight, mask)
 
 

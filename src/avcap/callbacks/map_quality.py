@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.metrics.map_quality import MapQuality
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
-from avcap.types import Batch
+from avcap.types import AssignmentMap, Batch
 
 
 class MeasureMaps(Callback):
@@ -64,19 +64,27 @@ class MeasureMaps(Callback):
             metric.to(pl_module.device).reset()
         data = data_of(trainer)
         path = self.events or beside_the_shards(getattr(data, "shards", None))
-        if self._truth is None and path is not None and hasattr(data, "input_settings"):
-            self._truth = SceneTruth(read_scenes(path), pl_module, data.input_settings())
+        if self._truth is None and path is not None:
+            self._truth = SceneTruth(read_scenes(path))
 
     def _measure(self, trainer: Trainer, model: CaptionerParts, done: EvaluatedBatch) -> None:
         outputs, batch, number = done
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
             return
-        truth = self._truth(batch, first(maps))
-        self._own.update(first(maps), truth)
+        found = first(maps)
+        if not found.is_timed():
+            rank_zero_warn(
+                "The maps are not measured: the times of their tokens are unknown. An encoder sets Tokens.time, a data module "
+                "<input>_time and the duration of each clip."
+            )
+            return
+        truth = self._truth(batch["id"], found)
+        self._own.update(found.plan, truth)
         if number < self.batches and len(batch["id"]) > 1:
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
-                self._shuffled.update(first(model.fuse(with_other_pictures(model, batch)).maps), truth)
+                other = model.fuse(with_other_pictures(model, batch))
+            self._shuffled.update(first(other.maps).plan, truth)
 
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._truth is None or trainer.sanity_checking:
@@ -91,9 +99,10 @@ class MeasureMaps(Callback):
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
 
 
-def first(maps: dict[str, Tensor]) -> Tensor:
-    """The map that is measured, where a fusion makes several."""
-    return next(iter(maps.values())).float()
+def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
+    """The map that is measured, where a fusion makes several; its plan in float32."""
+    found = next(iter(maps.values()))
+    return found._replace(plan=found.plan.float())
 
 
 def has_both(model: CaptionerParts, batch: Batch) -> bool:
@@ -107,5 +116,5 @@ def with_other_pictures(model: CaptionerParts, batch: Batch) -> Batch:
     if model.visual_encoder is None:
         return batch
     name, inputs = model.visual_encoder.input, cast(dict[str, Any], batch)
-    rolled = {key: inputs[key].roll(1, dims=0) for key in (name, f"{name}_mask") if key in inputs}
+    rolled = {key: inputs[key].roll(1, dims=0) for key in (name, f"{name}_mask", f"{name}_time") if key in inputs}
     return cast(Batch, inputs | rolled)

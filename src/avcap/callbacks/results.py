@@ -54,14 +54,14 @@ class WriteResults(Callback):
         outputs, batch, _ = done
         if not trainer.is_global_zero or not outputs.get("maps"):
             return
-        plans, bands = next(iter(outputs["maps"].values())), pl_module.audio_encoder.bands
+        found = next(iter(outputs["maps"].values()))
         for clip, name in enumerate(batch["id"]):
             if len(self._drawn) == self.maps:
                 return
             pairs = [event for event in self._events.get(name, ()) if event["audio"] and event["visual"]]
             kept = self._spare if name in self._events and len(pairs) < 2 else self._drawn
             if len(kept) < self.maps:
-                parts = picture_parts(batch, plans, clip, outputs["captions"][clip], bands=bands)
+                parts = picture_parts(batch, found, clip, outputs["captions"][clip])
                 if parts is not None:
                     kept[name] = {**parts, "events": self._events.get(name)}
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
 from avcap.callbacks.hooks import EvaluatedBatch, batch_end
-from avcap.figures import by_time, figure_map
-from avcap.types import Batch
-
-FRAME_SHIFT = 0.01  # seconds a row of the spectrogram
+from avcap.figures import figure_map
+from avcap.figures.maps import edges
+from avcap.types import AssignmentMap, Batch
 
 
 class LogSamples(Callback):
@@ -43,37 +42,45 @@ class LogSamples(Callback):
             text = f"| clip | caption | references |\n|---|---|---|\n{table}"
             logger.experiment.add_text("val/captions", text, trainer.global_step)
         for name, maps in outputs["maps"].items():
-            bands = pl_module.audio_encoder.bands
-            for clip in range(min(self.maps, len(maps))):
-                parts = picture_parts(batch, maps, clip, outputs["captions"][clip], bands=bands)
+            for clip in range(min(self.maps, len(maps.plan))):
+                parts = picture_parts(batch, maps, clip, outputs["captions"][clip])
                 if parts is not None:
                     tag = f"val/{name}/{batch['id'][clip]}"
                     logger.experiment.add_figure(tag, figure_map(**parts), trainer.global_step)
 
 
-def picture_parts(batch: Batch, plan: Tensor, clip: int, caption: str, *, bands: int) -> dict[str, Any] | None:
-    """What :func:`avcap.figures.figure_map` needs of one clip, cut to the sound that is real; None without both streams.
+def picture_parts(batch: Batch, found: AssignmentMap, clip: int, caption: str) -> dict[str, Any] | None:
+    """What :func:`avcap.figures.figure_map` needs of one clip, cut to the sound that is real.
 
     Args:
         batch: The batch, on any device.
-        plan: Assignment maps ``[B, Nv, Na]`` of the batch.
+        found: The assignment maps of the batch.
         clip: Place of the clip in the batch.
         caption: What the model said of it.
-        bands: How often the audio tokens run through the time of the clip; the map is summed over them.
+
+    Returns:
+        None for a clip without both streams, or without the times of its rows, pictures and tokens.
     """
-    if "fbank" not in batch or "frames" not in batch:
+    if not {"fbank", "frames", "fbank_time", "frames_time"} <= batch.keys():
         return None
-    plan = by_time(plan[clip], bands=bands)  # [Nv, Na / bands]
-    rows = batch["fbank"].shape[1] / plan.shape[1]  # spectrogram rows a token
-    tokens = int(int(batch["fbank_mask"][clip].sum()) / rows)  # tokens that hold sound alone, no padding
-    if not tokens or not batch["frames_mask"][clip].any():
+    plan, visual_time, audio_time = (tensor[clip].float().cpu() for tensor in found)
+    heard, seen = batch["fbank_mask"][clip], batch["frames_mask"][clip] & batch["frames_time"][clip].isfinite()
+    rows, pictures = batch["fbank_time"][clip, heard].cpu().numpy(), batch["frames_time"][clip, seen].cpu().numpy()
+    if not len(rows) or not len(pictures):
         return None
-    length = int(tokens * rows)
+    end = edges(rows)[-1]
+    audio_time = audio_time.where(audio_time < end, torch.nan)  # what follows is padding
+    if audio_time.isnan().all() or visual_time.isnan().all():
+        return None
     return {
-        "fbank": batch["fbank"][clip, :length].float().cpu().numpy(),
-        "frames": batch["frames"][clip].cpu().numpy(),
-        "plan": plan[:, :tokens].float().cpu().numpy(),
-        "seconds": length * FRAME_SHIFT,
+        "fbank": batch["fbank"][clip, heard].float().cpu().numpy(),
+        "frames": batch["frames"][clip, seen].cpu().numpy(),
+        "plan": plan.numpy(),
+        "seconds": float(max(end, edges(pictures)[-1])),
+        "fbank_time": rows,
+        "frames_time": pictures,
+        "visual_time": visual_time.numpy(),
+        "audio_time": audio_time.numpy(),
         "caption": caption,
         "references": batch["references"][clip] if "references" in batch else None,
     }

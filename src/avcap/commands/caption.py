@@ -48,7 +48,7 @@ def caption(
         print(_json(found) if json else _line(found, many=len(files) > 1))
         if map is not None:
             path = map if len(files) == 1 else map.with_stem(f"{map.stem}-{batch['id'][0]}")
-            _draw(captioner, path, batch, maps, found)
+            _draw(path, batch, maps, found)
     if failed:
         raise SystemExit(1)
 
@@ -63,12 +63,12 @@ def _line(found: Prediction, *, many: bool) -> str:
     return f"{found.file}: {found.caption}{only}" if many else f"{found.caption}{only}"
 
 
-def _draw(captioner: FileCaptioner, path: Path, batch: dict, maps: dict, found: Prediction) -> None:
+def _draw(path: Path, batch: dict, maps: dict, found: Prediction) -> None:
     from avcap.callbacks.samples import picture_parts
     from avcap.figures import draw_map
 
     for plan in list(maps.values())[:1]:
-        parts = picture_parts(batch, plan, 0, found.caption, bands=captioner.model.audio_encoder.bands)
+        parts = picture_parts(batch, plan, 0, found.caption)
         if parts is not None:
             draw_map(path, **parts)
             print(f"wrote {path}", file=sys.stderr)

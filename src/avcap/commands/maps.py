@@ -11,7 +11,7 @@ from avcap.callbacks.map_quality import first, has_both, with_other_pictures
 from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.metrics.map_quality import MapQuality
 from avcap.scenes.events import beside_the_shards, read_scenes
-from avcap.scenes.truth import SceneTruth
+from avcap.scenes.truth import SceneTruth, nearness
 from avcap.study.report.table import align
 from avcap.systems import Captioner
 from avcap.systems.system import encode
@@ -103,7 +103,7 @@ def map_quality(
         raise FileNotFoundError(
             f"There is no events.jsonl beside {source.shards.folder.parent}; name one with --events."
         )
-    truth = SceneTruth(read_scenes(path), source.model, source.inputs)
+    truth = SceneTruth(read_scenes(path))
     plans = [module for module in source.model.fusion.modules() if isinstance(module, PlanContrast)]
     measured = {epsilon: (MapQuality(), MapQuality(), MapQuality()) for epsilon in (epsilons if plans else [None])}
     for batch in source.batches(source.clips(limit=limit), batch_size=batch_size, num_workers=num_workers):
@@ -132,11 +132,12 @@ def _update(
         maps = model.fusion(audio, video).maps
         if not maps:
             raise ValueError(f"{type(model.fusion).__name__} makes no assignment maps.")
-        pairs = truth(batch, first(maps)).cpu()
-        own.update(first(maps).cpu(), pairs)
-        timed.update(truth.nearness(batch, first(maps)).cpu(), pairs)
+        found = first(maps).to("cpu")
+        pairs = truth(batch["id"], found)
+        own.update(found.plan, pairs)
+        timed.update(nearness(found), pairs)
         if others is not None:
-            shuffled.update(first(model.fusion(audio, others).maps).cpu(), pairs)
+            shuffled.update(first(model.fusion(audio, others).maps).plan.cpu(), pairs)
 
 
 def _row(own: MapQuality, shuffled: MapQuality, timed: MapQuality) -> dict[str, float]:

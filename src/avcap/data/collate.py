@@ -9,7 +9,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from avcap.data.front_end import FrontEnd
+from avcap.data.front_end import HOP, SAMPLE_RATE, FrontEnd
 from avcap.data.item import Item
 from avcap.data.transforms import Transform
 from avcap.types import Batch
@@ -21,8 +21,11 @@ class Sample(TypedDict, total=False):
     id: str
     fbank: Tensor  # [T, F] float32, normalised
     fbank_mask: Tensor  # [T] bool
+    fbank_time: Tensor  # [T] float32, seconds, padding as well
     frames: Tensor  # [N, 3, H, W] uint8
+    frames_time: Tensor  # [N] float32
     visual_features: Tensor  # [N, C] float32
+    visual_features_time: Tensor  # [N] float32
     caption: str
     prompt: str
     references: list[str]
@@ -106,10 +109,14 @@ def to_sample(
     sample = Sample(id=item.id)
     if item.fbank is not None:
         sample["fbank"], sample["fbank_mask"] = framing(item.fbank, transforms, generator)
+        sample["fbank_time"] = row_times(len(sample["fbank"]))
     if item.frames is not None:
         sample["frames"] = item.frames
+        if item.frames_time is not None:
+            sample["frames_time"] = item.frames_time
     if item.visual_features is not None:
         sample["visual_features"] = item.visual_features
+        sample["visual_features_time"] = item.picture_times(len(item.visual_features))
     if caption is not None:
         sample["caption"] = caption
     if prompt is not None:
@@ -117,6 +124,11 @@ def to_sample(
     if references is not None:
         sample["references"] = list(references)
     return sample
+
+
+def row_times(rows: int) -> Tensor:
+    """Middles of the rows of a spectrogram in seconds ``[rows]`` float32: 0.005, 0.015, ..."""
+    return ((torch.arange(rows, dtype=torch.float64) + 0.5) * (HOP / SAMPLE_RATE)).float()
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -130,6 +142,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         stacked = _stack(samples, name)
         if stacked is not None:
             batch[name], batch[f"{name}_mask"] = stacked
+            if any(f"{name}_time" in sample for sample in samples):
+                batch[f"{name}_time"] = _stack_times(samples, name, batch[f"{name}_mask"])
     for name in ("caption", "references"):
         if all(name in sample for sample in samples):
             batch[name] = [sample[name] for sample in samples]
@@ -154,3 +168,12 @@ def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor] | None
         out[row, : len(x)] = x
         mask[row, : len(x)] = samples[row].get(f"{name}_mask", True)
     return out, mask
+
+
+def _stack_times(samples: Sequence[Sample], name: str, mask: Tensor) -> Tensor:
+    """The times of one stream ``[B, n]`` as long as its mask; NaN where a sample has none."""
+    out = torch.full(mask.shape, torch.nan)
+    for row, sample in enumerate(samples):
+        times = sample.get(f"{name}_time", out.new_empty(0))
+        out[row, : len(times)] = times
+    return out

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from avcap.data.media import even_indices
 
 FrameChoice = Callable[[int, int], Sequence[int]]  # (stored pictures, pictures to take) -> their indices
@@ -57,6 +60,24 @@ def frame_choice(sampling: FrameSampling, key: str | None = None) -> FrameChoice
     if sampling == "random" and key is not None:
         return partial(random_indices, generator=random.Random(key))
     return EVALUATION[sampling]
+
+
+def picture_times(total: int, seconds: float, chosen: Sequence[int] | None = None) -> Tensor:
+    """When pictures were taken that stand at the middles of ``total`` equal parts of a clip.
+
+    Args:
+        total: Pictures of the whole clip.
+        seconds: Length of the clip; NaN where unknown.
+        chosen: Indices of those that are meant; None: all.
+
+    Returns:
+        Seconds ``[total]`` or ``[len(chosen)]`` float32, NaN where the length is.
+
+    >>> picture_times(4, 8.0).tolist(), picture_times(4, 8.0, [2]).tolist()
+    ([1.0, 3.0, 5.0, 7.0], [5.0])
+    """
+    places = torch.arange(total) if chosen is None else torch.tensor(chosen)
+    return ((places.double() + 0.5) * (seconds / total)).float()
 
 
 def _row(total: int, count: int, start: int) -> list[int]:

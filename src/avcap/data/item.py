@@ -6,6 +6,7 @@ import io
 import json
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from avcap.data.frame_sampling import FrameChoice
+from avcap.data.frame_sampling import FrameChoice, picture_times
 from avcap.data.front_end import SAMPLE_RATE, FrontEnd
 from avcap.data.manifest import Clip
 from avcap.data.media import (
@@ -27,6 +28,7 @@ from avcap.data.media import (
     even_indices,
     read_audio,
     read_frames,
+    video_seconds,
 )
 
 BLOBS = ("fbank", "frames", "visual_features", "waveform")
@@ -41,8 +43,10 @@ class Item:
         id: The clip's id.
         captions: All its captions.
         duration: Seconds; NaN where unknown.
+        video_seconds: What the pictures are spread over, which the sound may outlast; NaN where it is the duration.
         fbank: Raw (not normalised) spectrogram ``[T, F]`` float32.
         frames: Pictures ``[N, 3, H, W]`` uint8 RGB.
+        frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without pictures.
         visual_features: ``[N, C]`` float32.
         waveform: ``[samples]`` float32 at 16 kHz.
     """
@@ -50,10 +54,23 @@ class Item:
     id: str
     captions: list[str] = field(default_factory=list)
     duration: float = math.nan
+    video_seconds: float = math.nan
     fbank: Tensor | None = None
     frames: Tensor | None = None
     visual_features: Tensor | None = None
     waveform: Tensor | None = None
+    frames_time: Tensor | None = None
+
+    def picture_times(self, total: int, chosen: Sequence[int] | None = None) -> Tensor:
+        """When ``total`` pictures (or features) of the clip were taken, or the ``chosen`` of them; see :func:`picture_times`."""
+        return picture_times(total, self.duration if math.isnan(self.video_seconds) else self.video_seconds, chosen)
+
+    def take_frames(self, choose: FrameChoice, count: int) -> None:
+        """Keep ``count`` of the pictures, those of ``choose``; nothing where there are none."""
+        if self.frames is not None:
+            chosen = list(choose(len(self.frames), count))
+            self.frames = self.frames[chosen]
+            self.frames_time = None if self.frames_time is None else self.frames_time[chosen]
 
 
 def read_item(
@@ -90,6 +107,8 @@ def read_item(
         try:
             source = clip.frames[0] if len(clip.frames) == 1 else clip.frames
             item.frames = read_frames(source, frames, size, max_seconds=max_seconds)
+            if isinstance(source, Path) and source.suffix.lower() not in IMAGE_SUFFIXES:
+                item.video_seconds = min(video_seconds(source), math.inf if max_seconds is None else max_seconds)
         except NoVideo as error:
             absent.append(str(error))
     if clip.features is not None:
@@ -97,6 +116,8 @@ def read_item(
     if item.waveform is None and item.frames is None and item.visual_features is None:
         raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor pictures.")
     item.duration = _seconds(clip, item)
+    if item.frames is not None:
+        item.frames_time = item.picture_times(len(item.frames))
     if item.waveform is not None:
         item.fbank = front_end(item.waveform)
         if not keep_waveform:
@@ -156,7 +177,8 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
     }
     meta = {
         "captions": item.captions,
-        "duration": None if math.isnan(item.duration) else round(item.duration, 3),
+        "duration": _rounded(item.duration),
+        "video_seconds": _rounded(item.video_seconds),
         "has_audio": item.fbank is not None,
         "has_video": item.frames is not None or item.visual_features is not None,
         "dtype": np.dtype(dtype).name,
@@ -185,18 +207,22 @@ def unpack(
         streams: The blobs to decode.
     """
     meta = json.loads(record["meta"])
-    seconds = meta["duration"]
-    item = Item(record["id"], meta["captions"], math.nan if seconds is None else seconds)
+    lengths = (meta["duration"], meta.get("video_seconds"))  # shards of an earlier version know the first alone
+    item = Item(record["id"], meta["captions"], *(math.nan if seconds is None else seconds for seconds in lengths))
     for name in ("fbank", "visual_features"):
         if name in streams and meta[name] is not None:
             array = np.frombuffer(record[name], dtype=meta["dtype"]).astype(np.float32)
             setattr(item, name, torch.from_numpy(array).reshape(meta[name]))
     if "frames" in streams and meta.get("raw"):
         array = np.frombuffer(record["frames"], dtype=np.uint8).reshape(meta["raw"])
-        chosen = slice(None) if frames is None else choose(len(array), frames)
-        item.frames = torch.from_numpy(array[chosen].copy())
+        chosen = _chosen(len(array), frames, choose)
+        item.frames = torch.from_numpy(array[chosen])
+        item.frames_time = item.picture_times(len(array), chosen)
     elif "frames" in streams and meta["pictures"]:
-        item.frames = _from_jpegs(record["frames"], meta["pictures"], frames, choose)
+        lengths = meta["pictures"]
+        chosen = _chosen(len(lengths), frames, choose)
+        item.frames = _from_jpegs(record["frames"], lengths, chosen)
+        item.frames_time = item.picture_times(len(lengths), chosen)
     if "waveform" in streams and len(record["waveform"]):
         item.waveform = _unflac(bytes(record["waveform"]))
     return item
@@ -210,10 +236,17 @@ def checksum(record: dict[str, object]) -> int:
     return value
 
 
-def _from_jpegs(blob: object, lengths: list[int], count: int | None, choose: FrameChoice) -> Tensor:
-    """JPEGs -> ``[N, 3, H, W]`` uint8."""
+def _rounded(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else round(seconds, 3)  # JSON knows no NaN
+
+
+def _chosen(total: int, count: int | None, choose: FrameChoice) -> list[int]:
+    return list(range(total) if count is None else choose(total, count))
+
+
+def _from_jpegs(blob: object, lengths: list[int], chosen: Sequence[int]) -> Tensor:
+    """The chosen JPEGs -> ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    chosen = range(len(lengths)) if count is None else choose(len(lengths), count)
     view = memoryview(blob)
     decoded: dict[int, np.ndarray] = {}
     for i in chosen:

@@ -137,6 +137,20 @@ def duration(path: Path) -> float:
         return math.nan if container.duration is None else container.duration / 1e6
 
 
+def video_seconds(path: Path) -> float:
+    """The length of a file's pictures in seconds; its sound may be longer.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        NoVideo: if it has no video track.
+        MediaError: if it cannot be opened.
+    """
+    with _opened(path) as container:
+        if not container.streams.video:
+            raise NoVideo(f"{path} has no video track.")
+        return _shown_seconds(path, container, container.streams.video[0])
+
+
 def _read_video(
     path: Path, count: int, size: int, times: Sequence[float] | None, max_seconds: float | None
 ) -> list[np.ndarray]:
@@ -185,14 +199,18 @@ def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
 
 def _even_times(path: Path, container: object, stream: object, count: int, limit: float | None) -> list[float]:
     """The middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
-    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
-        seconds = float(stream.duration * stream.time_base)
-    elif container.duration is not None and container.duration > 0:
-        seconds = container.duration / 1e6
-    else:
-        seconds = _measure(path)
+    seconds = _shown_seconds(path, container, stream)
     seconds = seconds if limit is None else min(seconds, limit)
     return [(k + 0.5) * seconds / count for k in range(count)]
+
+
+def _shown_seconds(path: Path, container: object, stream: object) -> float:
+    """How long pictures are shown: what the header says of them, else of the file, else the time of the last one."""
+    if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and container.duration > 0:
+        return container.duration / 1e6
+    return _measure(path)
 
 
 def _measure(path: Path) -> float:

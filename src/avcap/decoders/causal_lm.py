@@ -124,7 +124,7 @@ class CausalLMDecoder(ContextDecoder):
         """Fused tokens ``[B, N, input_width]`` -> embeddings ``[B, N, C]``."""
         self._require_usable(tokens.x)
         embeds = self.norm(self.projection(tokens.x)).to(self.lm.get_input_embeddings().weight.dtype)
-        return Tokens(embeds, tokens.mask)
+        return tokens._replace(x=embeds)
 
     def own_prompts(self, clips: int) -> list[str]:
         """The prompt of the evaluation; in training one of its own for each clip, by torch's global generator on the CPU."""

@@ -142,7 +142,7 @@ class LlavaDecoder(ContextDecoder):
     def embed_tokens(self, tokens: Tokens) -> Tokens:
         """Fused tokens ``[B, N, C]``, and the prefix behind them ``[B, N + K, C]``."""
         self._require_usable(tokens.x)
-        tokens = Tokens(tokens.x.to(self.lm.get_input_embeddings().weight.dtype), tokens.mask)
+        tokens = tokens._replace(x=tokens.x.to(self.lm.get_input_embeddings().weight.dtype))
         return tokens if self.prefix is None else self.prefix(tokens)
 
     def own_prompts(self, clips: int) -> list[str]:

@@ -14,7 +14,8 @@ class Encoder(nn.Module, ABC):
     """A stream of a clip -> tokens.
 
     Attributes:
-        input: The key of :class:`avcap.types.Batch` that this encoder reads; its mask is ``<input>_mask``.
+        input: The key of :class:`avcap.types.Batch` that this encoder reads; its mask is ``<input>_mask``, its times are
+            ``<input>_time``.
         width: Channels of the tokens that come out.
         pretrained: Where :meth:`load_pretrained` reads weights from, or None. Constructors read no weights.
     """
@@ -24,8 +25,17 @@ class Encoder(nn.Module, ABC):
     pretrained: str | None = None
 
     @abstractmethod
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
-        """Encode ``x`` (the batch's ``input`` entry; ``mask`` is True where it is real)."""
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
+        """Encode the batch's ``input`` entry.
+
+        Args:
+            x: The entry ``[B, T, ...]``.
+            mask: ``[B, T]`` bool, True where a row or picture is real; None: all are.
+            time: ``[B, T]`` float32, middle of each row or picture in seconds; None: unknown.
+
+        Returns:
+            Tokens; the time of each is the mean over the rows or pictures that it covers, None where ``time`` is.
+        """
 
     @abstractmethod
     def input_shape(self, frames: int) -> tuple[int, ...]:
@@ -47,15 +57,9 @@ class Encoder(nn.Module, ABC):
 
 
 class AudioEncoder(Encoder):
-    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``.
-
-    Attributes:
-        bands: How often the tokens run through the time of the clip: once, or once for each band of frequencies (token
-            ``band * Na / bands + t``).
-    """
+    """fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``."""
 
     input = "fbank"
-    bands: int = 1
 
 
 class VisualEncoder(Encoder):

@@ -11,6 +11,7 @@ from avcap.layers.attention_mask import whole_clips
 from avcap.layers.lora import LoRA
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.positions import sincos_grid
+from avcap.layers.token_time import mean_times
 from avcap.types import Tokens
 
 
@@ -73,7 +74,6 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             learned=positions == "learned",
         )
         self.mels = mels
-        self.bands = rows
         self.target_length = target_length
         self.patch = patch
         self.mask_padding = mask_padding
@@ -84,17 +84,18 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
         """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
         return self.target_length, self.mels
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
 
         Args:
             x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and ``F = mels``; frames beyond the last whole patch
                 are dropped, and a shorter one uses the first positions in time.
             mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound.
+            time: ``[B, T]`` float32, middle of each frame in seconds.
 
         Returns:
             Tokens ``[B, F/patch * T/patch, C]``, time fastest: token ``f * T/patch + t``; their mask is None where
-            ``mask`` is.
+            ``mask`` is, their time is None where ``time`` is.
 
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
@@ -106,7 +107,8 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             places = self.pos_embed.unflatten(1, (rows, -1))[:, :, :columns].flatten(1, 2)  # [1, F/patch * T/patch, C]
             real = None if mask is None else self._token_mask(mask, rows, columns)
             tokens = self.transform(patches.flatten(1, 2), places, real if self.mask_padding else None)
-            return Tokens(tokens, real)
+            when = mean_times(time, self.patch)  # [B, T/patch]
+            return Tokens(tokens, real, None if when is None else when.repeat(1, rows))
 
     def load_pretrained(self) -> None:
         """Load the audio part of the file that ``pretrained`` names; does nothing where it is None.

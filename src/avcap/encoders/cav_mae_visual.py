@@ -16,6 +16,7 @@ from avcap.encoders.frames import FrameNormaliser
 from avcap.layers.frame_patches import FramePatches
 from avcap.layers.lora import LoRA
 from avcap.layers.positions import resample_steps, sincos_grid, sincos_line
+from avcap.layers.token_time import mean_times
 from avcap.types import Tokens
 
 logger = logging.getLogger(__name__)
@@ -103,17 +104,18 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode the frames of a batch of clips.
 
         Args:
             x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float), N = ``frames``.
             mask: ``[B, N]`` bool, True where a frame is real. The missing half of a pair is filled with the other; a pair
                 without any real frame is kept out of the attention.
+            time: ``[B, N]`` float32, time of each frame in seconds; a pair has the mean of its real frames.
 
         Returns:
             Tokens ``[B, N/2 * P, C]`` (``[B, P, C]`` for one frame), P patches row by row, pair after pair; their mask is
-            None where ``mask`` is.
+            None where ``mask`` is, their time is None where ``time`` is.
 
         Raises:
             ValueError: if the clips have another number of frames.
@@ -130,7 +132,9 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
                 images = self._fill(images, mask)
                 real = mask.unflatten(1, (self.steps, -1)).any(dim=2).repeat_interleave(self.places, dim=1)
             patches = self.patch_embed(images).flatten(1, 3)  # [B, steps * P, C]
-            return Tokens(self.transform(patches, self.pos_embed, real), real)
+            when = mean_times(time, self.frames // self.steps, real=mask)  # [B, steps]
+            when = None if when is None else when.repeat_interleave(self.places, dim=1)
+            return Tokens(self.transform(patches, self.pos_embed, real), real, when)
 
     def load_pretrained(self) -> None:
         """Load the visual part of the file that ``pretrained`` names; does nothing where it is None.

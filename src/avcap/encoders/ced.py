@@ -12,6 +12,7 @@ from avcap.encoders.base import AudioEncoder
 from avcap.layers.freeze import Freezable
 from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.patches import SpectrogramPatches
+from avcap.layers.token_time import mean_times
 from avcap.layers.vit import Block, init_vit
 from avcap.types import Tokens
 
@@ -98,7 +99,6 @@ class CEDEncoder(Freezable, AudioEncoder):
         self.target_length = target_length
         self.patch = patch
         self.frequency_mean = frequency_mean
-        self.bands = 1 if frequency_mean else mels // patch
         self.mask_padding = mask_padding
         self.pretrained = pretrained
 
@@ -123,17 +123,18 @@ class CEDEncoder(Freezable, AudioEncoder):
         """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
         return self.target_length, self.mels
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
 
         Args:
             x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and ``F = mels``.
             mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound: all of its
                 tokens are masked.
+            time: ``[B, T]`` float32, middle of each frame in seconds.
 
         Returns:
             Tokens ``[B, T/patch, C]``, or ``[B, F/patch * T/patch, C]`` without the mean over frequency; their mask is None
-            where ``mask`` is.
+            where ``mask`` is, their time is None where ``time`` is.
 
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
@@ -143,14 +144,16 @@ class CEDEncoder(Freezable, AudioEncoder):
             patches = self._embed(x)  # [B, F/patch, T/patch, C]
             rows, columns = patches.shape[1:3]
             real = None if mask is None else self._token_mask(mask, columns)  # [B, T/patch]
+            when = mean_times(time, self.patch)  # [B, T/patch]
             attended = self._attended(real, rows) if self.mask_padding else None
             tokens = patches.flatten(1, 2)  # [B, F/patch * T/patch, C], time fastest
             for block in self.blocks:
                 tokens = block(tokens, attended)
             tokens = self.norm(tokens)
             if self.frequency_mean:
-                return Tokens(tokens.unflatten(1, (rows, columns)).mean(dim=1), real)  # [B, T/patch, C]
-            return Tokens(tokens, None if real is None else real.repeat(1, rows))
+                return Tokens(tokens.unflatten(1, (rows, columns)).mean(dim=1), real, when)  # [B, T/patch, C]
+            real, when = (None if row is None else row.repeat(1, rows) for row in (real, when))
+            return Tokens(tokens, real, when)
 
     def load_pretrained(self) -> None:
         """Load the file that ``pretrained`` names; does nothing where it is None.

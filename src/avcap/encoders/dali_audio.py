@@ -80,7 +80,7 @@ class DALIAudio(Freezable, AudioEncoder):
         self.projection = nn.Linear(width, output_width)
         init_vit(self.joint)
         init_vit(self.projection)
-        self.width, self.bands = output_width, self.stream.bands
+        self.width = output_width
         self.pretrained = pretrained
         self._frozen_projection = frozen
         self._no_grad = frozen and lora is None
@@ -101,28 +101,30 @@ class DALIAudio(Freezable, AudioEncoder):
         """fbank ``(T, F)``; see :meth:`Encoder.input_shape`."""
         return self.stream.input_shape(frames)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram to tokens like those of an image.
 
         Args:
             x: fbank ``[B, T, F]``, as :meth:`CAVMAEAudio.forward` takes it.
             mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound.
+            time: ``[B, T]`` float32, middle of each frame in seconds.
 
         Returns:
-            Tokens ``[B, F/patch * T/patch, output_width]``, time fastest; their mask is None where ``mask`` is.
+            Tokens ``[B, F/patch * T/patch, output_width]``, time fastest; their mask is None where
+            ``mask`` is, their time is None where ``time`` is.
 
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad):
-            tokens = self.features(x, mask)
-            return Tokens(self.projection(tokens.x), tokens.mask)
+            tokens = self.features(x, mask, time)
+            return tokens._replace(x=self.projection(tokens.x))
 
-    def features(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def features(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """The tokens before the projection ``[B, F/patch * T/patch, width]``; arguments as those of :meth:`forward`."""
-        tokens = self.stream(x, mask)  # [B, F/patch * T/patch, width]
+        tokens = self.stream(x, mask, time)  # [B, F/patch * T/patch, width]
         seen = attention_mask(tokens.mask) if self.stream.mask_padding else None
-        return Tokens(self.joint(tokens.x, seen), tokens.mask)
+        return tokens._replace(x=self.joint(tokens.x, seen))
 
     def load_pretrained(self) -> None:
         """Load the file that ``pretrained`` names; does nothing where it is None.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from avcap.checkpoints.loading import is_component, load_weights
 from avcap.encoders.base import VisualEncoder
-from avcap.encoders.frames import FrameNormaliser, frame_tokens, token_mask
+from avcap.encoders.frames import FrameNormaliser, frame_tokens, per_token
 from avcap.layers.freeze import Freezable
 from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
 from avcap.types import Tokens
@@ -59,20 +59,23 @@ class FrameEncoder(Freezable, VisualEncoder):
         """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode the frames of a batch of clips.
 
         Args:
             x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
             mask: ``[B, N]`` bool, True where a frame is real.
+            time: ``[B, N]`` float32, time of each frame in seconds.
 
         Returns:
-            Tokens ``[B, N * P, C]`` with the P tokens of every frame, those of frame 0 first; masked where their frame is.
+            Tokens ``[B, N * P, C]`` with the P tokens of every frame, those of frame 0 first; masked where their frame is, at
+            its time.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
             tokens = self.image_tokens(self.normalise(x))  # [B * N, P, C]
         tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
-        return Tokens(tokens.flatten(1, 2), token_mask(mask, tokens.shape[2]))
+        P = tokens.shape[2]
+        return Tokens(tokens.flatten(1, 2), per_token(mask, P), per_token(time, P))
 
     def load_pretrained(self) -> None:
         """Load what ``pretrained`` names; does nothing where it is None.

@@ -63,6 +63,6 @@ def frame_tokens(tokens: Tensor, batch: int) -> Tensor:
     return tokens.unflatten(0, (batch, -1))
 
 
-def token_mask(mask: Tensor | None, per_frame: int) -> Tensor | None:
-    """Frame mask ``[B, N]`` -> mask of the frame-major tokens ``[B, N * P]``."""
-    return None if mask is None else mask.repeat_interleave(per_frame, dim=1)
+def per_token(values: Tensor | None, per_frame: int) -> Tensor | None:
+    """Mask or times of frames ``[B, N]`` -> those of the frame-major tokens ``[B, N * P]``."""
+    return None if values is None else values.repeat_interleave(per_frame, dim=1)

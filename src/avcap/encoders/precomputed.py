@@ -29,8 +29,8 @@ class PrecomputedVisual(VisualEncoder):
         """Features ``(N, C)``; see :meth:`Encoder.input_shape`."""
         return frames, self.width
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tokens:
-        """Features ``[B, N, C]``, mask ``[B, N]`` True where a frame is real -> tokens ``[B, N, C]``.
+    def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
+        """Features ``[B, N, C]``, mask ``[B, N]`` True where a frame is real, times ``[B, N]`` -> tokens ``[B, N, C]``.
 
         Raises:
             ValueError: if the features have another width.
@@ -39,4 +39,4 @@ class PrecomputedVisual(VisualEncoder):
             raise ValueError(
                 f"the visual features have {x.shape[-1]} channels and the encoder {self.width}; set visual_encoder.width: {x.shape[-1]}."
             )
-        return Tokens(self.time(x.unsqueeze(2)).squeeze(2), mask)
+        return Tokens(self.time(x.unsqueeze(2)).squeeze(2), mask, time)

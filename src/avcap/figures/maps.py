@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from avcap.figures.style import FAINT, INK, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
     from torch import Tensor
 
 _WIDTH = 10.0  # inches
@@ -28,21 +28,28 @@ def figure_map(
     frames: Tensor | np.ndarray,
     plan: Tensor | np.ndarray | None,
     seconds: float,
+    fbank_time: Tensor | np.ndarray | None = None,
+    frames_time: Tensor | np.ndarray | None = None,
+    visual_time: Tensor | np.ndarray | None = None,
+    audio_time: Tensor | np.ndarray | None = None,
     events: Sequence[Mapping[str, Any]] | None = None,
     caption: str = "",
     references: Sequence[str] | None = None,
 ) -> Figure:
     """Draws frames, spectrogram and assignment map over one time axis, and the caption below.
 
-    Tokens divide the clip evenly in time. Where a frame has several visual tokens (patches), their rows are summed.
+    Everything stands at its own time, in whatever order it comes; tokens of one time (patches of a picture, bands of a
+    sound) are summed.
 
     Args:
-        fbank: Mel spectrogram ``[T, F]`` in any scale, without padding: its rows cover ``seconds``.
-        frames: RGB pictures ``[N, 3, H, W]`` uint8, evenly spaced over the clip.
-        plan: Assignment map ``[Nv, Na]``, not negative; ``Nv`` is the number of visual tokens in the order of time, a
-            multiple of ``N`` where a frame has several, and ``Na`` that of audio tokens in the order of time (:func:`by_time`).
-            None: the clip is drawn alone.
+        fbank: Mel spectrogram ``[T, F]`` in any scale, without padding.
+        frames: RGB pictures ``[N, 3, H, W]`` uint8.
+        plan: Assignment map ``[Nv, Na]``, not negative. None: the clip is drawn alone.
         seconds: Length of the clip.
+        fbank_time: Middle of each row of the spectrogram in seconds ``[T]``, increasing; None: they cover ``seconds`` evenly.
+        frames_time: Time of each picture ``[N]``; None: at the middles of equal parts of ``seconds``.
+        visual_time: Middle of each visual token ``[Nv]``; a token whose time is NaN is left out. Needed with a plan.
+        audio_time: Middle of each audio token ``[Na]``, likewise.
         events: True events as ``events.jsonl`` has them: ``kind`` or ``name``, ``audio`` and ``visual``, each a pair of
             start and end in seconds or null. Drawn as bars, and as a box on the map where both are there.
         caption: What the model said.
@@ -52,28 +59,34 @@ def figure_map(
         A figure that no window owns: ``savefig`` writes it, TensorBoard's ``add_figure`` takes it.
 
     Raises:
-        ValueError: If an array has not the shape stated here, the plan is negative, or ``seconds`` is not positive.
+        ValueError: If an array has not the shape stated here, the plan is negative or has no times, or ``seconds`` is not positive.
     """
     spectrogram, pictures = _array(fbank, "fbank [T, F]", dims=2), _array(frames, "frames [N, 3, H, W]", dims=4)
-    mass = None if plan is None else by_frame(_array(plan, "plan [Nv, Na]", dims=2), frames=len(pictures))
-    if seconds <= 0:
+    if not seconds > 0:
         raise ValueError(f"a clip of {seconds} s cannot be drawn: seconds must be positive")
+    heard_at = _times(fbank_time, "fbank_time", len(spectrogram), seconds)
+    seen_at = _times(frames_time, "frames_time", len(pictures), seconds)
+    timed = None
+    if plan is not None:
+        if visual_time is None or audio_time is None:
+            raise ValueError("a plan needs visual_time and audio_time, the times of its rows and columns in seconds")
+        timed = by_time(plan, visual_time=visual_time, audio_time=audio_time)
     known = [(event, _COLOURS[i % len(_COLOURS)]) for i, event in enumerate(events or ())]
     text = _lines(caption, references)
     heights = [_strip_height(pictures), 0.24 * len(known) + 0.01, 1.4, 0.22 * len(text) + 0.45]
-    if mass is not None:
+    if timed is not None:
         heights.insert(3, 3.4)
     figure = new_figure(_WIDTH, sum(heights) + 0.9, layout=None)
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[60, 1], hspace=0.09, wspace=0.03)
     grid.update(left=0.115, right=0.925, top=0.97, bottom=0.02)
     last = figure.add_subplot(grid[-2, 0])  # the one with the time axis
-    _draw_frames(figure.add_subplot(grid[0, 0], sharex=last), pictures, seconds)
+    _draw_frames(figure.add_subplot(grid[0, 0], sharex=last), pictures, seen_at, seconds)
     _draw_events(figure.add_subplot(grid[1, 0], sharex=last), known)
-    if mass is None:
-        _draw_spectrogram(last, spectrogram, seconds, known)
+    if timed is None:
+        _draw_spectrogram(last, spectrogram, heard_at, known)
     else:
-        _draw_spectrogram(figure.add_subplot(grid[2, 0], sharex=last), spectrogram, seconds, known)
-        image = _draw_plan(last, mass, seconds, known)
+        _draw_spectrogram(figure.add_subplot(grid[2, 0], sharex=last), spectrogram, heard_at, known)
+        image = _draw_plan(last, timed, seconds, known)
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[3, 1]))
         bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=INK)
         bar.outline.set_visible(False)
@@ -100,39 +113,65 @@ def draw_map(path: Path, **parts: Any) -> Figure:
     return figure
 
 
-def by_frame(plan: np.ndarray, *, frames: int) -> np.ndarray:
-    """Sums the tokens of one frame and scales the map so that 1 is what a uniform plan has.
+class TimedMap(NamedTuple):
+    """An assignment map over time."""
+
+    mass: np.ndarray  # [times of pictures, times of sound]; 1 is what a uniform plan has
+    visual_time: np.ndarray  # seconds, increasing
+    audio_time: np.ndarray
+
+
+def by_time(
+    plan: Tensor | np.ndarray, *, visual_time: Tensor | np.ndarray, audio_time: Tensor | np.ndarray
+) -> TimedMap:
+    """Sum the tokens of one time, sort by time, and scale so that 1 is what a uniform plan has.
 
     Args:
         plan: ``[Nv, Na]``, not negative.
-        frames: How many frames there are.
-
-    Returns:
-        ``[rows, Na]``: one row a frame where ``Nv`` is a multiple of ``frames``, else one a visual token. The mean is 1.
+        visual_time: Middle of each visual token in seconds ``[Nv]``; a token whose time is NaN is left out.
+        audio_time: Middle of each audio token ``[Na]``, likewise.
 
     Raises:
-        ValueError: If an entry is negative or not finite, or all are zero.
+        ValueError: If a shape is another, an entry is negative or not finite, or all that have a time are zero.
     """
-    if not np.isfinite(plan).all() or (plan < 0).any() or plan.sum() == 0:
+    values = _array(plan, "plan [Nv, Na]", dims=2).astype(np.float64)
+    rows, columns = _array(visual_time, "visual_time [Nv]", dims=1), _array(audio_time, "audio_time [Na]", dims=1)
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(f"a plan {list(values.shape)} cannot have the times of {len(rows)} and {len(columns)} tokens")
+    values = values[~np.isnan(rows)][:, ~np.isnan(columns)]
+    if not np.isfinite(values).all() or (values < 0).any() or values.sum() == 0:
         raise ValueError("a map must be finite, not negative and not all zero; if it is a log plan, pass its exp()")
-    if frames > 1 and plan.shape[0] % frames == 0:
-        plan = plan.reshape(frames, -1, plan.shape[1]).sum(1)
-    return plan / plan.mean()
+    (visual, row, visual_tokens), (audio, column, audio_tokens) = _distinct(rows), _distinct(columns)
+    mass = np.zeros((len(visual), len(audio)))
+    np.add.at(mass, (row[:, None], column), values)
+    return TimedMap(mass / (values.mean() * np.outer(visual_tokens, audio_tokens)), visual, audio)
 
 
-def by_time(plan: Tensor, *, bands: int) -> Tensor:
-    """Sums the audio tokens of one moment over the bands of frequencies: a map ``[..., Na]`` -> ``[..., Na / bands]``.
+def edges(times: np.ndarray) -> np.ndarray:
+    """Where the cells of increasing times ``[N]`` begin and end ``[N + 1]``: halfway to the neighbours.
 
-    Args:
-        plan: Map whose audio tokens run through the time of the clip once for each band.
-        bands: How often (``bands`` of an audio encoder).
-
-    Raises:
-        ValueError: If the tokens cannot be cut into so many bands.
+    The outer cells are as wide on their other side, but begin at 0 at the earliest. A single time is the middle of the clip.
     """
-    if plan.shape[-1] % bands:
-        raise ValueError(f"a map {list(plan.shape)} has {plan.shape[-1]} audio tokens, which make no {bands} bands")
-    return plan.unflatten(-1, (bands, -1)).sum(-2)
+    if len(times) == 1:
+        return np.array([0.0, 2 * times[0]])
+    halves = np.diff(times) / 2
+    return np.concatenate([[max(0.0, times[0] - halves[0])], times[:-1] + halves, [times[-1] + halves[-1]]])
+
+
+def _distinct(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct known times in order, the place of each token among them, and how many tokens each has."""
+    known = times[~np.isnan(times)].astype(np.float64).round(4)  # float32 holds 0.1 ms
+    return np.unique(known, return_inverse=True, return_counts=True)
+
+
+def _times(times: Tensor | np.ndarray | None, name: str, count: int, seconds: float) -> np.ndarray:
+    """Given times, or the middles of equal parts."""
+    if times is None:
+        return (np.arange(count) + 0.5) * seconds / count
+    array = _array(times, f"{name} [{count}]", dims=1)
+    if len(array) != count or not np.isfinite(array).all():
+        raise ValueError(f"{name} must hold the times of all {count}, got {len(array)} of which some may be unknown")
+    return array
 
 
 def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
@@ -151,20 +190,19 @@ def _strip_height(pictures: np.ndarray) -> float:
     return min(1.3, 0.8 * _WIDTH / count * height / width) + 0.2
 
 
-def _draw_frames(axes: Axes, pictures: np.ndarray, seconds: float) -> None:
+def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: float) -> None:
     """Frames at their times, in their own proportions, with the time above."""
     from matplotlib.transforms import blended_transform_factory
 
-    count, _, height, width = pictures.shape
-    step = seconds / count
+    _, _, height, width = pictures.shape
+    step = np.diff(np.unique(times)).min(initial=seconds)
     box, whole = axes.get_position(), axes.figure
     inches = whole.bbox.width / whole.dpi, whole.bbox.height / whole.dpi
     per_second, room = box.width * inches[0] / seconds, box.height * inches[1]
     shown = min(step * 0.96, (room - 0.2) * width / height / per_second)  # seconds wide
     tall = shown * per_second * height / width / room
     place = blended_transform_factory(axes.transData, axes.transAxes)
-    for i, picture in enumerate(pictures.astype(np.uint8).transpose(0, 2, 3, 1)):
-        middle = (i + 0.5) * step
+    for i, (middle, picture) in enumerate(zip(times, pictures.astype(np.uint8).transpose(0, 2, 3, 1), strict=True)):
         inset = axes.inset_axes((middle - shown / 2, 0, shown, tall), transform=place)
         inset.imshow(picture, aspect="auto", interpolation="bilinear")
         inset.set(xticks=[], yticks=[])
@@ -190,11 +228,12 @@ def _draw_events(axes: Axes, events: Sequence[tuple[Mapping, str]]) -> None:
 
 
 def _draw_spectrogram(
-    axes: Axes, spectrogram: np.ndarray, seconds: float, events: Sequence[tuple[Mapping, str]]
+    axes: Axes, spectrogram: np.ndarray, times: np.ndarray, events: Sequence[tuple[Mapping, str]]
 ) -> None:
     """The spectrogram, low bins below, with the start and end of each audible event."""
     low, high = np.percentile(spectrogram, [2, 99.5])
-    extent = (0, seconds, 0, spectrogram.shape[1])
+    start, *_, end = edges(times)
+    extent = (start, end, 0, spectrogram.shape[1])
     limits = {"vmin": low, "vmax": max(high, low + 1e-6)}
     axes.imshow(spectrogram.T, origin="lower", aspect="auto", extent=extent, cmap="magma", **limits)
     for event, colour in events:
@@ -204,14 +243,14 @@ def _draw_spectrogram(
     _tidy(axes, times=False)
 
 
-def _draw_plan(axes: Axes, mass: np.ndarray, seconds: float, events: Sequence[tuple[Mapping, str]]) -> AxesImage:
+def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tuple[Mapping, str]]) -> QuadMesh:
     """The map, the time of the picture downwards, and a named box for each event that is heard and seen."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
-    top = max(float(mass.max()), 1.01)
-    extent = (0, seconds, seconds, 0)
-    image = axes.imshow(mass, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
+    top = max(float(timed.mass.max()), 1.01)
+    cells = edges(timed.audio_time), edges(timed.visual_time)
+    image = axes.pcolormesh(*cells, timed.mass, cmap="viridis", vmin=0, vmax=top)
     for event, colour in events:
         heard, seen = event.get("audio"), event.get("visual")
         if heard and seen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from avcap.fusion.two_stream import TwoStreamFusion
 from avcap.layers.cross_attention import CrossAttention as CrossAttentionLayer
 from avcap.layers.masking import fall_back
-from avcap.types import FusionOutput, Tokens
+from avcap.types import AssignmentMap, FusionOutput, Tokens
 
 
 class CrossAttention(TwoStreamFusion):
@@ -30,5 +30,5 @@ class CrossAttention(TwoStreamFusion):
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
         """``[B, Na, C], [B, Nv, C] -> [B, Na, C]``; in evaluation with the map "attention" (columns sum to 1)."""
         fused, weights = self.cross_attention(audio, video)  # [B, Na, C], [B, Na, Nv]
-        maps = {} if weights is None else {"attention": weights.mT.detach()}
+        maps = {} if weights is None else {"attention": AssignmentMap.of(weights.mT, visual=video, audio=audio)}
         return FusionOutput(fall_back(fused._replace(mask=audio.mask), video), {}, maps)

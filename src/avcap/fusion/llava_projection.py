@@ -137,7 +137,7 @@ class LlavaProjection(Fusion, Freezable):
         weight = projector.linear_1.weight
         if weight.is_meta and not tokens.x.is_meta:
             raise ValueError(f"The weights of {self.model} are not loaded; call load_pretrained() first.")
-        return Tokens(projector(tokens.x.to(weight.dtype)), tokens.mask)  # [B, N, C]
+        return tokens._replace(x=projector(tokens.x.to(weight.dtype)))  # [B, N, C]
 
     def _check_widths(self, wanted: int) -> None:
         given = {"audio": self.audio_width, "visual": self.visual_width}

@@ -14,7 +14,7 @@ from avcap.layers.normalise import l2_normalise
 from avcap.layers.placement import concat_channels
 from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.transport import GradientPolicy, apply_plan, barycentric_projection
-from avcap.types import FusionOutput, Tokens
+from avcap.types import AssignmentMap, FusionOutput, Tokens
 
 
 class TransportFusion(TwoStreamFusion):
@@ -62,7 +62,8 @@ class TransportFusion(TwoStreamFusion):
         plan = transport.plan
         audio = audio._replace(x=l2_normalise(audio.x).to(audio.x.dtype))
         video = video._replace(x=l2_normalise(video.x).to(video.x.dtype))
-        return FusionOutput(self.merge(audio, video, plan), losses, {"plan": plan.detach()})
+        maps = {"plan": AssignmentMap.of(plan, visual=video, audio=audio)}
+        return FusionOutput(self.merge(audio, video, plan), losses, maps)
 
 
 class OTAttention(TransportFusion):

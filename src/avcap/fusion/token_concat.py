@@ -90,7 +90,8 @@ class TokenConcat(Fusion, Freezable):
         video = self._project("visual", video, self.visual_width, self.visual_projection)
         kind = self._kind(audio, video)
         tokens = _concat(audio, video)  # [B, Na + Nv, C]
-        return FusionOutput(Tokens(self.joint(tokens.x, kind, attention_mask(tokens.mask)), tokens.mask), {}, {})
+        joined = tokens._replace(x=self.joint(tokens.x, kind, attention_mask(tokens.mask)))
+        return FusionOutput(joined, {}, {})
 
     def load_pretrained(self) -> None:
         """Load the joint layers of the file that ``pretrained`` names; does nothing where it is None.
@@ -120,7 +121,7 @@ class TokenConcat(Fusion, Freezable):
                 f"TokenConcat was built for {stream} tokens of width {width}, got {list(tokens.x.shape)}; set the width to "
                 f"that of the {stream} encoder."
             )
-        return zero_padding(Tokens(projection(zero_padding(tokens).x), tokens.mask))
+        return zero_padding(tokens._replace(x=projection(zero_padding(tokens).x)))
 
     def _kind(self, audio: Tokens | None, video: Tokens | None) -> int | Tensor:
         """Which norms the clips go through: one number where all are alike in evaluation, else one for each ``[B]``."""

@@ -58,7 +58,7 @@ class TwoStreamFusion(Fusion):
             )
         audio = self._checked("audio", audio, self.audio_width, present)
         video = self._checked("video", video, self.visual_width, present)
-        video = Tokens(self.visual_projection(video.x), video.mask)  # [B, Nv, C]
+        video = video._replace(x=self.visual_projection(video.x))  # [B, Nv, C]
         return self.fuse(zero_padding(audio), zero_padding(video))
 
     def _width(self, stream: str, width: int | None) -> int:

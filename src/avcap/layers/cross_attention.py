@@ -66,4 +66,4 @@ class CrossAttention(nn.Module):
         if weights is not None:
             keep = query.full_mask().unsqueeze(-1) if alive is None else query.full_mask().unsqueeze(-1) & alive
             weights = weights.masked_fill(~keep, 0)[..., :M]
-        return Tokens(query.x + out, query.mask), weights
+        return query._replace(x=query.x + out), weights

@@ -36,11 +36,14 @@ def mean_token(tokens: Tokens) -> Tensor:
 
 
 def concat_time(first: Tokens, second: Tokens) -> Tokens:
-    """One sequence after the other ``[B, N1 + N2, C]``; the mask stays None where neither has one."""
+    """One sequence after the other ``[B, N1 + N2, C]``; mask and time stay None where neither has one."""
     x = torch.cat([first.x, second.x], dim=1)  # [B, N1 + N2, C]
-    if first.mask is None and second.mask is None:
-        return Tokens(x)
-    return Tokens(x, torch.cat([first.full_mask(), second.full_mask()], dim=1))
+    mask = time = None
+    if first.mask is not None or second.mask is not None:
+        mask = torch.cat([first.full_mask(), second.full_mask()], dim=1)
+    if first.time is not None or second.time is not None:
+        time = torch.cat([first.full_time(), second.full_time()], dim=1)
+    return Tokens(x, mask, time)
 
 
 def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
@@ -61,13 +64,15 @@ def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
     tokens, other = _lengthen(tokens, length), _lengthen(other, length)
     lacking = ~tokens.full_mask().any(dim=1, keepdim=True)  # [B, 1]
     x = torch.where(lacking.unsqueeze(-1), other.x, tokens.x)  # [B, max(N, M), C]
-    return Tokens(x, torch.where(lacking, other.full_mask(), tokens.full_mask()))
+    mask = torch.where(lacking, other.full_mask(), tokens.full_mask())
+    if tokens.time is None and other.time is None:
+        return Tokens(x, mask)
+    return Tokens(x, mask, torch.where(lacking, other.full_time(), tokens.full_time()))
 
 
 def _lengthen(tokens: Tokens, length: int) -> Tokens:
     B, N, C = tokens.x.shape
     if length == N:
         return tokens
-    x = torch.cat([tokens.x, tokens.x.new_zeros(B, length - N, C)], dim=1)
-    mask = torch.cat([tokens.full_mask(), tokens.full_mask().new_zeros(B, length - N)], dim=1)
-    return Tokens(x, mask)
+    padding = tokens.x.new_zeros(B, length - N, C)
+    return concat_time(tokens, Tokens(padding, tokens.full_mask().new_zeros(B, length - N)))

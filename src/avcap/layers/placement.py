@@ -47,16 +47,16 @@ def concat_channels(audio: Tokens, video: Tokens) -> Tokens:
         video: Visual tokens ``[B, Nv, Cv]``, zero where not real.
 
     Returns:
-        Tokens ``[B, Na, Ca + Cv]``; real where either part is.
+        Tokens ``[B, Na, Ca + Cv]``, real where either part is, at the times of the grid.
     """
     rows = audio.x.shape[1] or video.x.shape[1]
     if audio.x.shape[1] == 0:
         audio = Tokens(
             audio.x.new_zeros(audio.x.shape[0], rows, audio.x.shape[2]),
             audio.full_mask().new_zeros(audio.x.shape[0], rows),
+            video.time,
         )
     placed = place_frames(video, rows)
     x = torch.cat([audio.x, placed.x], dim=2)  # [B, Na, Ca + Cv]
-    if audio.mask is None:
-        return Tokens(x)
-    return Tokens(x, audio.full_mask() | placed.full_mask())
+    mask = None if audio.mask is None else audio.mask | placed.full_mask()
+    return Tokens(x, mask, audio.time)

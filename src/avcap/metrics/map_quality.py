@@ -35,15 +35,6 @@ def uniform_plan(plan: Tensor) -> Tensor:
     return ((plan.sum(2, keepdim=True) > 0) & (plan.sum(1, keepdim=True) > 0)).double()
 
 
-def even_times(parts: int, *, seconds: float) -> Tensor:
-    """The middles of ``parts`` equal parts of ``seconds``, in float64.
-
-    >>> even_times(2, seconds=5.0).tolist()
-    [1.25, 3.75]
-    """
-    return (torch.arange(parts, dtype=torch.float64) + 0.5) * (seconds / parts)
-
-
 def pair_truth(
     audio: Sequence[tuple[float, float]],
     visual: Sequence[tuple[float, float]],
@@ -59,7 +50,7 @@ def pair_truth(
     Args:
         audio: Start and end of each event's sound, in seconds.
         visual: Start and end of each event's picture, in the same order.
-        audio_times: Middle of each audio token, in seconds ``[Na]``; see :func:`even_times`.
+        audio_times: Middle of each audio token, in seconds ``[Na]``; NaN where unknown: in no span.
         visual_times: Time of each visual token's picture ``[Nv]``.
 
     Returns:
@@ -76,8 +67,9 @@ def pair_truth(
 
 
 def _inside(spans: Sequence[tuple[float, float]], times: Tensor) -> Tensor:
-    """Whether each time lies in each span: ``[spans, times]`` bool."""
+    """Whether each time lies in each span: ``[spans, times]`` bool; to 0.1 ms, which float32 holds for ten minutes."""
     bounds = torch.tensor(list(spans), dtype=torch.float64).reshape(-1, 2, 1)
+    times = times.double().round(decimals=4)
     return (bounds[:, 0] <= times) & (times < bounds[:, 1])
 
 

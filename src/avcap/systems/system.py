@@ -132,7 +132,8 @@ def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
     """The tokens of the stream that an encoder reads; None where there is no encoder or no such stream in the batch."""
     if encoder is None or encoder.input not in batch:
         return None
-    return encoder(batch[encoder.input], batch.get(f"{encoder.input}_mask"))
+    name = encoder.input
+    return encoder(batch[name], batch.get(f"{name}_mask"), batch.get(f"{name}_time"))
 
 
 def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:

@@ -18,13 +18,12 @@ class TokenCache:
     def find(self, ids: Sequence[str]) -> Tokens | None:
         """The tokens of a batch ``[B, N, C]``; None if those of a clip are not kept, or in another number than the others'."""
         rows = [self._kept.get(name) for name in ids]
-        if None in rows or len({(row.x.shape, row.mask is None) for row in rows}) > 1:
+        if None in rows or len({(row.x.shape, row.mask is None, row.time is None) for row in rows}) > 1:
             return None
-        mask = None if rows[0].mask is None else torch.stack([row.mask for row in rows])
-        return Tokens(torch.stack([row.x for row in rows]), mask)
+        fields = zip(*rows, strict=True)  # x, mask, time
+        return Tokens(*(None if field[0] is None else torch.stack(field) for field in fields))
 
     def keep(self, ids: Sequence[str], tokens: Tokens) -> None:
         """Keep tokens ``[B, N, C]``, without a graph."""
-        masks = [None] * len(ids) if tokens.mask is None else tokens.mask.detach().clone()
-        for name, x, mask in zip(ids, tokens.x.detach(), masks, strict=True):
-            self._kept[name] = Tokens(x.clone(), mask)
+        for row, name in enumerate(ids):
+            self._kept[name] = Tokens(*(None if field is None else field[row].detach().clone() for field in tokens))

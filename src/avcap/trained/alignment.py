@@ -74,5 +74,5 @@ def paired_tokens(model: Alignment, batch: Batch) -> tuple[list[str], Tokens, To
     pair = model.tokens(batch)
     both = have_both(*pair)  # [B]
     ids = [name for name, there in zip(batch["id"], both.tolist(), strict=True) if there]
-    audio, image = (Tokens(tokens.x[both], tokens.full_mask()[both]) for tokens in pair)
+    audio, image = (Tokens(tokens.x[both], tokens.full_mask()[both], tokens.full_time()[both]) for tokens in pair)
     return ids, audio, image

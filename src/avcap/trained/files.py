@@ -24,7 +24,7 @@ from avcap.data.item import load_clip
 from avcap.data.media import duration
 from avcap.systems import Captioner
 from avcap.systems.captioner import INPUTS_KEY
-from avcap.types import Batch
+from avcap.types import AssignmentMap, Batch
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,7 @@ class FileCaptioner:
         """
         heard = None if self.model.audio_encoder is None else self.framing.target_length * 0.01  # seconds
         item = load_clip(path, self.front_end, frames=self.stored_frames, size=self.size, max_seconds=heard)
-        if item.frames is not None:
-            item.frames = item.frames[list(self.choose(len(item.frames), self.frames))]
+        item.take_frames(self.choose, self.frames)
         batch = collate([to_sample(item, self.framing)])
         batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
@@ -93,7 +92,7 @@ class FileCaptioner:
         return batch, Prediction(name, "", tuple(streams), item.duration)
 
     @torch.inference_mode()
-    def caption(self, batch: Batch, **generation: Any) -> tuple[list[str], dict[str, Tensor]]:
+    def caption(self, batch: Batch, **generation: Any) -> tuple[list[str], dict[str, AssignmentMap]]:
         """Captions and assignment maps of a batch."""
         fused = self.model.fuse(batch)
         return self.model.decoder.generate(fused.tokens, **generation), fused.maps

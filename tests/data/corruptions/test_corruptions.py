@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -275,3 +276,18 @@ def test_the_suite_has_both_streams_in_every_family():
     batch = collate([clips(*suite()["both_suppress"])[i] for i in range(3)])
     assert batch["fbank"].shape[:2] == (3, 96)
     assert not batch["frames"].any()
+
+
+def test_swapped_pictures_bring_their_times():
+    shards = FakeShards()
+    item, other = (replace(shards.item(index), frames_time=torch.arange(10.0) + index) for index in (0, 1))
+    out = SwappedPictures()(item, Source(torch.Generator(), shards.front_end(), lambda _: other))
+    assert torch.equal(out.frames_time, other.frames_time)
+
+
+def test_pictures_are_taken_with_their_times():
+    item = replace(FakeShards().item(0), frames_time=torch.arange(10.0))
+    frames = item.frames
+    item.take_frames(lambda total, count: [total - 1] * count, 2)
+    assert torch.equal(item.frames, frames[[9, 9]])
+    assert item.frames_time.tolist() == [9, 9]

@@ -62,8 +62,8 @@ class CorruptedClips(ClipDataset):
                 other=lambda stream: self.partner(index, stream),
             )
             item = corruption(item, source)
-        if item.frames is not None and self.frames is not None:
-            item.frames = item.frames[list(frame_choice(self.frame_sampling)(len(item.frames), self.frames))]
+        if self.frames is not None:
+            item.take_frames(frame_choice(self.frame_sampling), self.frames)
         caption = item.captions[0] if item.captions else None
         return to_sample(item, self.framing, caption=caption, references=item.captions)
 

@@ -61,7 +61,8 @@ class SwappedPictures(Corruption):
         if item.frames is None and item.visual_features is None:
             return item
         other = source.other(self.stream)
-        return replace(item, frames=other.frames, visual_features=other.visual_features)
+        taken = ("frames", "frames_time", "visual_features", "video_seconds")
+        return replace(item, **{name: getattr(other, name) for name in taken})
 
 
 class NoisyPictures(PictureCorruption):
