@@ -84,7 +84,7 @@ class Settings:
                 yield compose(self.seed, index, split, seconds=self.seconds)
 
 
-def build(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bool = False) -> None:
+def build_dataset(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bool = False) -> None:
     """Make the data set, or what is missing of it.
 
     Args:
