@@ -53,7 +53,9 @@ class AvcapParser(OneSentence, LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
-    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
+    def parse_args(  # type: ignore[override]  # argparse's has overloads, jsonargparse's one more argument
+        self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any
+    ) -> Any:
         """Parse; ``null`` for an argument of a class inside a class is None.
 
         jsonargparse reads it as None and hands it to the parser of the inner class written out, ``--key=None``, which
@@ -130,7 +132,7 @@ class AvcapCLI(LightningCLI):
             board = TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False)
             kwargs.setdefault("logger", [board, TimedCSVLogger(root, name="csv")])  # a version for each start
         trainer = super().instantiate_trainer(**{"default_root_dir": str(root), **kwargs})
-        for callback in trainer.callbacks:
+        for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(root / "checkpoints")
         return trainer
