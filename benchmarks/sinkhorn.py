@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from avcap.transport import cosine_cost, sinkhorn
+from avcap.transport import cosine_similarity, sinkhorn, sinkhorn_divergence
 
 
 def one_by_one(cost: Tensor, *, epsilon: float, iterations: int) -> Tensor:
@@ -76,7 +76,7 @@ def main() -> int:
     video = torch.randn(args.batch, args.frames, 768, device=args.device)
     seen_with = torch.arange(args.audio, device=args.device) * args.frames // args.audio  # [audio]
     audio = video[:, seen_with] + torch.randn(args.batch, args.audio, 768, device=args.device)  # sounds like its frame
-    cost = cosine_cost(video, audio)
+    cost = 1 - cosine_similarity(video, audio)
 
     def pot_batch() -> object:
         import ot.batch
@@ -86,10 +86,7 @@ def main() -> int:
         )
 
     def geomloss_divergence() -> object:
-        from avcap.losses import sinkhorn_divergence
-        from avcap.types import Tokens
-
-        return sinkhorn_divergence(Tokens(video), Tokens(audio), blur=math.sqrt(args.epsilon))
+        return sinkhorn_divergence(video, audio, blur=math.sqrt(args.epsilon))
 
     with torch.no_grad():
         plan = sinkhorn(cost, **setting).plan

@@ -17,6 +17,7 @@ import time
 import torch
 
 from avcap.decoders import GITDecoder
+from avcap.decoders.git_text import GITDropout
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.fusion import TokenConcat
 
@@ -24,7 +25,7 @@ CLIPS, LENGTH, WIDTH, VOCABULARY = 4, 20, 768, 30522
 VARIANTS = {
     "text decoder tuned": {},
     "text decoder frozen": {"frozen": True},
-    "tuned, attention dropout 0.1": {"attention_dropout": 0.1},
+    "tuned, attention dropout 0.1": {"dropout": GITDropout(attention=0.1)},
 }
 
 

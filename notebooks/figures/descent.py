@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from avcap.figures.style import AUDIO, FAINT, IMAGE, INK, colour, new_figure, tidy
-from avcap.losses import AlignmentObjective, sinkhorn_divergence
+from avcap.losses import AlignmentObjective
+from avcap.transport import sinkhorn_divergence
 from avcap.types import Tokens
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def descend(
     with torch.no_grad():
         mass = None if scorer is None else scorer(still, Tokens(places[-1]))
         measured = torch.linspace(0, steps, _MEASURED).round().long().unique()
-        divergence = torch.stack([sinkhorn_divergence(Tokens(places[step]), still).mean() for step in measured])
+        divergence = torch.stack(
+            [sinkhorn_divergence(places[step], still.x, mask_y=still.mask).mean() for step in measured]
+        )
     return Descent(torch.stack(places), measured, divergence, mass)
 
 

@@ -1,3 +1,11 @@
-"""avcap: an experiment suite for audio-visual captioning."""
+"""avcap: an experiment suite for audio-visual captioning.
+
+``avcap.load(checkpoint).caption("clip.mp4")`` captions a file. The names below are imported when they are first used, so
+that ``import avcap`` is quick; a captioner needs neither Lightning nor a config parser.
+"""
+
+import lazy_loader
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

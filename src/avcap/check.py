@@ -84,7 +84,9 @@ def check_system(model: System, *, frames: int = 20, clips: int = 4, text_tokens
     for name in ("audio_encoder", "visual_encoder"):
         encoder = getattr(model, name, None)
         if encoder is not None:
-            batch[encoder.input] = torch.empty(clips, *encoder.input_shape(frames), dtype=torch.bfloat16, device="meta")
+            shape = (clips, *encoder.input_shape(frames))
+            batch[encoder.input] = torch.empty(shape, dtype=torch.bfloat16, device="meta")
+            batch[f"{encoder.input}_time"] = torch.empty(shape[:2], device="meta")
     with _saved_bytes(model) as kept, _watched(model) as shapes:
         model.dry_loss(batch, text_tokens=text_tokens)
     trainable = sum(count for count, _ in sizes.values())

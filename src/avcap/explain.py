@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 else:
     _Parser = object
 
+from jsonargparse import ArgumentParser
+
 _KEY = re.compile(r'Parser key "([\w.]+)"')
 _CLASS = re.compile(r"class_path(?:=| )'([\w.]+)'")
 _SETTING = re.compile(r"Option '([^']+)' is not accepted")
@@ -119,9 +121,12 @@ def _near(word: str, known: Collection[str]) -> str:
 
 
 def _arguments(path: str) -> list[str]:
-    """Names of the constructor arguments of the class at a dotted path."""
+    """Names of the constructor arguments of the class at a dotted path, those behind ``**`` included."""
     module, _, name = path.rpartition(".")
     if not module:
         return []
     target = getattr(importlib.import_module(module), name, None)
-    return [] if target is None else list(inspect.signature(target).parameters)
+    if not inspect.isclass(target):
+        return [] if target is None else list(inspect.signature(target).parameters)
+    found = ArgumentParser().add_class_arguments(target, fail_untyped=False)
+    return list(dict.fromkeys(name.partition(".")[0] for name in found))

@@ -26,11 +26,11 @@ from avcap.decoders import Decoder
 from avcap.encoders import Encoder
 from avcap.explain import OneSentence
 from avcap.fusion import Fusion
-from avcap.losses import AlignmentObjective, TransportDistance
+from avcap.losses import Aligner, AlignmentObjective, TransportDistance
 from avcap.systems import Schedule
 
 NAMED = (
-    *(Encoder, Fusion, Decoder, AlignmentObjective, TransportDistance),
+    *(Encoder, Fusion, Decoder, Aligner, AlignmentObjective, TransportDistance),
     *(FrontEnd, Transform, Schedule, LightningModule, LightningDataModule),
 )
 _NONE = re.compile(r"(--[\w.+]+=)None")

@@ -47,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Captioner]:
     folder = tmp_path_factory.mktemp("run")
     save_tokenizer(folder / "tokenizer")
     decoder = {"config": settings(), "tokenizer": str(folder / "tokenizer"), "frozen": False}
-    extra = {"prefix_tokens": 2, "tune_prefix": True, "generation": {"max_new_tokens": 24}}
+    extra = {"prefix": {"tokens": 2, "train": True}, "generation": {"max_new_tokens": 24}}
     fusion = {"class_path": "LlavaProjection", "init_args": {**PROJECTION["init_args"], "audio_projector": "copy"}}
     path, model = checkpoint(
         folder, fusion=fusion, decoder={"class_path": "LlavaDecoder", "init_args": {**decoder, **extra}}
@@ -101,7 +101,7 @@ def test_a_folder_can_be_written_again_from_its_own_captioner(written: Path, tmp
     parts = {
         name: {"class_path": name, "init_args": source} for name in ("LlavaVision", "LlavaProjection", "LlavaDecoder")
     }
-    tuned = {"class_path": "LlavaDecoder", "init_args": {**source, "prefix_tokens": 2, "tune_prefix": True}}
+    tuned = {"class_path": "LlavaDecoder", "init_args": {**source, "prefix": {"tokens": 2, "train": True}}}
     path, _ = checkpoint(tmp_path, visual=parts["LlavaVision"], fusion=parts["LlavaProjection"], decoder=tuned)
     assert list(torch.load(path, weights_only=True)["state_dict"]) == ["decoder.prefix.prefix"]
     main(["dali", "captioner", str(path), str(tmp_path / "again")])

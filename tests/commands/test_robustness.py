@@ -13,7 +13,7 @@ from avcap.commands.robustness_conditions import choose, describe, kind_of, why_
 from avcap.data.corruptions import BlurredPictures, NoisySound, SilentSound, SwappedPictures, suite
 from avcap.encoders import PrecomputedVisual
 from avcap.fusion import AudioOnly, TimeConcat
-from avcap.systems import Captioner
+from avcap.models import CaptionModel
 from tests.systems.parts import LinearAudio, MeanVisual, WordDecoder
 
 ONLY = "[audio_suppress,video_swap,both_suppress]"
@@ -103,18 +103,18 @@ def test_bad_input_is_told_in_a_sentence(
 
 
 def test_conditions_of_a_stream_that_is_not_read_are_left_out():
-    hears = Captioner(LinearAudio(), None, AudioOnly, WordDecoder)
+    hears = CaptionModel(LinearAudio(), None, AudioOnly, WordDecoder)
     chosen, left_out = choose(None, None, hears)
     assert {kind_of(corruptions)[0] for corruptions in chosen.values()} == {"audio"}
     (names,) = (names for names, reason in left_out.items() if reason == "the model reads no video")
     assert {"both_suppress", "video_swap"} <= set(names.split(", "))
-    precomputed = Captioner(LinearAudio(), PrecomputedVisual(6), TimeConcat, WordDecoder)
+    precomputed = CaptionModel(LinearAudio(), PrecomputedVisual(6), TimeConcat, WordDecoder)
     assert why_not(SwappedPictures(), precomputed) is None
     assert (
         why_not(BlurredPictures(), precomputed)
         == "the model reads visual_features, and BlurredPictures works on frames"
     )
-    both = Captioner(LinearAudio(), MeanVisual(), TimeConcat, WordDecoder)
+    both = CaptionModel(LinearAudio(), MeanVisual(), TimeConcat, WordDecoder)
     chosen, left_out = choose(None, None, both)
     assert (list(chosen), left_out) == (list(suite()), {})
     assert list(choose([NoisySound(3.0), SilentSound()], ["noise"], both)[0]) == ["audio_noise_3dB"]

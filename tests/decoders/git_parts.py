@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avcap.decoders.git import GITDecoder
+from avcap.decoders.git import GITCaptions, GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.types import Tokens
 
 WIDTH = 10
@@ -13,11 +14,13 @@ WORDS = 40
 BOS, EOS = 1, 2
 
 
-def decoder(**changes: object) -> GITDecoder:
+SIZE = GITSize(width=24, depth=2, heads=3, vocab_size=WORDS, positions=32)
+
+
+def decoder(*, size: GITSize = SIZE, **changes: object) -> GITDecoder:
     """Two layers, 40 words, weights far from uniform so that every mistake shows."""
     torch.manual_seed(0)
-    sizes = {"width": 24, "depth": 2, "heads": 3, "vocab_size": WORDS, "positions": 32, "max_text_tokens": 12}
-    made = GITDecoder(WIDTH, **{**sizes, **changes}).eval()
+    made = GITDecoder(WIDTH, size=size, **{"captions": GITCaptions(max_tokens=12), **changes}).eval()
     for name, parameter in made.named_parameters():
         if parameter.ndim > 1 or name.endswith("output_bias"):
             torch.nn.init.normal_(parameter, std=0.5)

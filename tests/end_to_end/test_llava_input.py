@@ -44,7 +44,7 @@ def test_a_model_without_its_weights(model: Path, demo_root: Path, tmp_path: Pat
     (tmp_path / "llava").mkdir()
     for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "llava" / file).write_bytes((model / file).read_bytes())
-    error = refused(words(demo_root, tmp_path, tmp_path / "llava", prefix_tokens=2, tune_prefix=True), capsys)
+    error = refused(words(demo_root, tmp_path, tmp_path / "llava", prefix={"tokens": 2, "train": True}), capsys)
     assert "visual_encoder.model: no LLaVA model with safetensors weights was found" in error
 
 

@@ -60,7 +60,6 @@ def test_smollm2_learns_resumes_and_captions(demo_root: Path, tmp_path: Path):
 
     captioner = FileCaptioner.from_checkpoint(checkpoint)
     video = next((demo_root / "videos").glob("*.mp4"))
-    captions, maps = captioner.caption(captioner.load(video)[0], num_beams=4, max_new_tokens=8)
-    assert len(captions) == 1
-    assert captions[0].strip()
-    assert maps["plan"].plan.sum().item() == pytest.approx(1.0, abs=1e-4)
+    found = captioner.caption(video, num_beams=4, max_new_tokens=8)
+    assert found.text.strip()
+    assert found.plan.sum().item() == pytest.approx(1.0, abs=1e-4)

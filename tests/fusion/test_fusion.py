@@ -19,13 +19,14 @@ from avcap.fusion import (
     OTCrossAttention,
     OTTimeConcat,
     TimeConcat,
+    TransportAdd,
     VideoOnly,
 )
 from avcap.layers.placement import frame_rows
 from avcap.types import FusionOutput, Tokens
 
 B, NA, NV, CA, CV = 4, 12, 5, 16, 8
-TIME, CHANNEL = (TimeConcat, OTTimeConcat, OTAttention), (ChannelConcat, OTChannelConcat)
+TIME, CHANNEL = (TimeConcat, OTTimeConcat, OTAttention, TransportAdd), (ChannelConcat, OTChannelConcat)
 ATTENTION = (CrossAttention, OTCrossAttention)
 TRANSPORT = (OTTimeConcat, OTAttention, OTChannelConcat, OTCrossAttention)
 BOTH = TIME + CHANNEL + ATTENTION

@@ -49,7 +49,7 @@ def streams(manifest: dict) -> tuple[Tokens, Tokens]:
 def built(kind: type[Fusion], manifest: dict, **settings: object) -> Fusion:
     width = manifest["config"]["embed_dim"]
     fusion = kind(width, width, **settings).eval()
-    names = {"cross_attn.": "cross_attention.attention.", "logit_scale": "contrast.logit_scale"}
+    names = {"cross_attn.": "merge.cross_attention.attention.", "logit_scale": "contrast.logit_scale"}
     ours = fusion.state_dict()
     for name, value in golden.state_dict(manifest).items():
         for theirs, own in names.items():

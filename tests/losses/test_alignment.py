@@ -17,8 +17,8 @@ from avcap.losses import (
     OTAlignment,
     SinkhornTransport,
     check_finite,
-    sinkhorn_divergence,
 )
+from avcap.transport import sinkhorn_divergence
 from avcap.types import Tokens
 
 WIDTH = 8
@@ -198,7 +198,7 @@ def test_debiased_distance_is_twice_the_divergence_at_its_blur() -> None:
     audio, image = streams(B=1)
     mean = (audio.x.unsqueeze(2) - image.x.unsqueeze(1)).square().sum(-1).mean()
     out = OTAlignment(distance=DebiasedTransport(epsilon=0.02, scaling=0.7))(audio, image, epoch=1)
-    expected = 2 * sinkhorn_divergence(audio, image, blur=float((0.01 * mean).sqrt()), scaling=0.7)
+    expected = 2 * sinkhorn_divergence(audio.x, image.x, blur=float((0.01 * mean).sqrt()), scaling=0.7)
     torch.testing.assert_close(out.per_clip, expected, rtol=1e-3, atol=0)
     assert OTAlignment(distance=DebiasedTransport())(audio, audio, epoch=1).loss < 1e-4
 

@@ -35,8 +35,7 @@ def learned(loss, steps: int = 150) -> float:
     optimizer = torch.optim.Adam([*ears.parameters(), *eyes.parameters(), *loss.parameters()], lr=0.02)
     for _ in range(steps):
         sounds, pictures, _ = scenes(16, generator)
-        found = loss(Tokens(ears(sounds)), Tokens(eyes(pictures)))
-        total = found if isinstance(found, torch.Tensor) else sum(found.losses.values())
+        total = sum(loss(Tokens(ears(sounds)), Tokens(eyes(pictures))).losses.values())
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -78,22 +77,23 @@ def test_scores_are_those_of_single_transports():
 
 def test_a_chance_batch_costs_the_logarithm_of_its_size():
     same = torch.ones(4, 3, 5)
-    assert float(ClipContrast(weight=2.0)(Tokens(same), Tokens(same))) == pytest.approx(2 * math.log(4), abs=1e-5)
+    loss = ClipContrast(weight=2.0)(Tokens(same), Tokens(same)).losses["clips"]
+    assert loss.item() == pytest.approx(2 * math.log(4), abs=1e-5)
 
 
 def test_padding_and_missing_streams_change_nothing():
     torch.manual_seed(0)
     audio, video = torch.randn(3, 6, 5, requires_grad=True), torch.randn(3, 4, 5)
     loss = ClipContrast()
-    expected = loss(Tokens(audio[:2, :4]), Tokens(video[:2]))
+    expected = loss(Tokens(audio[:2, :4]), Tokens(video[:2])).losses["clips"]
     real = torch.zeros(3, 6, dtype=torch.bool)
     real[:2, :4] = True  # the third clip has no sound
-    got = loss(Tokens(audio, real), Tokens(video))
+    got = loss(Tokens(audio, real), Tokens(video)).losses["clips"]
     torch.testing.assert_close(got, expected)
     got.backward()
     assert audio.grad.isfinite().all()
     assert not audio.grad[2].any()
-    alone = loss(Tokens(audio[2:], real[2:]), Tokens(video[2:]))
+    alone = loss(Tokens(audio[2:], real[2:]), Tokens(video[2:])).losses["clips"]
     assert float(alone) == 0
     alone.backward()
     assert loss.logit_scale.grad.isfinite()
@@ -103,7 +103,7 @@ def test_gradients_reach_both_streams_and_the_temperature():
     torch.manual_seed(0)
     audio, video = torch.randn(3, 6, 5, requires_grad=True), torch.randn(3, 4, 5, requires_grad=True)
     loss = ClipContrast()
-    loss(Tokens(audio), Tokens(video)).backward()
+    loss(Tokens(audio), Tokens(video)).losses["clips"].backward()
     assert all(float(x.grad.abs().sum()) > 0 for x in (audio, video, loss.logit_scale))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from avcap.losses import AlignmentObjective, AlignmentOutput, AttentiveOTAlignment, MMDAlignment, OTAlignment
-from avcap.losses.alignment import mean_over_clips
+from avcap.losses.dali_objective import mean_over_clips
 from avcap.systems import Alignment, WarmupCosine
 from avcap.types import Batch, Tokens
 from tests.systems.parts import LinearAudio, MeanVisual, batch

@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from avcap.check import Report
 from avcap.commands.check import MetaCLI, build_report
 from avcap.data import NoiseRoll, SpecAugment
+from avcap.decoders.git import GITCaptions
 from avcap.scenes.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,7 +114,10 @@ def test_data_and_search_of_the_paper(paper: MetaCLI) -> None:
     assert (mask.frequency, mask.time, noise.amplitude, noise.roll) == (48, 192, 0.1, True)
     assert (data.mean, data.std) == (None, None)  # the front end's own, -4.346 and 4.332
     assert (decoder.generation["num_beams"], decoder.generation["length_penalty"]) == (4, 0.6)
-    assert (decoder.label_smoothing, decoder.max_text_tokens, decoder.tokenizer) == (0.1, 40, "bert-base-uncased")
+    assert (decoder.captions, decoder.tokenizer) == (
+        GITCaptions(lowercase=True, max_tokens=40, label_smoothing=0.1),
+        "bert-base-uncased",
+    )
 
 
 @pytest.mark.parametrize(("base", "name", "tokens"), CASES, ids=[f"{b[0]}-{n}" for b, n, _ in CASES])
@@ -159,6 +163,7 @@ def test_the_demos_are_small(name: str, tokens: str, place: Path) -> None:
     [
         ("ot_attention_git", "OTAttention", "GITDecoder", "40 x 192"),
         ("token_concat_causal_lm", "TokenConcat", "CausalLMDecoder", "160 x 192"),
+        ("aligned_token_concat", "AlignedFusion", "CausalLMDecoder", "160 x 192"),
     ],
 )
 def test_mixed_systems_build(name: str, fusion: str, decoder: str, tokens: str, place: Path) -> None:

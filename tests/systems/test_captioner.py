@@ -39,14 +39,14 @@ def loader(batches: int = 4, **changes) -> DataLoader:
 
 def test_losses_are_the_caption_loss_and_what_the_fusion_names():
     model = make()
-    assert set(model.losses(batch())) == {"caption", "size"}
+    assert set(model.model.losses(batch())) == {"caption", "size"}
 
 
 def test_the_decoder_is_told_the_prompts_of_the_batch():
     model = make()
-    model.losses(batch())
+    model.model.losses(batch())
     assert model.decoder.prompts is None
-    model.losses({**batch(), "prompt": [None, "What is heard?", None]})
+    model.model.losses({**batch(), "prompt": [None, "What is heard?", None]})
     assert model.decoder.prompts == [None, "What is heard?", None]
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from avcap.decoders import GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, TimmVisual
 from avcap.fusion import TokenConcat
 from avcap.systems import Captioner
@@ -21,14 +22,14 @@ def captioner(**changes) -> Captioner:
         CAVMAEAudio(**SMALL, depth=3, mels=32, target_length=32),
         CAVMAEVisual(**SMALL, depth=2, image_size=32),
         lambda audio, visual: TokenConcat(audio, visual, joint_depth=1, heads=2),
-        lambda width: GITDecoder(width, **SMALL, depth=2, vocab_size=50, positions=50),
+        lambda width: GITDecoder(width, size=GITSize(**SMALL, depth=2, vocab_size=50, positions=50)),
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=1.0, weight_decay=0.1),
         **changes,
     )
 
 
 def rates(model: Captioner) -> dict[str, float]:
-    names = {p: name for name, p in model.named_parameters()}
+    names = {p: name for name, p in model.network.named_parameters()}
     return {names[p]: group["lr"] for group in model.configure_optimizers().param_groups for p in group["params"]}
 
 
@@ -51,7 +52,7 @@ def test_every_layer_has_its_factor() -> None:
     names = {name for name in found if name in expected}
     assert names == set(expected), set(expected) - names
     assert {name: found[name] for name in names} == pytest.approx(expected)
-    assert set(found) == {name for name, p in captioner().named_parameters() if p.requires_grad}
+    assert set(found) == {name for name, p in captioner().model.named_parameters() if p.requires_grad}
 
 
 def test_vectors_still_have_no_weight_decay_and_none_is_the_usual_groups() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
 
+import avcap
 from avcap.data import AudioCapsDataModule
 from avcap.data.collate import collate
 from avcap.trained.files import FileCaptioner, parse_files
@@ -44,9 +47,10 @@ def test_a_loose_file_gets_the_caption_of_the_test(captioner: FileCaptioner, dem
     rows = [json.loads(line) for line in (tiny_run / "predictions.jsonl").read_text().splitlines()]
     for row in rows[:3]:
         (file,) = (demo_root / "videos").rglob(f"*{row['id']}*")
-        captions, maps = captioner.caption(captioner.load(file)[0])
-        assert captions == [row["caption"]]
-        assert maps["plan"].plan.sum().item() == pytest.approx(1, abs=1e-3)
+        found = captioner.caption(str(file))
+        assert (found.text, found.file) == (row["caption"], str(file))
+        assert found.plan.ndim == 2
+        assert found.plan.sum().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_a_file_without_the_only_stream_that_is_read_is_refused(captioner: FileCaptioner, tmp_path: Path):
@@ -57,3 +61,31 @@ def test_a_file_without_the_only_stream_that_is_read_is_refused(captioner: FileC
             captioner.load(tmp_path / "sound.wav")
     finally:
         captioner.model.audio_encoder = encoder
+
+
+CAPTION = """
+import sys
+import avcap
+found = avcap.load(sys.argv[1]).caption(sys.argv[2])
+assert found.text.strip() and found.plan is not None
+print(sorted({"lightning", "pytorch_lightning", "jsonargparse", "litdata", "torchmetrics"} & sys.modules.keys()))
+"""
+
+
+def test_captioning_a_file_from_python_loads_neither_lightning_nor_its_config_parser(tiny_run: Path, demo_root: Path):
+    checkpoint, file = tiny_run / "checkpoints" / "last.ckpt", next((demo_root / "videos").rglob("*.mp4"))
+    done = subprocess.run(
+        [sys.executable, "-c", CAPTION, str(checkpoint), str(file)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_front_door_shows_its_names_and_every_one_of_them_opens():
+    assert set(avcap.__all__) <= set(dir(avcap))
+    assert all(getattr(avcap, name) is not None for name in avcap.__all__)
+
+
+def test_a_checkpoint_of_another_system_is_refused(tmp_path: Path):
+    torch.save({"hyper_parameters": {"_class_path": "avcap.systems.Alignment"}, "state_dict": {}}, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt is of avcap\.systems\.Alignment, not of a captioner"):
+        avcap.load(tmp_path / "a.ckpt")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from avcap.transport import apply_plan, barycentric_projection, marginals, plan_entropy, sinkhorn
+from avcap.transport import apply_plan, barycentric_projection, marginals, sinkhorn
 
 
 def test_marginals_sum_rows_and_columns() -> None:
@@ -37,18 +35,6 @@ def test_rows_without_mass_are_zero_with_finite_gradients() -> None:
     assert out[0, 1].eq(0).all()
     out.sum().backward()
     assert torch.isfinite(plan.grad).all()
-
-
-def test_entropy_is_log_of_the_size_for_the_uniform_plan_and_zero_for_none() -> None:
-    log_plan = torch.full((2, 5, 7), -math.log(35))
-    log_plan[1] = -torch.inf
-    torch.testing.assert_close(plan_entropy(log_plan), torch.tensor([math.log(35), 0.0]))
-
-
-def test_entropy_grows_with_epsilon() -> None:
-    cost = torch.rand(1, 6, 8)
-    entropies = [plan_entropy(sinkhorn(cost, epsilon=e, iterations=200).log_plan).item() for e in (0.02, 0.1, 0.5, 2)]
-    assert entropies == sorted(entropies)
 
 
 def test_applying_a_plan_leaves_autocast() -> None:

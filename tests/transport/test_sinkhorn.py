@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from avcap.transport import cosine_cost, marginals, sinkhorn
+from avcap.transport import cosine_similarity, marginals, sinkhorn
 from avcap.transport._iterations import SAFE_SPAN, log_domain, scaling_form
 
 properties = settings(max_examples=25, deadline=None, derandomize=True)
@@ -227,14 +227,14 @@ def test_autodiff_and_detach_solve_the_same_problem() -> None:
 
 def test_plan_is_full_precision_under_autocast_and_for_half_inputs() -> None:
     x, y = torch.randn(2, 20, 48), torch.randn(2, 64, 48)
-    plain = sinkhorn(cosine_cost(x, y), epsilon=0.1)
+    plain = sinkhorn(1 - cosine_similarity(x, y), epsilon=0.1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under = sinkhorn(cosine_cost(x, y), epsilon=0.1)
+        under = sinkhorn(1 - cosine_similarity(x, y), epsilon=0.1)
     assert under.log_plan.dtype == torch.float32
     assert torch.equal(under.log_plan, plain.log_plan)
     assert torch.equal(under.value, plain.value)
-    assert sinkhorn(cosine_cost(x.bfloat16(), y.bfloat16()), epsilon=0.1).log_plan.dtype == torch.float32
-    assert sinkhorn(cosine_cost(x.double(), y.double()), epsilon=0.1).log_plan.dtype == torch.float64
+    assert sinkhorn(1 - cosine_similarity(x.bfloat16(), y.bfloat16()), epsilon=0.1).log_plan.dtype == torch.float32
+    assert sinkhorn(1 - cosine_similarity(x.double(), y.double()), epsilon=0.1).log_plan.dtype == torch.float64
 
 
 def test_the_input_is_not_changed() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from avcap.decoders import GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual
 from avcap.fusion import TokenConcat
 from avcap.systems import Captioner
@@ -28,12 +29,14 @@ def captioner(manifest: dict, pretrained: Path) -> Captioner:
         partial(TokenConcat, heads=size["heads"], joint_depth=12 - size["depth"], pretrained=file),
         partial(
             GITDecoder,
-            width=config["embed_dim"],
-            depth=decoder["num_layers"],
-            heads=decoder["attention_heads"],
-            mlp_ratio=decoder["feedforward_size"] / decoder["hidden_size"],
-            vocab_size=decoder["vocab_size"],
-            positions=decoder["max_caption_length"],
+            size=GITSize(
+                width=config["embed_dim"],
+                depth=decoder["num_layers"],
+                heads=decoder["attention_heads"],
+                mlp_ratio=decoder["feedforward_size"] / decoder["hidden_size"],
+                vocab_size=decoder["vocab_size"],
+                positions=decoder["max_caption_length"],
+            ),
             pretrained=file,
         ),
     ).eval()

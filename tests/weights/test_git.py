@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from avcap.decoders.git import GITDecoder
+from avcap.decoders.git import GITCaptions, GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.types import Tokens
 from avcap.weights import ImportOptions, export_checkpoint, find_format, import_checkpoint
 from avcap.weights.git import AVCAP, HUGGING_FACE, OFFICIAL, decoder_to_ours, decoder_to_theirs
 from tests.golden import golden
 
-SIZES = {
-    "width": 24,
-    "depth": 2,
-    "heads": 4,
-    "mlp_ratio": 2.0,
-    "vocab_size": 60,
-    "positions": 32,
-    "max_text_tokens": 20,
-}
+SIZE = GITSize(width=24, depth=2, heads=4, mlp_ratio=2.0, vocab_size=60, positions=32)
 VISION = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
     "patch_size": 16, "projection_dim": 16,
@@ -70,8 +64,9 @@ def official(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return out
 
 
-def loaded(file: Path, **changes: object) -> GITDecoder:
-    model = GITDecoder(16, **{**SIZES, **changes}, pretrained=str(file)).eval()
+def loaded(file: Path, *, tied: bool = True) -> GITDecoder:
+    captions = GITCaptions(max_tokens=20)
+    model = GITDecoder(16, size=replace(SIZE, tied=tied), captions=captions, pretrained=str(file)).eval()
     model.load_pretrained()
     return model
 

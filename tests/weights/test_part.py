@@ -13,6 +13,7 @@ from avcap.checkpoints.loading import LEFT_OUT
 from avcap.checkpoints.state import leave_out
 from avcap.cli import main
 from avcap.decoders import GITDecoder
+from avcap.decoders.git_text import GITSize
 from avcap.encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, DALIAudio, TimmVisual
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
@@ -27,7 +28,11 @@ COMPONENTS: dict[str, tuple[str, type[nn.Module], dict[str, Any]]] = {
     "CAVMAEVisual": ("visual_encoder", CAVMAEVisual, {"width": 32, "depth": 1, "heads": 4, "image_size": 32}),
     "TimmVisual": ("visual_encoder", TimmVisual, {"model": "test_resnet", "time_embedding": "learned"}),
     "CLIPVisual": ("visual_encoder", CLIPVisual, {"config": CLIP, "time_embedding": "learned"}),
-    "GITDecoder": ("decoder", GITDecoder, {"input_width": 32, "width": 32, "depth": 1, "heads": 4, "vocab_size": 40}),
+    "GITDecoder": (
+        "decoder",
+        GITDecoder,
+        {"input_width": 32, "size": GITSize(width=32, depth=1, heads=4, vocab_size=40)},
+    ),
     "joint": ("fusion", TokenConcat, {"audio_width": 32, "visual_width": 32, "heads": 4}),
 }
 

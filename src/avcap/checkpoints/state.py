@@ -9,6 +9,8 @@ from torch import nn
 
 from avcap.checkpoints.loading import LEFT_OUT
 
+INPUTS_KEY = "avcap_inputs"  # entry of a checkpoint: how its data module made the inputs
+
 
 def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
     """Names of the state that need not be saved: frozen weights of parts that can load them again.

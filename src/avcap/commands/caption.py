@@ -7,7 +7,8 @@ import math
 import sys
 from pathlib import Path
 
-from avcap.trained.files import FileCaptioner, Prediction, parse_files
+from avcap.trained.files import Caption, FileCaptioner, parse_files
+from avcap.types import Batch
 
 
 def caption(
@@ -43,32 +44,32 @@ def caption(
             print(f"avcap: error: {error}", file=sys.stderr)
             failed += 1
             continue
-        captions, maps = captioner.caption(batch, **settings)
-        found = found._replace(caption=captions[0])
+        found = captioner.caption_loaded(batch, found, **settings)
         print(_json(found) if json else _line(found, many=len(files) > 1))
         if map is not None:
             path = map if len(files) == 1 else map.with_stem(f"{map.stem}-{batch['id'][0]}")
-            _draw(path, batch, maps, found)
+            _draw(path, batch, found)
     if failed:
         raise SystemExit(1)
 
 
-def _json(found: Prediction) -> str:
+def _json(found: Caption) -> str:
     seconds = None if math.isnan(found.seconds) else round(found.seconds, 3)  # JSON knows no NaN
-    return json_.dumps({**found._asdict(), "seconds": seconds}, ensure_ascii=False)
+    row = {"file": found.file, "caption": found.text, "streams": found.streams, "seconds": seconds}
+    return json_.dumps(row, ensure_ascii=False)
 
 
-def _line(found: Prediction, *, many: bool) -> str:
+def _line(found: Caption, *, many: bool) -> str:
     only = "" if len(found.streams) == 2 else f"   [{found.streams[0]} only]"
-    return f"{found.file}: {found.caption}{only}" if many else f"{found.caption}{only}"
+    return f"{found.file}: {found.text}{only}" if many else f"{found.text}{only}"
 
 
-def _draw(path: Path, batch: dict, maps: dict, found: Prediction) -> None:
+def _draw(path: Path, batch: Batch, found: Caption) -> None:
     from avcap.callbacks.samples import picture_parts
     from avcap.figures import draw_map
 
-    for plan in list(maps.values())[:1]:
-        parts = picture_parts(batch, plan, 0, found.caption)
+    if found.map is not None:
+        parts = picture_parts(batch, found.map, 0, found.text)
         if parts is not None:
             draw_map(path, **parts)
             print(f"wrote {path}", file=sys.stderr)

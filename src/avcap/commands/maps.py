@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from avcap.callbacks.map_quality import first, has_both, with_other_pictures
-from avcap.losses.lavcap_plan_contrast import PlanContrast
+from avcap.losses.token_plan import TokenPlan
 from avcap.metrics.map_quality import MapQuality
+from avcap.models.parts import encode
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth, nearness
 from avcap.study.report.table import align
 from avcap.systems import Captioner
-from avcap.systems.system import encode
 from avcap.trained.clips import CheckpointClips
 from avcap.types import Batch
 
@@ -104,7 +104,7 @@ def map_quality(
             f"There is no events.jsonl beside {source.shards.folder.parent}; name one with --events."
         )
     truth = SceneTruth(read_scenes(path))
-    plans = [module for module in source.model.fusion.modules() if isinstance(module, PlanContrast)]
+    plans = [module for module in source.model.fusion.modules() if isinstance(module, TokenPlan)]
     measured = {epsilon: (MapQuality(), MapQuality(), MapQuality()) for epsilon in (epsilons if plans else [None])}
     for batch in source.batches(source.clips(limit=limit), batch_size=batch_size, num_workers=num_workers):
         if has_both(source.model, batch):
@@ -120,7 +120,7 @@ def _update(
     model: Captioner,
     batch: Batch,
     truth: SceneTruth,
-    plans: Sequence[PlanContrast],
+    plans: Sequence[TokenPlan],
     measured: Mapping[float | None, tuple[MapQuality, ...]],
 ) -> None:
     """Measure a batch as it is, and with the pictures of other clips, at every epsilon; encoded once."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import torch
+
 from avcap.commands.robustness_conditions import CLEAN, choose, describe, kind_of
 from avcap.data.corruptions import Corruption
 from avcap.ids import id_hash
@@ -33,13 +35,14 @@ class Test(NamedTuple):
     generation: dict[str, Any]
     metrics: list[str]
 
+    @torch.inference_mode()
     def rows(self, corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
         """Id, caption, references and scores of every clip under one condition."""
         clips = self.source.clips(corruptions, seed=self.seed, limit=self.limit)
         captions: dict[str, str] = {}
         references: dict[str, list[str]] = {}
         for batch in self.source.batches(clips, batch_size=self.batch_size, num_workers=self.num_workers):
-            said, _ = self.source.captioner.caption(batch, **self.generation)
+            said = self.source.model(batch, **self.generation)
             captions.update(zip(batch["id"], said, strict=True))
             references.update(zip(batch["id"], batch["references"], strict=True))
         scores = evaluate(captions, references, metrics=self.metrics).clips

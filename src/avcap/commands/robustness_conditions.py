@@ -8,7 +8,6 @@ from typing import Any
 from avcap.data.corruptions import Corruption, suite
 from avcap.study.report.robustness import BOTH
 from avcap.systems import Captioner
-from avcap.trained.clips import encoders_of
 
 CLEAN = "clean"
 
@@ -41,7 +40,7 @@ def choose(
 
 def why_not(corruption: Corruption, model: Captioner) -> str | None:
     """Why a model cannot be tested with a corruption; None where it can."""
-    encoder = encoders_of(model).get(corruption.stream)
+    encoder = model.encoders.get(corruption.stream)
     if encoder is None:
         return f"the model reads no {corruption.stream}"
     if encoder.input not in corruption.inputs:

@@ -10,11 +10,14 @@ from torch import nn
 
 from avcap.checkpoints.hugging_face import is_empty
 from avcap.checkpoints.source import find_source
+from avcap.decoders.captions import CaptionTargets
 from avcap.decoders.context import ContextDecoder
 from avcap.decoders.language_model import build_language_model, load_language_model
-from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, check_template, fill_template, read_prompts
+from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, Prompting, check_template, fill_template, read_prompts
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
+
+PROMPTING, CAPTIONS = Prompting(), CaptionTargets()
 
 
 class CausalLMDecoder(ContextDecoder):
@@ -37,14 +40,8 @@ class CausalLMDecoder(ContextDecoder):
         tokenizer: Folder or hub name of the tokenizer. None: the one of ``model``.
         lora: Low-rank adapters; with them only adapters and projection are trained.
         frozen: Train the projection only (and the adapters, if any); the language model stays in evaluation mode.
-        template: Text around {tokens} and {prompt}. None: LAVCap's "USER: <Speech>{tokens}</Speech> {prompt}\\nASSISTANT:",
-            or the same without the roles under ``chat_template``.
-        prompts: Prompts drawn from in training, a list or a text file with one a line. None: fifteen of our own.
-        prompt: Prompt of the evaluation. None: the first of ``prompts``.
-        chat_template: Put the filled template as the user's turn into the tokenizer's chat template.
-        lowercase: Train on lower-case captions.
-        label_smoothing: Label smoothing of the cross-entropy.
-        max_text_tokens: Longest caption in tokens, the end token included; longer ones are cut in training.
+        prompting: The text around the fused tokens.
+        captions: How captions become targets.
         norm: LayerNorm after the projection (LAVCap has none).
         dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
         attention: Attention implementation of transformers.
@@ -66,13 +63,8 @@ class CausalLMDecoder(ContextDecoder):
         tokenizer: str | None = None,
         lora: LoRA | None = None,
         frozen: bool = False,
-        template: str | None = None,
-        prompts: list[str] | Path | None = None,
-        prompt: str | None = None,
-        chat_template: bool = False,
-        lowercase: bool = False,
-        label_smoothing: float = 0.0,
-        max_text_tokens: int = 64,
+        prompting: Prompting = PROMPTING,
+        captions: CaptionTargets = CAPTIONS,
         norm: bool = False,
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
         attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
@@ -88,17 +80,16 @@ class CausalLMDecoder(ContextDecoder):
             tokenizer_source=source if tokenizer is None else find_source(tokenizer),
             lora=lora,
             frozen=frozen,
-            lowercase=lowercase,
-            label_smoothing=label_smoothing,
-            max_text_tokens=max_text_tokens,
+            captions=captions,
             gradient_checkpointing=gradient_checkpointing,
             generation={"num_beams": 4, "max_new_tokens": 60, **(generation or {})},
         )
         self.pretrained = model
-        self.template = check_template(template or (CHAT_TEMPLATE if chat_template else PLAIN_TEMPLATE))
-        self.prompts = read_prompts(prompts)
-        self.prompt = prompt or self.prompts[0]
-        self.chat_template = chat_template
+        chat = prompting.chat_template
+        self.template = check_template(prompting.template or (CHAT_TEMPLATE if chat else PLAIN_TEMPLATE))
+        self.prompts = read_prompts(prompting.prompts)
+        self.prompt = prompting.prompt or self.prompts[0]
+        self.chat_template = chat
         self.dtype = dtype if dtype == "auto" else getattr(torch, dtype)
         self.attention = attention
         built = {"dtype": self.dtype, "attention": attention, "vocabulary": lambda: len(self._read_tokenizer())}

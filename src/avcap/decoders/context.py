@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from avcap.checkpoints.hugging_face import Source, is_empty
 from avcap.checkpoints.source import load_tokenizer
 from avcap.decoders.base import Decoder
+from avcap.decoders.captions import CaptionTargets
 from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
 from avcap.decoders.prompts import PromptTable
 from avcap.decoders.search import by_clip, check_nbest, check_settings, search
@@ -36,9 +37,7 @@ class ContextDecoder(Decoder):
         tokenizer_source: Where the tokenizer is, None where none was named.
         lora: Low-rank adapters in the language model.
         frozen: The language model is not trained (its adapters, if any, are).
-        lowercase: Train on lower-case captions.
-        label_smoothing: Label smoothing of the cross-entropy.
-        max_text_tokens: Longest caption in tokens, the end token included; longer ones are cut in training.
+        captions: How captions become targets.
         gradient_checkpointing: Recompute the language model's layers in the backward pass.
         generation: Decoding settings.
 
@@ -59,25 +58,17 @@ class ContextDecoder(Decoder):
         tokenizer_source: Source | None,
         lora: LoRA | None,
         frozen: bool,
-        lowercase: bool,
-        label_smoothing: float,
-        max_text_tokens: int,
+        captions: CaptionTargets,
         gradient_checkpointing: bool,
         generation: Generation,
     ) -> None:
         super().__init__(input_width)
-        if not 0.0 <= label_smoothing < 1.0:
-            raise ValueError(f"decoder.label_smoothing is {label_smoothing}; it must be at least 0 and below 1.")
-        if max_text_tokens < 2:
-            raise ValueError(f"decoder.max_text_tokens is {max_text_tokens}; it must be at least 2.")
         check_settings(generation)
         self.source = source
         self.tokenizer_source = tokenizer_source
         self.lora = lora
         self.frozen = frozen
-        self.lowercase = lowercase
-        self.label_smoothing = label_smoothing
-        self.max_text_tokens = max_text_tokens
+        self.captions = captions
         self.gradient_checkpointing = gradient_checkpointing
         self.generation = generation
         self._codec: TextCodec | None = None
@@ -141,8 +132,8 @@ class ContextDecoder(Decoder):
             captions: One caption a clip.
             prompts: See :meth:`Decoder.loss`.
         """
-        texts = target_texts(captions, clips=len(tokens.x), lowercase=self.lowercase)
-        text = self.codec.encode_captions(texts, limit=self.max_text_tokens)
+        texts = target_texts(captions, clips=len(tokens.x), lowercase=self.captions.lowercase)
+        text = self.codec.encode_captions(texts, limit=self.captions.max_tokens)
         ids = text.ids.to(tokens.x.device)  # [B, L]
         labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)
         context, mask = self.context(tokens, prompts)  # [B, S, C], [B, S]
@@ -228,7 +219,7 @@ class ContextDecoder(Decoder):
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits, labels = logits.flatten(0, 1).float(), labels.flatten()
-        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=self.captions.label_smoothing)
 
     def _surround(self, tokens: Tokens, before: Ids, after: Ids) -> tuple[Tensor, Tensor | None]:
         """Embeddings ``[B, N', C]`` between text ``[B, Lb]`` and ``[B, La]``; see :meth:`context`."""

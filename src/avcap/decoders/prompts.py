@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,24 @@ CAPTION_PROMPTS: tuple[str, ...] = (
 """Fifteen instructions, as many as LAVCap trains with; the wording is avcap's own. The first one is used in evaluation."""
 
 
+@dataclass(frozen=True)
+class Prompting:
+    """What a language model is told around the fused tokens.
+
+    Args:
+        template: Text around {tokens} and {prompt}. None: LAVCap's "USER: <Speech>{tokens}</Speech> {prompt}\\nASSISTANT:",
+            or the same without the roles under ``chat_template``.
+        prompts: Prompts drawn from in training, a list or a text file with one a line. None: fifteen of our own.
+        prompt: Prompt of the evaluation. None: the first of ``prompts``.
+        chat_template: Put the filled template as the user's turn into the tokenizer's chat template.
+    """
+
+    template: str | None = None
+    prompts: list[str] | Path | None = None
+    prompt: str | None = None
+    chat_template: bool = False
+
+
 class Halves(NamedTuple):
     """The text on both sides of the fused tokens."""
 
@@ -61,14 +80,14 @@ def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
         path = Path(prompts)
         if not path.is_file():
             raise FileNotFoundError(
-                f"decoder.prompts: there is no file {path}; name a text file with one prompt a line."
+                f"decoder.prompting.prompts: there is no file {path}; name a text file with one prompt a line."
             )
         lines = path.read_text(encoding="utf-8").splitlines()
     else:
         lines = prompts
     found = tuple(line.strip() for line in lines if line.strip())
     if not found:
-        raise ValueError("decoder.prompts holds no prompt; give at least one, or null for the built-in list.")
+        raise ValueError("decoder.prompting.prompts holds no prompt; give at least one, or null for the built-in list.")
     return found
 
 
@@ -80,7 +99,7 @@ def check_template(template: str) -> str:
     """
     if template.count(TOKENS) != 1 or template.count(PROMPT) > 1:
         raise ValueError(
-            f"decoder.template must hold {TOKENS} exactly once and {PROMPT} at most once, not {template!r}."
+            f"decoder.prompting.template must hold {TOKENS} exactly once and {PROMPT} at most once, not {template!r}."
         )
     return template
 
@@ -97,16 +116,18 @@ def fill_template(template: str, prompt: str, tokenizer: object | None = None) -
         ValueError: if the instruction holds the placeholder, or the tokenizer has no chat template or one that loses it.
     """
     if TOKENS in prompt:
-        raise ValueError(f"The prompt {prompt!r} must not hold {TOKENS}, which stands in decoder.template.")
+        raise ValueError(f"The prompt {prompt!r} must not hold {TOKENS}, which stands in decoder.prompting.template.")
     text = template.replace(PROMPT, prompt)
     if tokenizer is not None:
         if not getattr(tokenizer, "chat_template", None):
-            raise ValueError("decoder.chat_template is true, but the tokenizer has no chat template; set it to false.")
+            raise ValueError(
+                "decoder.prompting.chat_template is true, but the tokenizer has no chat template; set it to false."
+            )
         turn = [{"role": "user", "content": text}]
         text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         if text.count(TOKENS) != 1:
             raise ValueError(
-                "The tokenizer's chat template does not keep the user's text; set decoder.chat_template: false."
+                "The tokenizer's chat template does not keep the user's text; set decoder.prompting.chat_template: false."
             )
     before, after = text.split(TOKENS)
     return Halves(before, after)
@@ -136,7 +157,7 @@ class PromptTable:
                 self._known[prompt] = self._split(prompt)
             if not self._known[prompt][1]:
                 raise ValueError(
-                    f"decoder.template ends with {TOKENS}; put some text behind it, from which the caption goes on."
+                    f"decoder.prompting.template ends with {TOKENS}; put some text behind it, from which the caption goes on."
                 )
         before, after = zip(*(self._known[prompt] for prompt in prompts), strict=True)
         return self._codec.pad(before), self._codec.pad(after, "left")

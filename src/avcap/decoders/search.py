@@ -40,7 +40,7 @@ def check_ranges(settings: Mapping[str, Any], *, positions: int) -> None:
         raise ValueError(f"num_beams is {settings['num_beams']}; choose at least 1.")
     if not 1 <= settings["max_new_tokens"] <= positions:
         raise ValueError(
-            f"max_new_tokens is {settings['max_new_tokens']}; choose 1 to {positions} (decoder.positions)."
+            f"max_new_tokens is {settings['max_new_tokens']}; choose 1 to {positions} (decoder.size.positions)."
         )
 
 

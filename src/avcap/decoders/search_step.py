@@ -72,7 +72,7 @@ class Search(ABC):
 class LogitRules:
     """Changes to logits that settings ask for, applied before they become probabilities.
 
-    ``no_repeat`` is the rule of GIT's AutoRegressiveBeamSearch: from the second word on, the logit of the word before is
+    ``no_repeat`` is a rule of GIT's code: from the second word on, the logit of the word before is
     -10000. The others are those of Hugging Face, in its order.
 
     Args:

@@ -56,7 +56,7 @@ def word_piece_codec(name: str, *, words: int | None = None) -> WordPieceCodec:
     tokenizer = load_tokenizer(find_tokenizer(name))
     if words is not None and len(tokenizer) > words:
         raise ValueError(
-            f"The tokenizer {name} has {len(tokenizer)} tokens and decoder.vocab_size is {words}; "
+            f"The tokenizer {name} has {len(tokenizer)} tokens and decoder.size.vocab_size is {words}; "
             "set vocab_size: null, or name the tokenizer that belongs to the weights."
         )
     ends = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from avcap.types import FusionOutput, Tokens
 
@@ -33,3 +34,11 @@ class Fusion(nn.Module, ABC):
     @abstractmethod
     def forward(self, audio: Tokens | None, video: Tokens | None) -> FusionOutput:
         """Fuse; a stream that the batch lacks is None."""
+
+    def follow(self, audio: Tokens | None, video: Tokens | None, plan: Tensor | None) -> FusionOutput:
+        """Fuse where an aligner has solved a transport plan ``[B, Nv, Na]``, or None; most fusions read none."""
+        return self(audio, video)
+
+
+FusionFactory = Callable[[int | None, int | None], Fusion]
+"""(audio width, visual width) -> fusion: a class, or a partial of one."""

@@ -130,7 +130,7 @@ class TokenConcat(Fusion, Freezable):
             if present is None:
                 raise ValueError("TokenConcat got neither audio nor visual tokens; a batch needs one stream at least.")
             return self._spread(alone, present)
-        if audio.mask is None and video.mask is None:
+        if audio.mask is None and video.mask is None and 0 not in (audio.x.shape[1], video.x.shape[1]):
             return self._spread(JOINT, audio)
         has_audio, has_video = audio.full_mask().any(dim=1), video.full_mask().any(dim=1)  # [B]
         kind = torch.where(has_audio == has_video, JOINT, torch.where(has_audio, AUDIO, VIDEO))

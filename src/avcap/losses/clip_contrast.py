@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from avcap.layers.masking import have_both, zero_padding
+from avcap.losses.aligner import Aligner, AlignerOutput
 from avcap.losses.lavcap_plan_contrast import MAX_LOGIT_SCALE
 from avcap.transport import as_full_precision, cosine_similarity, full_precision, sinkhorn
 from avcap.types import Tokens
 
 
-class ClipContrast(nn.Module):
+class ClipContrast(Aligner):
     """The sound of a clip shall be transported to its own pictures at a lower cost than to those of the batch's other clips.
 
     :class:`PlanContrast` compares the tokens of one clip with their own plan; it stays as it is when the pictures are put in
@@ -35,6 +36,8 @@ class ClipContrast(nn.Module):
         ValueError: if the weight is not above 0.
     """
 
+    name = "clips"
+
     def __init__(self, *, epsilon: float = 0.05, iterations: int = 20, weight: float = 0.1) -> None:
         super().__init__()
         if not weight > 0:
@@ -44,8 +47,8 @@ class ClipContrast(nn.Module):
         self.weight = weight
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
-    def forward(self, audio: Tokens, video: Tokens) -> Tensor:
-        """The weighted loss, a scalar; 0 where fewer than two clips have both streams.
+    def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
+        """The weighted loss "clips", a scalar; 0 where fewer than two clips have both streams.
 
         Args:
             audio: Audio tokens ``[B, Na, C]``.
@@ -58,7 +61,7 @@ class ClipContrast(nn.Module):
             logits = logits.masked_fill(~(both.unsqueeze(0) & both.unsqueeze(1)), torch.finfo(logits.dtype).min)
             own = logits.log_softmax(dim=0).diagonal() + logits.log_softmax(dim=1).diagonal()  # [B]
             mean = torch.where(both, -own / 2, 0).sum() / both.sum().clamp_min(1)
-            return self.weight * mean
+            return AlignerOutput({"clips": self.weight * mean})
 
     def scores(self, audio: Tokens, video: Tokens) -> Tensor:
         """The transported similarity of the pictures of every clip (rows) and the sound of every clip ``[B, B]``."""

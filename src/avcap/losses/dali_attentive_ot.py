@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from avcap.layers.masking import zero_padding
-from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, mean_over_clips
+from avcap.losses.dali_objective import AlignmentObjective, AlignmentOutput, mean_over_clips
 from avcap.losses.dali_ot import uniform_masses
-from avcap.losses.token_scorer import TokenScorer
-from avcap.losses.transport_distance import SinkhornTransport, TransportDistance
+from avcap.losses.dali_token_scorer import TokenScorer
+from avcap.losses.dali_transport_distance import SinkhornTransport, TransportDistance
 from avcap.types import Tokens
 
 

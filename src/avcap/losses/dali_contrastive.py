@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avcap.layers.masking import have_both, mean_token
-from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, mean_over_clips
+from avcap.losses.dali_objective import AlignmentObjective, AlignmentOutput, mean_over_clips
 from avcap.transport import as_full_precision, cosine_similarity, full_precision
 from avcap.types import Tokens
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avcap.layers.masking import zero_padding
-from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, mean_over_clips
+from avcap.losses.dali_objective import AlignmentObjective, AlignmentOutput, mean_over_clips
 from avcap.transport import mmd
 from avcap.types import Tokens
 

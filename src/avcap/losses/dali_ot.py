@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from avcap.layers.masking import zero_padding
-from avcap.losses.alignment import AlignmentObjective, AlignmentOutput, mean_over_clips
-from avcap.losses.transport_distance import SinkhornTransport, TransportDistance
+from avcap.losses.dali_objective import AlignmentObjective, AlignmentOutput, mean_over_clips
+from avcap.losses.dali_transport_distance import SinkhornTransport, TransportDistance
 from avcap.transport import as_full_precision
 from avcap.types import Tokens
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from avcap.layers.masking import masked_mean, zero_padding
-from avcap.transport import GradientPolicy, as_full_precision, cosine_similarity, full_precision, sinkhorn
-from avcap.types import Tokens, TransportPlan
+from avcap.layers.masking import masked_mean
+from avcap.losses.aligner import AlignerOutput
+from avcap.losses.token_plan import TokenPlan
+from avcap.transport import GradientPolicy, as_full_precision, full_precision
+from avcap.types import Tokens
 
 MAX_LOGIT_SCALE = math.log(100)
 
 
-class PlanContrastOutput(NamedTuple):
-    """What :class:`PlanContrast` found."""
-
-    losses: dict[str, Tensor]  # "ot_visual", "ot_audio": scalars, weighted; empty where the weight is 0
-    plan: TransportPlan  # [B, Nv, Na], rows visual, columns audio
-
-
-class PlanContrast(nn.Module):
+class PlanContrast(TokenPlan):
     """Cross-entropy that makes the tokens agree with their own transport plan (LAVCap, ICASSP 2025; official code).
 
     With cosine similarities ``S`` ``[Nv, Na]`` and the entropic plan ``Q`` that maximises ``<Q, S>``, the logits of the visual
@@ -39,6 +34,8 @@ class PlanContrast(nn.Module):
         grad: "detach": no gradient through the plan (the code); "autodiff": through all iterations.
     """
 
+    name = "contrast"
+
     def __init__(
         self,
         *,
@@ -49,20 +46,17 @@ class PlanContrast(nn.Module):
         exp_scale: bool = False,
         grad: GradientPolicy = "detach",
     ) -> None:
-        super().__init__()
+        super().__init__(epsilon=epsilon, iterations=iterations, grad=grad)
         if plan not in ("log", "exp"):
             raise ValueError(f"plan is {plan!r}, it must be 'log' (the official code) or 'exp' (the paper).")
         if weight < 0:
             raise ValueError(f"The weight of the transport loss is {weight}, it must be 0 (off) or above.")
-        self.epsilon = epsilon
-        self.iterations = iterations
         self.log_factor = plan == "log"
         self.weight = weight
         self.exp_scale = exp_scale
-        self.grad: GradientPolicy = grad
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)), requires_grad=weight > 0)
 
-    def forward(self, audio: Tokens, video: Tokens) -> PlanContrastOutput:
+    def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
         """Solve the transport and contrast.
 
         Args:
@@ -70,28 +64,20 @@ class PlanContrast(nn.Module):
             video: Visual tokens ``[B, Nv, C]``.
 
         Returns:
-            The losses (means over the real tokens of the clips that have both streams) and the plan ``[B, Nv, Na]``.
+            The losses "ot_visual" and "ot_audio" (means over the real tokens of the clips that have both streams; none where
+            the weight is 0) and the plan ``[B, Nv, Na]``.
         """
-        audio, video = zero_padding(audio), zero_padding(video)
+        similarity, plan = self.solve(audio, video)  # [B, Nv, Na]
+        if self.weight == 0:
+            return AlignerOutput({}, plan)
         with full_precision(audio.x.device):
-            similarity = cosine_similarity(video.x, audio.x)  # [B, Nv, Na]
-            plan = sinkhorn(
-                1 - similarity,
-                epsilon=self.epsilon,
-                iterations=self.iterations,
-                mask_a=video.mask,
-                mask_b=audio.mask,
-                grad=self.grad,
-            )
-            if self.weight == 0:
-                return PlanContrastOutput({}, plan)
             real = video.full_mask().unsqueeze(2) & audio.full_mask().unsqueeze(1)  # [B, Nv, Na]
             factor = plan.log_plan.masked_fill(~real, 0) if self.log_factor else plan.plan
             losses = {
                 "ot_visual": self.weight * self._contrast(factor, similarity, real.any(dim=2)),
                 "ot_audio": self.weight * self._contrast(factor.mT, similarity.mT, real.any(dim=1)),
             }
-            return PlanContrastOutput(losses, plan)
+        return AlignerOutput(losses, plan)
 
     def temperature(self) -> Tensor:
         """The factor of the logits: the parameter clamped to [0, ln 100], or its exponential."""

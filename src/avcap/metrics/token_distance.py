@@ -11,9 +11,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from avcap.layers.masking import have_both, mean_token, zero_padding
-from avcap.losses import sinkhorn_divergence
 from avcap.metrics.wire import pack_rows, unpack_rows
-from avcap.transport import mmd
+from avcap.transport import mmd, sinkhorn_divergence
 from avcap.types import Tokens
 
 
@@ -71,7 +70,7 @@ class TokenDistance(Metric):
         self.audio.append(mean_token(audio))
         self.image.append(mean_token(image))
         discrepancy = mmd(audio.x, image.x, mask_x=audio.mask, mask_y=image.mask)
-        divergence = sinkhorn_divergence(audio, image, blur=self.blur)
+        divergence = sinkhorn_divergence(audio.x, image.x, mask_x=audio.mask, mask_y=image.mask, blur=self.blur)
         self.values.append(torch.stack([discrepancy, divergence], dim=1))  # [B, 2]
 
     def compute(self) -> dict[str, float]:

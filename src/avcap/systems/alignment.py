@@ -10,8 +10,9 @@ from torch.optim import Optimizer
 from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.losses import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.metrics import TokenDistance
+from avcap.models.parts import encode
 from avcap.systems.optimisation import Constant, Schedule
-from avcap.systems.system import OptimizerFactory, System, encode, idle, zero
+from avcap.systems.system import OptimizerFactory, System, idle, zero
 from avcap.systems.token_cache import TokenCache
 from avcap.types import Batch, Tokens
 

@@ -1,31 +1,29 @@
-"""The captioning system: two encoders, a fusion and a decoder, composed; it knows no concrete class."""
+"""The captioning system: how a captioning model is trained, validated and tested."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from avcap.checkpoints.state import INPUTS_KEY
 from avcap.decoders.base import Decoder
-from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
+from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.fusion.base import Fusion
 from avcap.metrics import CaptionScores
+from avcap.models import CaptionModel, DecoderFactory, FusionFactory
 from avcap.systems.optimisation import Schedule
-from avcap.systems.system import OptimizerFactory, System, adamw, encode, idle
+from avcap.systems.system import OptimizerFactory, System, adamw, idle
 from avcap.types import Batch, FusionOutput
 
 log = logging.getLogger(__name__)
 
-INPUTS_KEY = "avcap_inputs"  # entry of a checkpoint: how its data module made the inputs
-FusionFactory = Callable[[int | None, int | None], Fusion]  # (audio width, visual width) -> Fusion
-DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
-
 
 class Captioner(System):
-    """Caption clips: encode both streams, fuse the tokens, decode them to text.
+    """Train a :class:`avcap.models.CaptionModel`; ``model`` holds it.
 
     Args:
         audio_encoder: fbank ``[B, T, F]`` -> tokens ``[B, Na, Ca]``; None for video only.
@@ -44,7 +42,7 @@ class Captioner(System):
         ValueError: if ``lr_scales`` or ``layer_decay`` names no part, or no encoder is left that the fusion reads.
     """
 
-    parts = ("audio_encoder", "visual_encoder", "fusion", "decoder")
+    parts = CaptionModel.parts
 
     def __init__(
         self,
@@ -62,35 +60,47 @@ class Captioner(System):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()  # under the CLI: the config of every part, so that a checkpoint rebuilds itself
-        self.fusion = fusion(_width(audio_encoder), _width(visual_encoder))
-        # an encoder that the fusion does not read is not kept: nothing is computed or stored for it
-        self.audio_encoder = audio_encoder if "audio" in self.fusion.streams else None
-        self.visual_encoder = visual_encoder if "video" in self.fusion.streams else None
-        if self.audio_encoder is None and self.visual_encoder is None:
-            raise ValueError(
-                f"{type(self.fusion).__name__} reads {' and '.join(self.fusion.streams)} but no such encoder is given; "
-                f"set model.init_args.audio_encoder or visual_encoder."
-            )
-        self.decoder = decoder(self.fusion.width)
+        self.model = CaptionModel(audio_encoder, visual_encoder, fusion, decoder)
         self.optimise_with(optimizer, schedule, lr_scales, layer_decay)
         self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
         self.validation_scores = CaptionScores()
         self.test_scores = CaptionScores(metrics, plain=False)
         self.nbest: int | None = None  # captions a clip in predict_step; None: one, without its score
 
-    # -- forward ------------------------------------------------------------------------------------------------
+    # -- the model ----------------------------------------------------------------------------------------------
+
+    @property
+    def network(self) -> nn.Module:
+        """The model; a checkpoint holds its weights under its own names."""
+        return self.model
+
+    @property
+    def audio_encoder(self) -> AudioEncoder | None:
+        """The model's audio encoder."""
+        return self.model.audio_encoder
+
+    @property
+    def visual_encoder(self) -> VisualEncoder | None:
+        """The model's visual encoder."""
+        return self.model.visual_encoder
+
+    @property
+    def fusion(self) -> Fusion:
+        """The model's fusion."""
+        return self.model.fusion
+
+    @property
+    def decoder(self) -> Decoder:
+        """The model's decoder."""
+        return self.model.decoder
 
     def fuse(self, batch: Batch) -> FusionOutput:
-        """Tokens of both streams, fused; a stream that the batch or the model lacks is left out."""
-        return self.fusion(encode(self.audio_encoder, batch), encode(self.visual_encoder, batch))
+        """See :meth:`CaptionModel.fuse`."""
+        return self.model.fuse(batch)
 
     def forward(self, batch: Batch, **generation: Any) -> list[str]:
-        """One caption a clip."""
-        return self.decoder.generate(self.fuse(batch).tokens, **generation)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Every loss by name, weighted; their sum is minimised."""
-        return self._losses(self.fuse(batch), batch)
+        """Write one caption a clip."""
+        return self.model(batch, **generation)
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
         """See :meth:`System.dry_loss`."""
@@ -98,15 +108,11 @@ class Captioner(System):
         losses = [self.decoder.dry_loss(fused.tokens, text_tokens), *fused.losses.values()]
         return torch.stack(losses).sum()
 
-    def _losses(self, fused: FusionOutput, batch: Batch) -> dict[str, Tensor]:
-        caption = self.decoder.loss(fused.tokens, batch["caption"], prompts=batch.get("prompt"))
-        return {"caption": caption, **fused.losses}
-
     # -- steps --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The sum of all losses; stops the run where it is not finite."""
-        losses = self.losses(batch)
+        losses = self.model.losses(batch)
         total = torch.stack(list(losses.values())).sum() + idle((self.audio_encoder, self.visual_encoder), batch)
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
@@ -120,7 +126,7 @@ class Captioner(System):
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Losses and quick captions of the validation clips."""
         fused = self.fuse(batch)
-        losses = self._losses(fused, batch)
+        losses = self.model.losses(batch, fused)
         self._log_losses("val", losses, torch.stack(list(losses.values())).sum(), len(batch["id"]))
         captions = self.decoder.generate(fused.tokens, **self.validation_generation)
         self.validation_scores.update(batch["id"], captions, batch["references"])
@@ -151,6 +157,10 @@ class Captioner(System):
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the state of the model, under its own names."""
+        return self.model.state_dict(*args, **kwargs)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As every system, and how the inputs were made, so that `avcap caption` prepares a loose file the same way."""
         super().on_save_checkpoint(checkpoint)
@@ -177,7 +187,3 @@ class Captioner(System):
             )
         if stage == "val":
             scores.reset()
-
-
-def _width(encoder: Encoder | None) -> int | None:
-    return None if encoder is None else encoder.width

@@ -57,7 +57,7 @@ class LanguageModelling(System):
     def loss(self, batch: TextBatch) -> Tensor:
         """Cross-entropy of the answers and their ends, the mean over all tokens of the batch."""
         context = self.context(batch)  # [B, S]
-        answer = self.decoder.codec.encode_captions(batch["text"], limit=self.decoder.max_text_tokens)  # [B, L]
+        answer = self.decoder.codec.encode_captions(batch["text"], limit=self.decoder.captions.max_tokens)  # [B, L]
         length = answer.ids.shape[1]
         ids = torch.cat([context.ids, answer.ids[:, :-1]], dim=1)  # [B, S + L - 1]
         mask = F.pad(context.mask, (0, length - 1), value=True)  # what follows an answer is hidden by causality

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from avcap.checkpoints.carried_files import carry_files
 from avcap.checkpoints.state import check_state, leave_out, reloadable
 from avcap.encoders.base import Encoder
+from avcap.models.parts import load_pretrained
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups, path_scales
-from avcap.types import Batch, Tokens
+from avcap.types import Batch
 
 OptimizerFactory = Callable[[Iterable], Optimizer]  # parameter groups -> optimiser
 
@@ -34,6 +35,11 @@ class System(LightningModule, ABC):
 
     parts: ClassVar[tuple[str, ...]]
     _pretrained_loaded = False
+
+    @property
+    def network(self) -> nn.Module:
+        """The module that holds the parts; a checkpoint holds its state."""
+        return self
 
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -74,9 +80,9 @@ class System(LightningModule, ABC):
         self.lr_scales = dict(lr_scales or {})
         if unknown := [path for path in self.lr_scales if path.partition(".")[0] not in self.parts]:
             raise ValueError(f"lr_scales names {', '.join(unknown)}, but the parts are {', '.join(self.parts)}.")
-        path_scales(self, self.lr_scales)  # a wrong path shows at once
+        path_scales(self.network, self.lr_scales)  # a wrong path shows at once
         self.layer_decay = dict(layer_decay or {})
-        layer_decay_scales(self, self.layer_decay)  # a wrong name shows at once
+        layer_decay_scales(self.network, self.layer_decay)  # a wrong name shows at once
 
     # -- optimisation -------------------------------------------------------------------------------------------
 
@@ -84,15 +90,12 @@ class System(LightningModule, ABC):
         """Load the pretrained weights that the parts name, once."""
         if self._pretrained_loaded:
             return
-        for name in self.parts:
-            part = getattr(self, name)
-            if part is not None and getattr(part, "pretrained", None) is not None:
-                part.load_pretrained()
+        load_pretrained(getattr(self, name) for name in self.parts)
         self._pretrained_loaded = True
 
     def configure_optimizers(self) -> Optimizer:
         """One optimiser; biases and norms without weight decay, parts and layers with their own learning rate factors."""
-        optimizer = self.optimizer(parameter_groups(self, self.parts, self.lr_scales, self.layer_decay))
+        optimizer = self.optimizer(parameter_groups(self.network, self.parts, self.lr_scales, self.layer_decay))
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
         return optimizer
@@ -115,7 +118,7 @@ class System(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what can be read again (the frozen weights of pretrained parts); carry the small files they name."""
-        leave_out(self, self.parts, checkpoint)
+        leave_out(self.network, self.parts, checkpoint)
         carry_files(checkpoint)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -124,16 +127,10 @@ class System(LightningModule, ABC):
         Raises:
             ValueError: if the state belongs to another architecture.
         """
-        check_state(self, state_dict, absent_ok=reloadable(self, self.parts))
+        check_state(self.network, state_dict, absent_ok=reloadable(self.network, self.parts))
+        if self.network is not self:
+            return self.network.load_state_dict(state_dict, strict=False, assign=assign)
         return super().load_state_dict(state_dict, strict=False, assign=assign)
-
-
-def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
-    """The tokens of the stream that an encoder reads; None where there is no encoder or no such stream in the batch."""
-    if encoder is None or encoder.input not in batch:
-        return None
-    name = encoder.input
-    return encoder(batch[name], batch.get(f"{name}_mask"), batch.get(f"{name}_time"))
 
 
 def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:

@@ -10,15 +10,14 @@ import torch
 import yaml
 from torch import Tensor
 
+from avcap.checkpoints.state import INPUTS_KEY
 from avcap.data.collate import collate
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.shards import Shards
-from avcap.encoders.base import Encoder
-from avcap.systems import Captioner
-from avcap.systems.captioner import INPUTS_KEY
+from avcap.models import CaptionModel
 from avcap.trained.files import FileCaptioner
 from avcap.types import Batch
 
@@ -50,7 +49,7 @@ class CheckpointClips(NamedTuple):
         return cls(captioner, inputs, Shards(folder / split))
 
     @property
-    def model(self) -> Captioner:
+    def model(self) -> CaptionModel:
         """The captioner."""
         return self.captioner.model
 
@@ -58,7 +57,7 @@ class CheckpointClips(NamedTuple):
         self, corruptions: Sequence[Corruption] = (), *, seed: int = 0, limit: int | None = None
     ) -> CorruptedClips:
         """The split as the model takes it, spoilt or not; streams that the model does not read are not loaded."""
-        encoders = encoders_of(self.model)
+        encoders = self.model.encoders
         from_frames = "video" in encoders and encoders["video"].input == "frames"
         return CorruptedClips(
             self.shards,
@@ -118,9 +117,3 @@ def shards_of(config: Path) -> Path:
     if named is None:
         raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
     return Path(named)
-
-
-def encoders_of(model: Captioner) -> dict[str, Encoder]:
-    """Stream -> the encoder that reads it; a stream that the model does not read is not in it."""
-    encoders = {"audio": model.audio_encoder, "video": model.visual_encoder}
-    return {stream: encoder for stream, encoder in encoders.items() if encoder is not None}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import pickle
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,17 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-import avcap.decoders
-import avcap.encoders
-import avcap.fusion  # noqa: F401 (the classes that a checkpoint names must be imported)
 from avcap.checkpoints.carried_files import unpack_files
+from avcap.checkpoints.state import INPUTS_KEY
 from avcap.data.collate import Framing, collate, to_sample
 from avcap.data.frame_sampling import frame_choice
 from avcap.data.front_end import make_front_end
 from avcap.data.item import load_clip
 from avcap.data.media import duration
-from avcap.systems import Captioner
-from avcap.systems.captioner import INPUTS_KEY
+from avcap.models import CaptionModel
 from avcap.types import AssignmentMap, Batch
 
 log = logging.getLogger(__name__)
@@ -31,13 +27,29 @@ log = logging.getLogger(__name__)
 TAIL = 0.1  # seconds: what an encoder may add to the end of a file is not worth a warning
 
 
-class Prediction(NamedTuple):
+class Caption(NamedTuple):
     """What a captioner says of one file."""
 
+    text: str
     file: str
-    caption: str
-    streams: tuple[str, ...]  # of "audio" and "video", what the file had
+    streams: tuple[str, ...]  # of "audio" and "video", what the file has
     seconds: float  # length of what was read of it, NaN where unknown
+    map: AssignmentMap | None  # of this clip alone; None where the fusion makes none or a stream is missing
+
+    @property
+    def plan(self) -> Tensor | None:
+        """How much of the plan joins each visual and each audio token ``[Nv, Na]``; None without a map."""
+        return None if self.map is None else self.map.plan[0]
+
+    @property
+    def visual_time(self) -> Tensor | None:
+        """The middle of each visual token in seconds ``[Nv]``; None without a map."""
+        return None if self.map is None else self.map.visual_time[0]
+
+    @property
+    def audio_time(self) -> Tensor | None:
+        """The middle of each audio token in seconds ``[Na]``; None without a map."""
+        return None if self.map is None else self.map.audio_time[0]
 
 
 class FileCaptioner:
@@ -48,7 +60,7 @@ class FileCaptioner:
         inputs: What :meth:`AudioCapsDataModule.input_settings` gave when it was trained.
     """
 
-    def __init__(self, model: Captioner, inputs: dict[str, Any]) -> None:
+    def __init__(self, model: CaptionModel, inputs: dict[str, Any]) -> None:
         self.model = model.eval()
         self.front_end = make_front_end(inputs["front_end"], inputs["mels"])
         self.framing = Framing(inputs["target_length"], inputs["mean"], inputs["std"], self.front_end.pad_value)
@@ -69,8 +81,8 @@ class FileCaptioner:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
-    def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Prediction]:
-        """Decode a file, or a pair of a sound and a picture: a batch of one, and a prediction without its caption.
+    def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Caption]:
+        """Decode a file, or a pair of a sound and a picture: a batch of one, and a caption without its text.
 
         Raises:
             FileNotFoundError: if a file is not there.
@@ -89,20 +101,49 @@ class FileCaptioner:
         missing = self._needed() - set(streams)
         if missing == self._needed():
             raise ValueError(f"{name} has no {' or '.join(sorted(missing))}, and that is all that this model reads.")
-        return batch, Prediction(name, "", tuple(streams), item.duration)
+        return batch, Caption("", name, tuple(streams), item.duration, None)
+
+    def caption(self, file: str | Path | tuple[Path, Path], **generation: Any) -> Caption:
+        """Caption a video or sound file.
+
+        Args:
+            file: The file, or a pair of a sound and a picture.
+            **generation: Decoding settings over the model's own (``num_beams=1``).
+
+        Raises:
+            FileNotFoundError: if a file is not there.
+            ValueError: if it cannot be decoded, or has nothing that the model reads.
+        """
+        return self.caption_loaded(*self.load(Path(file) if isinstance(file, str) else file), **generation)
 
     @torch.inference_mode()
-    def caption(self, batch: Batch, **generation: Any) -> tuple[list[str], dict[str, AssignmentMap]]:
-        """Captions and assignment maps of a batch."""
+    def caption_loaded(self, batch: Batch, loaded: Caption, **generation: Any) -> Caption:
+        """Caption what :meth:`load` gave, for a caller that needs the batch too."""
         fused = self.model.fuse(batch)
-        return self.model.decoder.generate(fused.tokens, **generation), fused.maps
+        (text,) = self.model.decoder.generate(fused.tokens, **generation)
+        return loaded._replace(text=text, map=next(iter(fused.maps.values()), None))
 
     def _needed(self) -> set[str]:
-        encoders = {"audio": self.model.audio_encoder, "video": self.model.visual_encoder}
-        return {stream for stream, encoder in encoders.items() if encoder is not None}
+        return set(self.model.encoders)
 
 
-def load_captioner(path: Path) -> tuple[Captioner, dict[str, Any] | None]:
+def load(checkpoint: str | Path) -> FileCaptioner:
+    """Open a trained captioner.
+
+    Args:
+        checkpoint: A checkpoint of `avcap fit`, such as ``runs/demo/checkpoints/best.ckpt``.
+
+    Returns:
+        The captioner, on the GPU if there is one; ``load(path).caption("clip.mp4")`` captions a file.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or one that the model needs is gone.
+        ValueError: if the file is no checkpoint of a captioner.
+    """
+    return FileCaptioner.from_checkpoint(Path(checkpoint))
+
+
+def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
     """Rebuild a captioner from its checkpoint, on the CPU.
 
     Returns:
@@ -124,12 +165,10 @@ def load_captioner(path: Path) -> tuple[Captioner, dict[str, Any] | None]:
         raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
     folder = tempfile.TemporaryDirectory(prefix="avcap_")  # goes when the model goes
     unpack_files(content, Path(folder.name))
-    here = Path(folder.name) / path.name
-    torch.save(content, here)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = Captioner.load_from_checkpoint(here, map_location="cpu")
-    here.unlink()
+    settings = content["hyper_parameters"]
+    if not set(CaptionModel.parts) <= settings.keys():
+        raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of a captioner.")
+    model = CaptionModel.from_settings(settings, content["state_dict"])
     model._files = folder
     return model, content.get(INPUTS_KEY)
 

@@ -4,12 +4,13 @@ Every function takes the batch axis first and treats clips independently. Nothin
 """
 
 from avcap.transport.annealed import annealed_sinkhorn
-from avcap.transport.cost import cosine_cost, cosine_similarity, squared_euclidean_cost
+from avcap.transport.cost import cosine_similarity, squared_euclidean_cost
+from avcap.transport.divergence import sinkhorn_divergence
 from avcap.transport.emd import emd
 from avcap.transport.envelope import TransportSolution, transport_cost
 from avcap.transport.gaussian import gaussian_map
 from avcap.transport.mmd import mmd
-from avcap.transport.plan import apply_plan, barycentric_projection, marginals, plan_entropy
+from avcap.transport.plan import apply_plan, barycentric_projection, marginals
 from avcap.transport.precision import as_full_precision, full_precision
 from avcap.transport.sinkhorn import GradientPolicy, sinkhorn
 
@@ -20,15 +21,14 @@ __all__ = [
     "apply_plan",
     "as_full_precision",
     "barycentric_projection",
-    "cosine_cost",
     "cosine_similarity",
     "emd",
     "full_precision",
     "gaussian_map",
     "marginals",
     "mmd",
-    "plan_entropy",
     "sinkhorn",
+    "sinkhorn_divergence",
     "squared_euclidean_cost",
     "transport_cost",
 ]

@@ -35,19 +35,6 @@ def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
         return x @ y.mT  # [B, n, m]
 
 
-def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
-    """``1 - cosine``, in [0, 2]: the cost whose transport maximises the similarity.
-
-    Args:
-        x: Points ``[B, n, C]``.
-        y: Points ``[B, m, C]``.
-
-    Returns:
-        Costs ``[B, n, m]``.
-    """
-    return 1 - cosine_similarity(x, y)
-
-
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     """``|x_i - y_j|^2``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
 

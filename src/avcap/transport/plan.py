@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from avcap.transport.precision import as_full_precision, full_precision
@@ -42,18 +41,3 @@ def barycentric_projection(plan: Tensor, y: Tensor) -> Tensor:
     """
     mass = as_full_precision(plan).sum(dim=2, keepdim=True)  # [B, n, 1]
     return apply_plan(plan, y) / mass.masked_fill(mass == 0, 1)
-
-
-def plan_entropy(log_plan: Tensor) -> Tensor:
-    """``-sum P log P`` in nats, per clip.
-
-    Args:
-        log_plan: Log plan ``[B, n, m]``, ``-inf`` where there is no mass.
-
-    Returns:
-        Entropies ``[B]``: ``log(n m)`` for the uniform plan, 0 for an empty one.
-    """
-    with full_precision(log_plan.device):
-        log_plan = as_full_precision(log_plan)
-        finite = log_plan.masked_fill(torch.isneginf(log_plan), 0)
-        return -(log_plan.exp() * finite).sum(dim=(1, 2))

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avcap.losses.captioning import smoothed_divergence
+from avcap.losses.avcap_caption_loss import smoothed_divergence
 
 
 def written_out(logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:

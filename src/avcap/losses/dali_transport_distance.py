@@ -1,4 +1,4 @@
-"""Transport distances between weighted token sets, one class for each way to compute them."""
+"""Transport distances between weighted token sets, one class for each way to compute them (DALI's OT objectives)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from avcap.transport import annealed_sinkhorn, as_full_precision, emd, full_precision, transport_cost
+from avcap.transport import (
+    annealed_sinkhorn,
+    as_full_precision,
+    emd,
+    full_precision,
+    sinkhorn_divergence,
+    transport_cost,
+)
 from avcap.transport.cost import centred
 
 
@@ -63,7 +70,7 @@ class SinkhornTransport(TransportDistance):
 
 
 class DebiasedTransport(TransportDistance):
-    """The debiased Sinkhorn divergence of geomloss: 0 for equal sets, whatever the regularisation.
+    """The debiased Sinkhorn divergence: 0 for equal sets, whatever the regularisation.
 
     Args:
         epsilon: Entropic regularisation as a share of the mean cost.
@@ -81,28 +88,13 @@ class DebiasedTransport(TransportDistance):
 
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
-        from geomloss import SamplesLoss
-
         with full_precision(x.device):
             x, y = centred(as_full_precision(x), as_full_precision(y))
-            if x.is_meta or 0 in (x.shape[1], y.shape[1]):
-                return 0 * (x.sum(dim=(1, 2)) + y.sum(dim=(1, 2)) + a.sum(dim=1) + b.sum(dim=1))
-            both = (a > 0).any(dim=1) & (b > 0).any(dim=1)  # [B]
-            broken = ~(x.isfinite().all(dim=2).all(dim=1) & y.isfinite().all(dim=2).all(dim=1))  # [B]
-            x, y = (t.masked_fill(broken.view(-1, 1, 1), 0) for t in (x, y))  # geomloss's schedule fails for all clips
-            a, b = _measure(a.to(x.dtype)), _measure(b.to(x.dtype))
             unit = _root_mean_cost(x.detach(), y.detach(), a.detach(), b.detach())  # [B, 1, 1]
-            # geomloss halves the cost: blur^2 = epsilon / 2 in units of the mean cost
-            solver = SamplesLoss(
-                "sinkhorn", p=2, blur=(self.epsilon / 2) ** 0.5, scaling=self.scaling, backend="tensorized"
-            )
-            values = 2 * unit.view(-1).square() * solver(a, x / unit, b, y / unit)  # [B]
-            return torch.where(both, values, 0).masked_fill(broken, torch.nan)
-
-
-def _measure(mass: Tensor) -> Tensor:
-    """The masses, uniform for a clip that has none (a finite value, to be dropped)."""
-    return torch.where((mass > 0).any(dim=1, keepdim=True), mass, 1 / mass.shape[1])
+            # the divergence halves the cost: blur^2 = epsilon / 2 in units of the mean cost
+            blur = (self.epsilon / 2) ** 0.5
+            values = sinkhorn_divergence(x / unit, y / unit, a=a, b=b, blur=blur, scaling=self.scaling)  # [B]
+            return 2 * unit.view(-1).square() * values
 
 
 def _root_mean_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -1,0 +1,132 @@
+"""The captioning model: two encoders, a fusion and a decoder, composed; it knows no concrete class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avcap.checkpoints.build import build
+from avcap.checkpoints.state import check_state, reloadable
+from avcap.decoders.base import Decoder
+from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
+from avcap.fusion.base import FusionFactory
+from avcap.models.parts import encode, load_pretrained
+from avcap.types import Batch, FusionOutput
+
+DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
+
+
+class CaptionModel(nn.Module):
+    """Caption clips: encode both streams, fuse the tokens, decode them to text.
+
+    Encoders are objects; the fusion and the decoder are classes (or ``functools.partial``s of them), since their widths
+    follow from what stands before them: ``CaptionModel(CEDEncoder(), CLIPVisual(), OTAttention, GITDecoder)``.
+
+    Args:
+        audio_encoder: Sound -> tokens ``[B, Na, Ca]``; None for video only.
+        visual_encoder: Frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, Cv]``; None for audio only.
+        fusion: A fusion class; it is given the widths of both encoders.
+        decoder: A decoder class; it is given the width of the fused tokens.
+
+    Raises:
+        ValueError: if no encoder is left that the fusion reads.
+    """
+
+    parts = ("audio_encoder", "visual_encoder", "fusion", "decoder")
+
+    def __init__(
+        self,
+        audio_encoder: AudioEncoder | None,
+        visual_encoder: VisualEncoder | None,
+        fusion: FusionFactory,
+        decoder: DecoderFactory,
+    ) -> None:
+        super().__init__()
+        self.fusion = fusion(_width(audio_encoder), _width(visual_encoder))
+        # an encoder that the fusion does not read is not kept: nothing is computed or stored for it
+        self.audio_encoder = audio_encoder if "audio" in self.fusion.streams else None
+        self.visual_encoder = visual_encoder if "video" in self.fusion.streams else None
+        if self.audio_encoder is None and self.visual_encoder is None:
+            raise ValueError(
+                f"{type(self.fusion).__name__} reads {' and '.join(self.fusion.streams)} but no such encoder is given; "
+                f"set model.init_args.audio_encoder or visual_encoder."
+            )
+        self.decoder = decoder(self.fusion.width)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> CaptionModel:
+        """Rebuild a trained model.
+
+        Args:
+            settings: Class paths and arguments of the four parts, as a checkpoint's ``hyper_parameters`` hold them.
+            state: The checkpoint's weights. Frozen weights that a part can read again from its ``pretrained`` may be absent.
+
+        Raises:
+            FileNotFoundError: if the file of a ``pretrained`` part is not there.
+            ValueError: if a class is gone, or the weights belong to another architecture.
+        """
+        encoders = [None if settings[name] is None else build(settings[name]) for name in cls.parts[:2]]
+        model = cls(*encoders, *(build(settings[name], deferred=True) for name in cls.parts[2:]))
+        model.load_pretrained()
+        model.load_trained(state)
+        return model.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(self.parameters()).device
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """Stream (``audio``, ``video``) -> the encoder that reads it; a stream that the model does not read is not in it."""
+        both = {"audio": self.audio_encoder, "video": self.visual_encoder}
+        return {stream: encoder for stream, encoder in both.items() if encoder is not None}
+
+    def fuse(self, batch: Batch) -> FusionOutput:
+        """Encode both streams and fuse their tokens; a stream that the batch or the model lacks is left out."""
+        return self.fusion(encode(self.audio_encoder, batch), encode(self.visual_encoder, batch))
+
+    def forward(self, batch: Batch, **generation: Any) -> list[str]:
+        """Write one caption a clip.
+
+        Args:
+            batch: The encoders' inputs.
+            **generation: Decoding settings over the decoder's own (``num_beams=1``).
+        """
+        return self.decoder.generate(self.fuse(batch).tokens, **generation)
+
+    def losses(self, batch: Batch, fused: FusionOutput | None = None) -> dict[str, Tensor]:
+        """Compute every loss by name, weighted; their sum is minimised.
+
+        Args:
+            batch: The encoders' inputs and the captions.
+            fused: What :meth:`fuse` gave for this batch, if it was called before.
+        """
+        fused = self.fuse(batch) if fused is None else fused
+        caption = self.decoder.loss(fused.tokens, batch["caption"], prompts=batch.get("prompt"))
+        return {"caption": caption, **fused.losses}
+
+    def load_pretrained(self) -> None:
+        """Load the published weights that the parts name.
+
+        Raises:
+            FileNotFoundError: if a file is not there.
+            ValueError: if a file does not fit its part.
+        """
+        load_pretrained(getattr(self, name) for name in self.parts)
+
+    def load_trained(self, state: Mapping[str, Tensor]) -> None:
+        """Load trained weights; only frozen weights of parts with ``pretrained`` may be absent.
+
+        Raises:
+            ValueError: if the weights belong to another architecture.
+        """
+        check_state(self, state, absent_ok=reloadable(self, self.parts))
+        self.load_state_dict(state, strict=False)
+
+
+def _width(encoder: Encoder | None) -> int | None:
+    return None if encoder is None else encoder.width

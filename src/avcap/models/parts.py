@@ -1,0 +1,34 @@
+"""What models do with their parts: encode a batch, load published weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from avcap.encoders.base import Encoder
+from avcap.types import Batch, Tokens
+
+
+def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
+    """Encode the stream that an encoder reads.
+
+    Returns:
+        The tokens; None where there is no encoder, or no such stream in the batch.
+    """
+    if encoder is None or encoder.input not in batch:
+        return None
+    name = encoder.input
+    return encoder(batch[name], batch.get(f"{name}_mask"), batch.get(f"{name}_time"))
+
+
+def load_pretrained(parts: Iterable[nn.Module | None]) -> None:
+    """Load the weights that parts name in ``pretrained``; parts without it stay as they are.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if a file does not fit its part.
+    """
+    for part in parts:
+        if part is not None and getattr(part, "pretrained", None) is not None:
+            part.load_pretrained()
