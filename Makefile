@@ -80,10 +80,11 @@ test: install  ## Run all tests (PYTEST_ARGS="-m 'not slow'" for the quick ones)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: install  ## Check style, formatting and the import order
+lint: install  ## Check style, formatting, the import order and the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 .PHONY: format
 format: install  ## Format the code
@@ -96,5 +97,5 @@ bench: install  ## Print the benchmarks' ratios
 
 .PHONY: clean
 clean:  ## Remove caches and the demo's data and run; keeps .venv
-	rm -rf $(DEMO_DATA) $(DEMO_RUN) .pytest_cache .ruff_cache .import_linter_cache build dist src/*.egg-info
+	rm -rf $(DEMO_DATA) $(DEMO_RUN) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache build dist src/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

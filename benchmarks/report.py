@@ -10,6 +10,7 @@ where one is installed. The exit status is 1 where it is larger or slower than r
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 import shutil
@@ -27,7 +28,7 @@ from avcap.ids import id_hash
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import write_results
 from avcap.study.report.collect import choose_baselines, find_runs, group_runs
-from avcap.study.report.compose import compose, write_report
+from avcap.study.report.compose import compose_report, write_report
 from avcap.study.report.curves import read_curves
 from avcap.study.report.page.pictures import sprite
 
@@ -60,7 +61,7 @@ def make_matrix(root: Path, *, variants: int, seeds: int, clips: int, extras: bo
                 scores = difficulty[:, None] * generator.gamma(4.0, 0.06 + 0.01 * variant, (clips, len(METRICS)))
                 _write_run(folder, references, scores, config={axis: variant, "seed_everything": seed})
                 if extras:
-                    _write_curves(folder / "tensorboard", generator)
+                    _write_curves(folder / "csv" / "version_0", generator)
                     (folder / "maps").mkdir()
                     for number in range(3):
                         shutil.copy(root / "map.png", folder / "maps" / f"{ids[number]}.png")
@@ -135,12 +136,13 @@ def _write_run(folder: Path, references: dict[str, list[str]], scores: np.ndarra
 
 
 def _write_curves(folder: Path, generator: np.random.Generator) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(folder)) as writer:
+    tags = ("train/loss", "train/loss_caption", "train/loss_ot", "val/loss", "val/cider_d")
+    folder.mkdir(parents=True)
+    with (folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "time", *tags])
         for step in range(0, 1000, 10):
-            for tag in ("train/loss", "train/loss_caption", "train/loss_ot", "val/loss", "val/cider_d"):
-                writer.add_scalar(tag, np.exp(-step / 300) + generator.uniform(0, 0.1), step)
+            writer.writerow([step, float(step), *(np.exp(-step / 300) + generator.uniform(0, 0.1, len(tags)))])
 
 
 def _draw(path: Path, generator: np.random.Generator) -> None:
@@ -170,7 +172,7 @@ def main() -> None:
         started = time.perf_counter()
         runs = find_runs([root])
         groups = group_runs(runs)
-        content = compose(
+        content = compose_report(
             groups,
             baselines=choose_baselines(groups, None),
             curves={run.folder: read_curves(run.folder) for run in runs},

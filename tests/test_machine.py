@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from avcap.machine import compare, cpu_flags, examine, pins
+from avcap.machine import compare_versions, cpu_flags, examine, pins
 
 
 def test_pins_of_a_constraints_file():
@@ -9,7 +9,9 @@ def test_pins_of_a_constraints_file():
 
 
 def test_versions_that_differ_are_remarked():
-    found = {f.name: f for f in compare({"torch": "2.11.0+cu130", "lightning": "0.1", "no-such-package": "1.0"})}
+    found = {
+        f.name: f for f in compare_versions({"torch": "2.11.0+cu130", "lightning": "0.1", "no-such-package": "1.0"})
+    }
     assert found["torch"].problem == ""
     assert "constraints.txt has 0.1" in found["lightning"].problem
     assert found["no-such-package"].problem == "pip install 'no-such-package==1.0'"

@@ -10,8 +10,8 @@ import numpy as np
 from avcap.figures.style import FAINT, INK, colour, new_figure, tidy
 from avcap.metrics.tokenise import PlainTokenizer
 from avcap.study.report.bootstrap import Difference, paired_bootstrap
-from avcap.study.report.collect import Cell, Group
-from avcap.study.report.matrix_tables import Entry, Table, clips_by_kind
+from avcap.study.report.collect import CellRuns, Group
+from avcap.study.report.matrix_tables import Table, TableEntry, clips_by_kind
 from avcap.study.report.table import TITLES
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 REFERENCES = "references"
 
 
-def scene_differences(group: Group, cell: Cell, baseline: Cell, kinds: Mapping[str, str]) -> dict[str, Difference]:
+def scene_differences(
+    group: Group, cell: CellRuns, baseline: CellRuns, kinds: Mapping[str, str]
+) -> dict[str, Difference]:
     """How much a system scores above a baseline on all clips and on those of each kind, with paired intervals.
 
     Args:
@@ -71,10 +73,10 @@ def captions_of(group: Group, clip: str) -> Table:
     metric = group.clip_metrics[0]
     rows = [cell.runs[0].rows[clip] for cell in group.captioned]
     said = [
-        [Entry(row["caption"]), Entry(cell.name), Entry(f"{100 * row['scores'][metric]:.0f}")]
+        [TableEntry(row["caption"]), TableEntry(cell.name), TableEntry(f"{100 * row['scores'][metric]:.0f}")]
         for cell, row in zip(group.captioned, rows, strict=True)
     ]
-    references = [[Entry(text), Entry("a person"), Entry("")] for text in rows[0].get("references", [])]
+    references = [[TableEntry(text), TableEntry("a person"), TableEntry("")] for text in rows[0].get("references", [])]
     return Table(clip, ["caption", "by", f"{TITLES[metric]} × 100"], said, references)
 
 

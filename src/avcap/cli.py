@@ -72,10 +72,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         from avcap.explain import cause
 
-        error = cause(error)
-        if not isinstance(error, EXPECTED) or os.environ.get("AVCAP_DEBUG"):
+        reason = cause(error)
+        if not isinstance(reason, EXPECTED) or os.environ.get("AVCAP_DEBUG"):
             raise
-        print(f"avcap: error: {_one_sentence(error)}", file=sys.stderr)
+        print(f"avcap: error: {_one_sentence(reason)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -114,7 +114,7 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
         """Tells a wrong option in one sentence."""
 
     signature = inspect.signature(function)
-    parser = Parser(prog=prog, description=inspect.getdoc(function).split("\n")[0], allow_abbrev=False)
+    parser = Parser(prog=prog, description=(inspect.getdoc(function) or "").split("\n")[0], allow_abbrev=False)
     many = [n for n, p in signature.parameters.items() if p.default is p.empty and "list[Path]" in str(p.annotation)]
     for name in many:
         parser.add_argument(name, nargs="+", type=Path, help="one or more files")

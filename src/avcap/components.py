@@ -13,9 +13,11 @@ def components(*bases: type) -> list[type]:
     Args:
         bases: Classes that a config's component must be a subclass of.
     """
-    found, queue = set(), list(bases)
+    found: set[type] = set()
+    queue = list(bases)
     while queue:
-        for child in queue.pop().__subclasses__():
+        children: list[type] = queue.pop().__subclasses__()
+        for child in children:
             queue.append(child)
             private = child.__name__.startswith("_") or child.__module__.startswith(FOREIGN)
             if not private and not inspect.isabstract(child):

@@ -8,7 +8,12 @@ import re
 import sys
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser as _Parser
+else:
+    _Parser = object
 
 from jsonargparse import ArgumentParser
 
@@ -29,7 +34,7 @@ _UNION = "Does not validate against any of the Union subtypes"
 _EMPTY = "Cannot copy out of meta tensor"
 
 
-class OneSentence:
+class OneSentence(_Parser):
     """Mixed into a jsonargparse parser: a wrong option or config is told in one sentence, with status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

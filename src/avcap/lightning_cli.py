@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import signal
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
@@ -53,7 +54,9 @@ class AvcapParser(OneSentence, LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
-    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
+    def parse_args(  # type: ignore[override]  # argparse's has overloads, jsonargparse's one more argument
+        self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any
+    ) -> Any:
         """Parse; ``null`` for an argument of a class inside a class is None.
 
         jsonargparse reads it as None and hands it to the parser of the inner class written out, ``--key=None``, which
@@ -86,11 +89,22 @@ class SaveRunConfig(SaveConfigCallback):
         self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
 
 
+class TimedCSVLogger(CSVLogger):
+    """Writes each row of metrics with its ``time``, in seconds since the epoch: what `avcap report` draws curves from."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Keep a row; rows are written every hundred steps and after every validation."""
+        super().log_metrics({**metrics, "time": time.time()}, step)
+
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Leave the settings to ``config.yaml``."""
+
+
 class AvcapCLI(LightningCLI):
     """``avcap fit | validate | test | predict``.
 
     A run lives in ``trainer.default_root_dir``: the whole ``config.yaml``, ``checkpoints/`` (``best.ckpt``,
-    ``last.ckpt``), ``tensorboard/``, and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
+    ``last.ckpt``), ``tensorboard/``, ``csv/``, and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -113,14 +127,13 @@ class AvcapCLI(LightningCLI):
         )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Point the logger and the checkpoints, where they name no folder, to the folder of the run."""
+        """Point the loggers and the checkpoints, where they name no folder, to the folder of the run."""
         root = Path(self._get(self.config_init, "trainer.default_root_dir") or "runs/run")
         if self._get(self.config_init, "trainer.logger") in (None, True):
-            kwargs.setdefault(
-                "logger", TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False)
-            )
+            board = TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False)
+            kwargs.setdefault("logger", [board, TimedCSVLogger(root, name="csv")])  # a version for each start
         trainer = super().instantiate_trainer(**{"default_root_dir": str(root), **kwargs})
-        for callback in trainer.callbacks:
+        for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(root / "checkpoints")
         return trainer

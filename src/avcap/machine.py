@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import avcap
 from avcap.metrics.evaluate import available
 from avcap.metrics.jars import cache_dir
 from avcap.metrics.java import find_java
 
-_CODECS = {"h264": "r", "aac": "r", "mp3": "r", "libx264": "w", "aac (encoder)": "w"}
+_CODECS: dict[str, Literal["r", "w"]] = {"h264": "r", "aac": "r", "mp3": "r", "libx264": "w", "aac (encoder)": "w"}
 _MAIN_PACKAGES = frozenset(
     [
         "torch",
@@ -72,7 +72,7 @@ def pins(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def compare(pinned: Mapping[str, str]) -> Iterator[Finding]:
+def compare_versions(pinned: Mapping[str, str]) -> Iterator[Finding]:
     """Installed versions against pinned ones."""
     for name, wanted in pinned.items():
         try:
@@ -104,7 +104,7 @@ def _packages() -> Iterator[Finding]:
     places = (Path(avcap.__file__).parents[2], Path.cwd())
     file = next((place / "constraints.txt" for place in places if (place / "constraints.txt").is_file()), None)
     if file is not None:
-        yield from compare(pins(file.read_text(encoding="utf-8")))
+        yield from compare_versions(pins(file.read_text(encoding="utf-8")))
         return
     try:
         needed = requires("avcap") or []

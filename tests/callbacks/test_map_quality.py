@@ -17,7 +17,7 @@ from avcap.encoders import CAVMAEAudio
 from avcap.frontends import KaldiFbank
 from avcap.layers.vit import ViTSize
 from avcap.metrics import mass_on_pairs
-from avcap.scenes.events import Scene, beside_the_shards, read_scenes
+from avcap.scenes.events import SceneEvents, beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth, nearness
 from avcap.systems import Captioner
 from avcap.types import AssignmentMap, Tokens
@@ -125,7 +125,7 @@ def of(plan: torch.Tensor, visual: list[float] = SIGHT, audio: list[float] = SOU
 
 def truth(events: list[dict], visual: list[float] = SIGHT, audio: list[float] = SOUND) -> torch.Tensor:
     found = of(torch.zeros(1, len(visual), len(audio)), visual, audio)
-    return SceneTruth({"a": Scene(0.12, events)})(["a"], found)[0].int()
+    return SceneTruth({"a": SceneEvents(0.12, events)})(["a"], found)[0].int()
 
 
 def test_each_stream_has_its_own_times():
@@ -160,7 +160,7 @@ def test_the_truth_of_an_encoder_with_a_grid_of_patches():
     sound = encoder(torch.zeros(1, 64, 32), None, row_times(64, 0.01)[None])  # 2 bands of 4 tokens, 0.16 s each
     sight = Tokens(torch.zeros(1, 2, 16), None, torch.tensor([[0.1, 0.3]]))
     found = AssignmentMap.of(torch.zeros(1, 2, 8), visual=sight, audio=sound)
-    scene = Scene(0.64, [{"audio": [0.16, 0.48], "visual": [0.2, 0.4]}])
+    scene = SceneEvents(0.64, [{"audio": [0.16, 0.48], "visual": [0.2, 0.4]}])
     assert SceneTruth({"a": scene})(["a"], found)[0].int().tolist() == [[0] * 8, [0, 1, 1, 0] * 2]
 
 
@@ -168,7 +168,7 @@ def test_the_order_of_tokens_says_nothing():
     generator = torch.Generator().manual_seed(0)
     plan = torch.rand(1, 6, 8, generator=generator)
     events = [{"audio": [0.0, 0.08], "visual": [0.06, 0.12]}]
-    found, scenes = of(plan, [0.03] * 3 + [0.09] * 3, SOUND * 2), SceneTruth({"a": Scene(0.12, events)})
+    found, scenes = of(plan, [0.03] * 3 + [0.09] * 3, SOUND * 2), SceneTruth({"a": SceneEvents(0.12, events)})
     rows, columns = torch.randperm(6, generator=generator), torch.randperm(8, generator=generator)
     mixed = AssignmentMap(plan[:, rows][:, :, columns], found.visual_time[:, rows], found.audio_time[:, columns])
     shares = [mass_on_pairs(one.plan, scenes(["a"], one)).item() for one in (found, mixed)]
@@ -180,4 +180,4 @@ def test_events_are_found_beside_the_shards(tmp_path: Path):
     assert beside_the_shards(None) is None
     assert read_scenes(None) == {}
     (tmp_path / "events.jsonl").write_text(json.dumps({"id": "a", "duration": 5.0, "events": EVENTS}) + "\n")
-    assert read_scenes(beside_the_shards(tmp_path / "shards")) == {"a": Scene(5.0, EVENTS)}
+    assert read_scenes(beside_the_shards(tmp_path / "shards")) == {"a": SceneEvents(5.0, EVENTS)}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from avcap.study.report.curves import read_curves
 from avcap.trained.files import FileCaptioner
 
 SCORES = {"bleu_4", "rouge_l", "cider_d", "unique_ratio", "vocab"}
@@ -75,6 +77,13 @@ def board(tiny_run: Path):
 def test_tensorboard_shows_losses_learning_rate_and_scores(board):
     assert {"train/loss_caption", "train/loss_ot_audio", "train/loss_ot_visual", "train/loss", "lr"} <= board["scalars"]
     assert {"val/loss_caption", "val/cider_d", "val/unique_ratio"} <= board["scalars"]
+
+
+def test_the_learning_curves_are_those_of_tensorboard(tiny_run: Path, board):
+    curves = read_curves(tiny_run)
+    assert {tag for tag in board["scalars"] if tag.startswith(("train/", "val/", "lr"))} <= curves.keys()
+    assert np.isfinite(curves["val/loss"].values).all()
+    assert (np.diff(curves["train/loss"].times) > 0).all()
 
 
 def test_tensorboard_shows_captions_and_assignment_maps(board):

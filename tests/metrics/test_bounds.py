@@ -62,7 +62,7 @@ def test_constant_caption_may_be_chosen_on_other_clips(references):
     }
     chosen = constant_caption(["A dog barks", "A man speaks"], references, chosen_on=others, **PLAIN)
     assert chosen.caption == "A man speaks"
-    assert chosen.scores.count == 3
+    assert chosen.scores.clip_count == 3
     with pytest.raises(ValueError, match="at least one caption"):
         constant_caption([], references, **PLAIN)
 

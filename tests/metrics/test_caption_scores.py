@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from avcap.metrics import CaptionScores, UniqueRatio, Vocabulary, evaluate
+from avcap.metrics import CaptionScores, evaluate
 from avcap.metrics.tokenise import PlainTokenizer
-from avcap.metrics.wire import pack, unpack
+from avcap.metrics.wire import pack_rows, unpack_rows
 
 CLIPS = [(f"clip{i}_0", f"a {word} sounds", [f"the {word} sounds", f"a {word} is heard"])
          for i, word in enumerate(["dog", "cat", "bell", "rain", "siren", "wind", "café"])]  # fmt: skip
@@ -34,7 +34,7 @@ def test_one_process(expected):
     row = metric.rows()[-1]
     assert (row["id"], row["caption"], row["references"]) == CLIPS[-1]
     assert row["scores"]["cider_d"] > 0
-    assert len(metric.rows()) == metric.scores.count == 7
+    assert len(metric.rows()) == metric.scores.clip_count == 7
 
 
 def test_a_repeated_clip_counts_once_and_its_first_caption(expected):
@@ -68,27 +68,17 @@ def test_lengths_must_agree():
 
 def test_state_is_bytes_that_travel():
     rows = [["a\nb", "café", ["\u2028"]], {"k": 1}]
-    packed = pack(rows)
+    packed = pack_rows(rows)
     assert packed.dtype == torch.uint8
-    assert unpack([packed, pack([]), packed]) == rows + rows
-
-
-def test_diversity():
-    unique, vocabulary = UniqueRatio(), Vocabulary()
-    for metric in (unique, vocabulary):
-        metric.update(["A dog barks", "a dog barks."])
-        metric.update(["rain falls", "wind blows"])
-    assert unique.compute() == 0.75
-    assert vocabulary.compute() == 7
+    assert unpack_rows([packed, pack_rows([]), packed]) == rows + rows
 
 
 def worker(rank: int, world: int, folder: str, shares: list[list[int]]) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-    metric, unique = CaptionScores(), UniqueRatio()
+    metric = CaptionScores()
     for index in shares[rank]:
         feed(metric, [CLIPS[index]])
-        unique.update([CLIPS[index][1]])
-    result = metric.compute(), [row["id"] for row in metric.rows()], float(unique.compute())
+    result = metric.compute(), [row["id"] for row in metric.rows()]
     torch.save(result, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -102,10 +92,9 @@ def worker(rank: int, world: int, folder: str, shares: list[list[int]]) -> None:
 def test_two_processes_score_every_clip_once(shares, expected, tmp_path):
     mp.start_processes(worker, args=(2, str(tmp_path), shares), nprocs=2, start_method="fork")
     for rank in range(2):
-        scores, ids, unique = torch.load(tmp_path / f"{rank}.pt")
+        scores, ids = torch.load(tmp_path / f"{rank}.pt")
         assert scores == expected
         assert ids == sorted(c[0] for c in CLIPS)
-        assert unique == pytest.approx(7 / sum(map(len, shares)))
 
 
 def failing_worker(rank: int, world: int, folder: str) -> None:

@@ -21,7 +21,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metrics.json").read
 
 def test_human_bound_on_audiocaps_equals_the_reference(audiocaps):
     scores = human_bound(audiocaps, metrics=list(GOLDEN["expected"]))
-    assert scores.count == 944
+    assert scores.clip_count == 944
     assert scores.tokenizer == "ptb"
     assert scores.left_out == {}
     assert scores.corpus == pytest.approx(GOLDEN["expected"], abs=GOLDEN["tolerance"])
@@ -37,7 +37,7 @@ def test_scores_by_hand(predictions, references):
     # "is" and "and" are in no reference; the closest references have 4 + 6 + 5 words, as many as the captions
     assert scores.corpus["bleu_1"] == pytest.approx((3 + 5 + 5) / 15, rel=1e-6)
     assert scores.clips["a_0"]["bleu_1"] == pytest.approx(math.exp(1 - 4 / 3), rel=1e-6)  # 3 words to 4
-    assert (scores.count, scores.tokenizer) == (3, "plain")
+    assert (scores.clip_count, scores.tokenizer) == (3, "plain")
     assert scores.id_hash == id_hash(["c_30.5", "b_10", "a_0"])
     assert set(scores.clips["b_10"]) == {"bleu_1", "bleu_4", "rouge_l", "cider_d", "length"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avcap.metrics.jars import CORENLP_JARS, cache_dir, place, prepare_jars, spice_lib
+from avcap.metrics.jars import CORENLP_JARS, cache_dir, place_file, prepare_jars, spice_lib
 from avcap.metrics.models import install_corenlp
 from avcap.metrics.semantic import Spice
 
@@ -61,14 +61,14 @@ def test_copies_where_links_are_impossible(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "symlink_to", refuse)
     source = tmp_path / "source.jar"
     source.write_bytes(b"content")
-    place(source, tmp_path / "deep" / "target.jar")
+    place_file(source, tmp_path / "deep" / "target.jar")
     assert (tmp_path / "deep" / "target.jar").read_bytes() == b"content"
     assert not (tmp_path / "deep" / "target.jar").is_symlink()
 
 
 def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.jar is missing: pip install"):
-        place(tmp_path / "absent.jar", tmp_path / "target.jar")
+        place_file(tmp_path / "absent.jar", tmp_path / "target.jar")
 
 
 def test_corenlp_is_installed_from_a_file(empty_cache, tmp_path):

@@ -46,7 +46,7 @@ def test_one_caption_a_clip_is_its_own_best(predictions, references):
         tokenizer=PlainTokenizer(),
     )
     assert found.corpus["cider_d_max"] == pytest.approx(single.corpus["cider_d"], abs=1e-12)
-    assert (found.count, found.id_hash) == (single.count, single.id_hash)
+    assert (found.clip_count, found.id_hash) == (single.clip_count, single.id_hash)
 
 
 def test_an_empty_list_is_named(candidates, references):

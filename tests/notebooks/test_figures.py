@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avcap.losses import AttentiveOTAlignment, ContrastiveAlignment, OTAlignment
-from avcap.study.report.collect import Cell, Group, Run
+from avcap.study.report.collect import CellRuns, Group, Run
 from avcap.study.report.curves import Curve
 from avcap.study.report.text_tables import markdown
 from notebooks.figures import (
@@ -124,13 +124,13 @@ def test_mass_of_all_bands_lies_on_the_patches():
 def group() -> Group:
     """Two systems on four clips; the second scores 0.5 higher, and 1 higher on clips of the kind "hard"."""
 
-    def cell(name: str, scores: list[float], caption: str) -> Cell:
+    def cell(name: str, scores: list[float], caption: str) -> CellRuns:
         rows = {
             f"c{i}": {"caption": caption, "references": ["A dog barks", "a cat"], "scores": {"cider_d": score}}
             for i, score in enumerate(scores)
         }
         results = {"name": name, "scores": {"cider_d": float(np.mean(scores))}, "clips": 4, "id_hash": "x"}
-        return Cell("", name, (Run(Path(name), "", name, "0", results, {}, rows),))
+        return CellRuns("", name, (Run(Path(name), "", name, "0", results, {}, rows),))
 
     return Group("x", 4, (cell("one", [0.1, 0.2, 0.3, 0.4], "a dog"), cell("two", [1.1, 1.2, 0.3, 0.4], "a dog barks")))
 

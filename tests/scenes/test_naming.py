@@ -8,8 +8,8 @@ import pytest
 
 from avcap.scenes import captions, compose
 from avcap.scenes.grammar import TEMPLATES, Clause
+from avcap.scenes.kinds import TABLE
 from avcap.scenes.naming import kinds_heard, kinds_named, naming_scores, words_of
-from avcap.scenes.table import TABLE
 
 DOG, RAIN = {"kind": "bark", "audio": [0.0, 1.0]}, {"kind": "rain", "audio": [0.0, 5.0]}
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from avcap.types import Batch
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end
 
 
 class AppendCaptions(Callback):
@@ -21,16 +20,10 @@ class AppendCaptions(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: dict[str, Any],
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    @batch_end
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Write a batch and close the file."""
+        outputs = done.outputs
         rows = zip(outputs["id"], outputs["captions"], strict=True)
         lines = [json.dumps({"id": clip, "caption": caption}, ensure_ascii=False) + "\n" for clip, caption in rows]
         with (self.folder / f"{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.metrics.map_quality import MapQuality
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
@@ -43,29 +44,12 @@ class MeasureMaps(Callback):
         """Read the true times, once."""
         self._begin(trainer, pl_module)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    @batch_end
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Measure the maps of a batch."""
-        self._measure(trainer, pl_module, outputs, batch, batch_idx)
+        self._measure(trainer, cast(CaptionerParts, pl_module), done)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Measure the maps of a batch."""
-        self._measure(trainer, pl_module, outputs, batch, batch_idx)
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log over all processes."""
@@ -78,16 +62,15 @@ class MeasureMaps(Callback):
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for metric in (self._own, self._shuffled):
             metric.to(pl_module.device).reset()
-        data = trainer.datamodule
+        data = data_of(trainer)
         path = self.events or beside_the_shards(getattr(data, "shards", None))
         if self._truth is None and path is not None:
             self._truth = SceneTruth(read_scenes(path))
 
-    def _measure(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        maps = outputs.get("maps") if isinstance(outputs, dict) else None
-        if not maps or self._truth is None or not has_both(pl_module, batch):
+    def _measure(self, trainer: Trainer, model: CaptionerParts, done: EvaluatedBatch) -> None:
+        outputs, batch, number = done
+        maps = outputs.get("maps")
+        if not maps or self._truth is None or not has_both(model, batch):
             return
         found = first(maps)
         if not found.is_timed():
@@ -98,9 +81,9 @@ class MeasureMaps(Callback):
             return
         truth = self._truth(batch["id"], found)
         self._own.update(found.plan, truth)
-        if batch_idx < self.batches and len(batch["id"]) > 1:
+        if number < self.batches and len(batch["id"]) > 1:
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
-                other = pl_module.fuse(with_other_pictures(pl_module, batch))
+                other = model.fuse(with_other_pictures(model, batch))
             self._shuffled.update(first(other.maps).plan, truth)
 
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,14 +105,16 @@ def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
     return found._replace(plan=found.plan.float())
 
 
-def has_both(model: LightningModule, batch: Batch) -> bool:
+def has_both(model: CaptionerParts, batch: Batch) -> bool:
     """Whether the model reads both streams and the batch has them."""
     encoders = (model.audio_encoder, model.visual_encoder)
     return all(encoder is not None and encoder.input in batch for encoder in encoders)
 
 
-def with_other_pictures(model: LightningModule, batch: Batch) -> Batch:
-    """The batch with every clip's visual input exchanged for that of the clip before it."""
-    name = model.visual_encoder.input
-    rolled = {key: batch[key].roll(1, dims=0) for key in (name, f"{name}_mask", f"{name}_time") if key in batch}
-    return {**batch, **rolled}
+def with_other_pictures(model: CaptionerParts, batch: Batch) -> Batch:
+    """The batch with every clip's visual input exchanged for that of the clip before it; as it is for a model without pictures."""
+    if model.visual_encoder is None:
+        return batch
+    name, inputs = model.visual_encoder.input, cast(dict[str, Any], batch)
+    rolled = {key: inputs[key].roll(1, dims=0) for key in (name, f"{name}_mask", f"{name}_time") if key in inputs}
+    return cast(Batch, inputs | rolled)

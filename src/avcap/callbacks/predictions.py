@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end
 from avcap.metrics.predictions import write_predictions
-from avcap.types import Batch
 
 
 class WritePredictions(Callback):
@@ -34,20 +34,14 @@ class WritePredictions(Callback):
         """Forget an earlier run; ask for several captions where they are wanted."""
         self._rows = {}
         if hasattr(pl_module, "nbest"):
-            pl_module.nbest = self.nbest
+            cast(Any, pl_module).nbest = self.nbest
         elif self.nbest is not None:
             raise ValueError(f"{type(pl_module).__name__} makes one caption a clip; leave predictions.nbest out.")
 
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: dict[str, Any],
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    @batch_end
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Keep the captions of a batch."""
+        outputs = done.outputs
         for place, (clip, caption) in enumerate(zip(outputs["id"], outputs["captions"], strict=True)):
             self._rows[clip] = {"id": clip, "caption": caption}
             if self.nbest is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.callbacks.naming import AddNaming
 from avcap.callbacks.samples import picture_parts
 from avcap.figures import draw_map
@@ -15,7 +16,6 @@ from avcap.metrics import comparing, constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import make_results, write_results
 from avcap.scenes.events import beside_the_shards, read_scenes
-from avcap.types import Batch
 
 
 class WriteResults(Callback):
@@ -45,19 +45,13 @@ class WriteResults(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
         self._drawn, self._spare = {}, {}
-        scenes = read_scenes(self.events or beside_the_shards(getattr(trainer.datamodule, "shards", None)))
+        scenes = read_scenes(self.events or beside_the_shards(getattr(data_of(trainer), "shards", None)))
         self._events = {clip: scene.events for clip, scene in scenes.items()}
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: dict[str, Any],
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    @batch_end
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Keep what the first maps need."""
+        outputs, batch, _ = done
         if not trainer.is_global_zero or not outputs.get("maps"):
             return
         found = next(iter(outputs["maps"].values()))
@@ -124,7 +118,8 @@ class WriteResults(Callback):
 
 def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:
     """The captions of the training split; the references themselves where that split is not there."""
-    captions = trainer.datamodule.training_captions() if hasattr(trainer.datamodule, "training_captions") else []
+    data = data_of(trainer)
+    captions = data.training_captions() if hasattr(data, "training_captions") else []
     return captions or [caption for clip in references.values() for caption in clip]
 
 
@@ -132,7 +127,7 @@ def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     parameters = list(pl_module.parameters())
     return {
         "checkpoint": str(trainer.ckpt_path or ""),
-        "generation": dict(pl_module.decoder.generation),
+        "generation": dict(cast(CaptionerParts, pl_module).decoder.generation),
         "parameters": {
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
             "all": sum(p.numel() for p in parameters),

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end
 from avcap.figures import figure_map
 from avcap.figures.maps import edges
 from avcap.frontends import KaldiFbank
@@ -30,19 +31,13 @@ class LogSamples(Callback):
         self.maps = maps
         self.every_n_epochs = every_n_epochs
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    @batch_end
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Write the first batch."""
+        outputs, batch, number = done
         logger = next((lg for lg in trainer.loggers if isinstance(lg, TensorBoardLogger)), None)
         due = trainer.current_epoch % self.every_n_epochs == 0 and not trainer.sanity_checking
-        if batch_idx or logger is None or not due or not trainer.is_global_zero or not isinstance(outputs, dict):
+        if number or logger is None or not due or not trainer.is_global_zero or not outputs:
             return
         rows = list(zip(batch["id"], outputs["captions"], batch["references"], strict=True))[: self.captions]
         table = "\n".join(f"| {i} | {caption} | {'<br>'.join(refs)} |" for i, caption, refs in rows)

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from avcap.figures import figure_tokens
+from avcap.metrics import TokenDistance
 
 
 class TokenFigure(Callback):
@@ -27,7 +28,12 @@ class TokenFigure(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw and write, on the first process."""
-        found = pl_module.validation_distance.found
+        distance = getattr(pl_module, "validation_distance", None)
+        if not isinstance(distance, TokenDistance):
+            raise TypeError(
+                f"TokenFigure draws the tokens of Alignment, not of {type(pl_module).__name__}; leave it out."
+            )
+        found = distance.found
         if trainer.sanity_checking or not trainer.is_global_zero or found is None or len(found.ids) < 2:
             return
         divergence = float(found.sinkhorn_divergence.mean())

@@ -49,7 +49,8 @@ def build(settings: Mapping[str, Any], *, deferred: bool = False) -> Any:
 
 
 def _arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)
+    own = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]  # its own, no subclass's
+    hints = get_type_hints(own)
     return {name: _value(value, hints.get(name, Any)) for name, value in values.items()}
 
 

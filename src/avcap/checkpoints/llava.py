@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avcap.checkpoints.hugging_face import Source, fetch, make_config, read_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 IMAGE_TOKEN = "<image>"  # stands for the image tokens in a prompt
 
@@ -118,11 +121,13 @@ def read_llava(model: str, names: PartNames, *, owner: str, wanted: Collection[s
     return state
 
 
-def load_pretrained_part(part: nn.Module, model: str, names: PartNames, *, owner: str, dtype: Format) -> nn.Module:
+def load_pretrained_part(
+    part: PreTrainedModel, model: str, names: PartNames, *, owner: str, dtype: Format
+) -> PreTrainedModel:
     """A part of transformers, built anew with its pretrained weights.
 
     Args:
-        part: A ``PreTrainedModel`` of the right sizes, which may be empty (on the meta device); it is left as it is.
+        part: A model of the right sizes, which may be empty (on the meta device); it is left as it is.
         model: Folder or hub name.
         names: Which tensors.
         owner: The part of the system that asks, for messages.
@@ -164,9 +169,10 @@ def _files(model: str, names: PartNames, *, owner: str) -> list[str]:
         found = [_cached(model, file) for file in sorted({f for n, f in places.items() if _beginning(n, names)})]
     else:
         found = [_cached(model, _WHOLE)]
-    if None in found:
+    paths = [path for path in found if path is not None]
+    if len(paths) < len(found):
         raise FileNotFoundError(no_llava(model, owner=owner))
-    return found
+    return paths
 
 
 def _cached(model: str, file: str) -> str | None:

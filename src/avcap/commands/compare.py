@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from avcap.jsonl import read_json_lines
-from avcap.study.report.collect import Cell, find_runs, group_runs
+from avcap.study.report.collect import CellRuns, find_runs, group_runs
 from avcap.study.report.matrix_tables import scenes_of
 from avcap.study.report.table import TITLES, align
 
@@ -46,6 +46,6 @@ def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), 
         print(f"\n{note}")
 
 
-def _title(cell: Cell) -> str:
+def _title(cell: CellRuns) -> str:
     """Its name, and how many seeds it has where they are several."""
     return f"{cell.name} ({len(cell.runs)} seeds)" if len(cell.runs) > 1 else cell.name

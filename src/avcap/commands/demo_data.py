@@ -34,7 +34,7 @@ def demo(
         num_workers: Processes that render; 0 renders in the main one.
         overwrite: Delete a demo data set of other arguments in the same folder first.
     """
-    from avcap.scenes.dataset import Settings, build
+    from avcap.scenes.dataset import Settings, build_dataset
 
     settings = Settings(train=train, val=val, test=test, seconds=seconds, size=size, fps=fps, seed=seed)
-    build(Path(root), settings, num_workers=num_workers, overwrite=overwrite)
+    build_dataset(Path(root), settings, num_workers=num_workers, overwrite=overwrite)

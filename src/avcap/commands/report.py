@@ -11,7 +11,7 @@ from avcap.data.shards import SPLITS, Shards
 from avcap.frontends import KaldiFbank
 from avcap.jsonl import read_json_lines
 from avcap.study.report.collect import Group, Run, choose_baselines, find_runs, group_runs
-from avcap.study.report.compose import compose, write_report
+from avcap.study.report.compose import compose_report, write_report
 from avcap.study.report.curves import read_curves
 from avcap.study.report.page.clips import shown_ids
 from avcap.study.report.page.pictures import sprite
@@ -43,7 +43,7 @@ def report(
         raise ValueError(f"--clips is {clips}; it must be 0 or more.")
     found = find_runs(runs)
     groups = group_runs(found)
-    content = compose(
+    content = compose_report(
         groups,
         baselines=choose_baselines(groups, baseline),
         curves={run.folder: read_curves(run.folder) for run in found},

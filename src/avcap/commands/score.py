@@ -136,7 +136,7 @@ def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
     """One JSON object without nesting."""
     return json_format.dumps(
         {
-            "clips": scores.count,
+            "clips": scores.clip_count,
             "id_hash": scores.id_hash,
             "tokenizer": scores.tokenizer,
             **scores.corpus,
@@ -150,7 +150,7 @@ def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
 def _row(name: str, scores: Scores) -> Row:
     """A line of the table; the best of several captions stands in the column of its metric."""
     columns = {metric.removesuffix("_max"): value for metric, value in scores.corpus.items()}
-    return Row(name, columns, scores.count, scores.id_hash)
+    return Row(name, columns, scores.clip_count, scores.id_hash)
 
 
 def _notes(scores: Scores) -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from avcap.figures.style import FAINT, INK, new_figure, tidy
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WIDTH = 10.0  # inches
-_INK, _FAINT = "#22262b", "#7a828c"
 _COLOURS = ("#ff9d2e", "#35c4dc", "#e85d9e", "#9bdc4f", "#b08cff", "#ffd84d")
 _COLUMNS = 120  # characters of a line of text below the map
 
@@ -60,9 +61,6 @@ def figure_map(
     Raises:
         ValueError: If an array has not the shape stated here, the plan is negative or has no times, or ``seconds`` is not positive.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     spectrogram, pictures = _array(fbank, "fbank [T, F]", dims=2), _array(frames, "frames [N, 3, H, W]", dims=4)
     if not seconds > 0:
         raise ValueError(f"a clip of {seconds} s cannot be drawn: seconds must be positive")
@@ -78,8 +76,7 @@ def figure_map(
     heights = [_strip_height(pictures), 0.24 * len(known) + 0.01, 1.4, 0.22 * len(text) + 0.45]
     if timed is not None:
         heights.insert(3, 3.4)
-    figure = Figure(figsize=(_WIDTH, sum(heights) + 0.9), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(_WIDTH, sum(heights) + 0.9, layout=None)
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[60, 1], hspace=0.09, wspace=0.03)
     grid.update(left=0.115, right=0.925, top=0.97, bottom=0.02)
     last = figure.add_subplot(grid[-2, 0])  # the one with the time axis
@@ -91,7 +88,7 @@ def figure_map(
         _draw_spectrogram(figure.add_subplot(grid[2, 0], sharex=last), spectrogram, heard_at, known)
         image = _draw_plan(last, timed, seconds, known)
         bar = figure.colorbar(image, cax=figure.add_subplot(grid[3, 1]))
-        bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=_INK)
+        bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=INK)
         bar.outline.set_visible(False)
         _tidy(bar.ax)
     _label_times(last, seconds)
@@ -199,7 +196,8 @@ def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: f
 
     _, _, height, width = pictures.shape
     step = np.diff(np.unique(times)).min(initial=seconds)
-    box, inches = axes.get_position(), axes.figure.get_size_inches()
+    box, whole = axes.get_position(), axes.figure
+    inches = whole.bbox.width / whole.dpi, whole.bbox.height / whole.dpi
     per_second, room = box.width * inches[0] / seconds, box.height * inches[1]
     shown = min(step * 0.96, (room - 0.2) * width / height / per_second)  # seconds wide
     tall = shown * per_second * height / width / room
@@ -210,7 +208,7 @@ def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: f
         inset.set(xticks=[], yticks=[])
         inset.spines[:].set_visible(False)
         time = f"{middle:.1f} s" if i == 0 else f"{middle:.1f}"
-        axes.text(middle, tall + 0.02, time, transform=place, ha="center", va="bottom", fontsize=6.5, color=_FAINT)
+        axes.text(middle, tall + 0.02, time, transform=place, ha="center", va="bottom", fontsize=6.5, color=FAINT)
     axes.set(yticks=[], ylim=(0, 1))
     _tidy(axes, times=False)
 
@@ -226,9 +224,7 @@ def _draw_events(axes: Axes, events: Sequence[tuple[Mapping, str]]) -> None:
     axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     _tidy(axes, times=False)
     if events:
-        axes.text(
-            1.01, 0.5, "thick: heard\nthin: seen", transform=axes.transAxes, fontsize=6, color=_FAINT, va="center"
-        )
+        axes.text(1.01, 0.5, "thick: heard\nthin: seen", transform=axes.transAxes, fontsize=6, color=FAINT, va="center")
 
 
 def _draw_spectrogram(
@@ -243,7 +239,7 @@ def _draw_spectrogram(
     for event, colour in events:
         for time in event.get("audio") or ():
             axes.axvline(time, color=colour, lw=1.2, ls=(0, (3, 2)))
-    axes.set_ylabel("mel bin", fontsize=8, color=_INK)
+    axes.set_ylabel("mel bin", fontsize=8, color=INK)
     _tidy(axes, times=False)
 
 
@@ -264,7 +260,7 @@ def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tup
             name = str(event.get("name") or event.get("kind", ""))
             corner = heard[0] + 0.008 * seconds, seen[0] + 0.012 * seconds
             axes.text(*corner, name, color="white", fontsize=7.5, va="top", path_effects=edge, clip_on=True)
-    axes.set_ylabel("time of the picture (s)", fontsize=8, color=_INK)
+    axes.set_ylabel("time of the picture (s)", fontsize=8, color=INK)
     axes.set_ylim(seconds, 0)
     axes.locator_params(axis="y", nbins=8)
     return image
@@ -272,7 +268,7 @@ def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tup
 
 def _label_times(axes: Axes, seconds: float) -> None:
     """The time axis that all others follow."""
-    axes.set_xlabel("time of the sound (s)", fontsize=8, color=_INK)
+    axes.set_xlabel("time of the sound (s)", fontsize=8, color=INK)
     axes.set_xlim(0, seconds)
     axes.locator_params(axis="x", nbins=12)
     _tidy(axes)
@@ -280,17 +276,16 @@ def _label_times(axes: Axes, seconds: float) -> None:
 
 def _tidy(axes: Axes, *, times: bool = True) -> None:
     """Thin, quiet axes; without numbers on the time axis where another one below has them."""
-    axes.spines[:].set_visible(False)
-    axes.tick_params(labelsize=7, color=_FAINT, labelcolor=_INK, length=2.5)
+    tidy(axes)
     axes.tick_params(axis="x", bottom=times, labelbottom=times)
 
 
 def _lines(caption: str, references: Sequence[str] | None) -> list[tuple[str, str, str]]:
     """The text below the map as (line, weight, colour)."""
-    lines = [(line, "bold", _INK) for line in textwrap.wrap(caption, _COLUMNS)]
+    lines = [(line, "bold", INK) for line in textwrap.wrap(caption, _COLUMNS)]
     for reference in references or ():
         wrapped = textwrap.wrap(reference, _COLUMNS, initial_indent="– ", subsequent_indent="   ")
-        lines += [(line, "normal", _FAINT) for line in wrapped]
+        lines += [(line, "normal", FAINT) for line in wrapped]
     return lines
 
 

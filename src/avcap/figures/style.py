@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,9 @@ SERIES = ("#2f7fc1", "#e0862f", "#4d9a51", "#c2417c", "#7a5bd0", "#8d6b3f")
 """Colours of systems or settings that are drawn together, in order; a seventh begins again."""
 
 
-def new_figure(width: float, height: float, *, layout: str = "constrained") -> Figure:
+def new_figure(
+    width: float, height: float, *, layout: Literal["constrained", "compressed", "tight"] | None = "constrained"
+) -> Figure:
     """A white figure in inches: ``savefig`` writes it, TensorBoard's ``add_figure`` takes it, a notebook shows it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

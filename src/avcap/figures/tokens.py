@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avcap.figures.style import AUDIO, FAINT, IMAGE, INK, new_figure, tidy
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
-
-_INK, _FAINT = "#22262b", "#8d949c"
-_IMAGE, _AUDIO = "#1b9cb4", "#f08a1d"
 
 
 def project(image: Tensor, audio: Tensor) -> tuple[np.ndarray, np.ndarray, float]:
@@ -57,28 +56,21 @@ def figure_tokens(image: Tensor, audio: Tensor, *, joined: int = 12, title: str 
     Raises:
         ValueError: If the two differ in shape, or there are fewer than two clips.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
 
     if image.shape != audio.shape:
         raise ValueError(f"the tokens of the same clips differ in shape: {list(image.shape)} and {list(audio.shape)}")
     seen, heard, shown = project(image, audio)
-    figure = Figure(figsize=(6.4, 5.6), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.4, 5.6)
     axes = figure.add_subplot()
     chosen = np.unique(np.linspace(0, len(seen) - 1, num=min(joined, len(seen))).astype(int))
     lines = np.stack([seen[chosen], heard[chosen]], axis=1)  # [joined, 2, 2]
-    axes.add_collection(LineCollection(lines, colors=_FAINT, linewidths=0.9, zorder=1))
-    axes.scatter(*seen.T, s=22, c=_IMAGE, marker="o", linewidths=0, alpha=0.8, label="image", zorder=2)
-    axes.scatter(*heard.T, s=26, c=_AUDIO, marker="^", linewidths=0, alpha=0.8, label="audio", zorder=3)
-    axes.set_title(title, fontsize=10, color=_INK, loc="left")
-    axes.set_xlabel(f"first two components of the image tokens ({shown:.0%} of their variance)", fontsize=8, color=_INK)
-    axes.tick_params(labelsize=7, color=_FAINT, labelcolor=_INK, length=2.5)
-    axes.spines[:].set_visible(False)
-    axes.grid(color="#eef0f2", linewidth=0.8)
-    axes.set_axisbelow(True)
+    axes.add_collection(LineCollection(lines, colors=FAINT, linewidths=0.9, zorder=1))
+    axes.scatter(seen[:, 0], seen[:, 1], s=22, c=IMAGE, marker="o", linewidths=0, alpha=0.8, label="image", zorder=2)
+    axes.scatter(heard[:, 0], heard[:, 1], s=26, c=AUDIO, marker="^", linewidths=0, alpha=0.8, label="audio", zorder=3)
+    label = f"first two components of the image tokens ({shown:.0%} of their variance)"
+    tidy(axes, title=title, x=label, grid=True)
     axes.margins(0.06)
     axes.set_aspect("equal", adjustable="datalim")  # a length is the same distance in every direction
-    axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return figure

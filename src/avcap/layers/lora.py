@@ -52,7 +52,11 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
             f"lora.targets names {absent}, which {type(model).__name__} lacks; its linear layers are {linear}."
         )
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, bias="none"
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # a float is as good: peft only divides it
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        bias="none",
     )
     return inject_adapter_in_model(config, model)
 

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 from avcap.metrics.evaluate import Scores, evaluate
 from avcap.metrics.tokenise import PlainTokenizer
-from avcap.metrics.wire import on_first_process, pack, unpack
+from avcap.metrics.wire import on_first_process, pack_rows, unpack_rows
 
 QUICK = ("cider_d", "unique_ratio", "vocab", "length")
 """Metrics that need neither Java nor models: for validation while training."""
@@ -55,7 +55,7 @@ class CaptionScores(Metric):
                 f"got {len(ids)} ids, {len(predictions)} predictions and {len(references)} lists of references"
             )
         rows = [(i, p, list(r)) for i, p, r in zip(ids, predictions, references, strict=True)]
-        self.records.append(pack(rows, device=self.device))
+        self.records.append(pack_rows(rows, device=self.device))
 
     def compute(self) -> dict[str, float]:
         """Scores every clip once; afterwards ``scores`` and ``rows()`` hold the details.
@@ -67,7 +67,7 @@ class CaptionScores(Metric):
             ValueError: If there was no clip.
         """
         self._captions = {}
-        for clip, prediction, references in unpack(self.records):
+        for clip, prediction, references in unpack_rows(self.records):
             self._captions.setdefault(clip, {"caption": prediction, "references": references})
         self.scores = on_first_process(self._evaluate) if self._is_synced else self._evaluate()
         return dict(self.scores.corpus)
@@ -85,7 +85,7 @@ class CaptionScores(Metric):
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gathers over processes; a process that saw no clip takes part with an empty text of the right type."""
         if not self.records:
-            self.records.append(pack([], device=self.device))
+            self.records.append(pack_rows([], device=self.device))
         super().sync(*args, **kwargs)
 
     def reset(self) -> None:

@@ -20,7 +20,7 @@ class Scores(NamedTuple):
     corpus: dict[str, float]  # metric -> score of all clips, not multiplied by 100
     clips: dict[str, dict[str, float]]  # id -> metric -> score of that clip
     left_out: dict[str, str]  # metric -> why it was not computed
-    count: int  # number of clips
+    clip_count: int
     id_hash: str  # of the clip ids, see avcap.ids.id_hash
     tokenizer: str  # "ptb" or "plain"
 
@@ -74,7 +74,7 @@ def evaluate(
     texts = tokenise_all([[predictions[i]] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
     found, left_out = measure(texts, default_metrics() if metrics is None else metrics)
     say(left_out)
-    return Scores(found.corpus, by_clip(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
+    return Scores(found.corpus, clip_scores(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
 
 
 def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) -> None:
@@ -109,7 +109,8 @@ def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str
     """
     if unknown := [name for name in names if name not in metric_names()]:
         raise ValueError(f"unknown metric {name_some(unknown)}: choose from {', '.join(metric_names())}")
-    found, left_out, clips = ScoreSet({}, {}), {}, len(texts.clip_references)
+    found, clips = ScoreSet({}, {}), len(texts.clip_references)
+    left_out: dict[str, str] = {}
     for scorer in all_scorers():
         wanted = [name for name in scorer.names if name in names]
         reason = scorer.why_not() if wanted else None
@@ -140,7 +141,7 @@ def tokenise_all(
     return Texts([text for few in ours for text in few], theirs, clips=clips)
 
 
-def by_clip(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+def clip_scores(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     """Metric -> scores of all clips, turned into clip id -> metric -> score."""
     return {clip: {name: values[k] for name, values in scores.items()} for k, clip in enumerate(ids)}
 

@@ -54,7 +54,7 @@ def prepare_jars() -> Path:
     places = {source / theirs: target / ours for theirs, ours in _PLACES.items()}
     places |= {jar: spice_lib() / jar.name for jar in (source / "spice" / "lib").glob("*.jar")}
     for theirs, ours in places.items():
-        place(theirs, ours)
+        place_file(theirs, ours)
     (target / "spice" / "cache").mkdir(parents=True, exist_ok=True)
     return cache_dir()
 
@@ -68,7 +68,7 @@ def missing_jars() -> str | None:
     return None
 
 
-def place(source: Path, target: Path) -> None:
+def place_file(source: Path, target: Path) -> None:
     """Makes ``target`` a link to or a copy of ``source`` in one step, so that no process ever sees half a file.
 
     A target of the right size is left alone; a dangling link or a half copy is replaced.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -53,20 +54,23 @@ def _run(
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, encoding="utf-8", bufsize=1) as process:
         try:
+            if process.stdin is None or process.stdout is None:  # never: both are pipes
+                raise ValueError("no pipe")
+            ask = partial(_ask, process.stdin, process.stdout)
             statistics = [
-                _ask(process, _BAR.join(["SCORE", *several, caption]))
+                ask(_BAR.join(["SCORE", *several, caption]))
                 for caption, several in zip(captions, references, strict=True)
             ]
-            first = _ask(process, _BAR.join(["EVAL", *statistics]))
+            first = ask(_BAR.join(["EVAL", *statistics]))
             return [float(line) for line in (first, *(_read(process.stdout) for _ in captions))]
         finally:
             process.kill()
 
 
-def _ask(process: subprocess.Popen[str], line: str) -> str:
+def _ask(questions: IO[str], answers: IO[str], line: str) -> str:
     """Writes a line to the program and reads its answer."""
-    process.stdin.write(line + "\n")  # flushed at the end of the line
-    return _read(process.stdout)
+    questions.write(line + "\n")  # flushed at the end of the line
+    return _read(answers)
 
 
 def _read(answers: IO[str]) -> str:

@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 
 from avcap.ids import id_hash, name_some
-from avcap.metrics.evaluate import Scores, by_clip, check_ids, comparing, default_metrics, measure, say, tokenise_all
+from avcap.metrics.evaluate import (
+    Scores,
+    check_ids,
+    clip_scores,
+    comparing,
+    default_metrics,
+    measure,
+    say,
+    tokenise_all,
+)
 from avcap.metrics.tokenise import Tokenizer, default_tokenizer
 
 
@@ -54,4 +63,4 @@ def evaluate_nbest(
         for name, scores in found.captions.items()
     }
     corpus = {name: sum(scores) / len(ids) for name, scores in best.items()}
-    return Scores(corpus, by_clip(ids, best), left_out, len(ids), id_hash(ids), tokenizer.name)
+    return Scores(corpus, clip_scores(ids, best), left_out, len(ids), id_hash(ids), tokenizer.name)

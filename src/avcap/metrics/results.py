@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avcap import __version__
+from avcap.atomic import write_atomically
 from avcap.metrics.bounds import ConstantCaption
 from avcap.metrics.evaluate import Scores
 
@@ -42,7 +43,7 @@ def make_results(
     return {
         "name": name,
         "scores": dict(scores.corpus),
-        "clips": scores.count,
+        "clips": scores.clip_count,
         "id_hash": scores.id_hash,
         "tokenizer": scores.tokenizer,
         "left_out": dict(scores.left_out),
@@ -60,11 +61,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
         path: The file; folders are made.
         results: What ``make_results`` returns.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")
-    fresh.write_text(json.dumps(results, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_atomically(path, json.dumps(results, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def read_results(path: Path) -> dict[str, Any]:

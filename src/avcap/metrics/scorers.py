@@ -35,7 +35,10 @@ class Meteor(Scorer):
 
     def score(self, texts: Texts) -> ScoreSet:
         """Scores all captions."""
-        corpus, captions = meteor(texts.words, texts.references, java=find_java().path, jar=prepare_jars() / METEOR_JAR)
+        java = find_java()
+        if java.path is None:
+            raise ValueError(f"METEOR {java.reason}")
+        corpus, captions = meteor(texts.words, texts.references, java=java.path, jar=prepare_jars() / METEOR_JAR)
         return ScoreSet({"meteor": corpus}, {"meteor": captions})
 
 
@@ -49,7 +52,7 @@ class RougeL(Scorer):
         return mean("rouge_l", rouge_l(texts.words, texts.references))
 
 
-class CiderD(Scorer):
+class CiderDScorer(Scorer):
     """CIDEr-D, not multiplied by 100."""
 
     names = ("cider_d",)
@@ -110,7 +113,7 @@ def all_scorers() -> list[Scorer]:
         Bleu(),
         Meteor(),
         RougeL(),
-        CiderD(),
+        CiderDScorer(),
         Spice(),
         Spider(),
         SpiderFl(),

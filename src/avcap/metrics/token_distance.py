@@ -11,7 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from avcap.layers.masking import have_both, mean_token, zero_padding
-from avcap.metrics.wire import pack, unpack
+from avcap.metrics.wire import pack_rows, unpack_rows
 from avcap.transport import mmd, sinkhorn_divergence
 from avcap.types import Tokens
 
@@ -66,7 +66,7 @@ class TokenDistance(Metric):
         if not len(audio.x):
             return
         whole = [name for name, there in zip(ids, both.tolist(), strict=True) if there]
-        self.names.append(pack(whole, device=self.device))
+        self.names.append(pack_rows(whole, device=self.device))
         self.audio.append(mean_token(audio))
         self.image.append(mean_token(image))
         discrepancy = mmd(audio.x, image.x, mask_x=audio.mask, mask_y=image.mask)
@@ -83,7 +83,7 @@ class TokenDistance(Metric):
         Raises:
             ValueError: If no clip had both streams.
         """
-        names = unpack(self.names)
+        names = unpack_rows(self.names)
         if not names:
             raise ValueError("No clip has both sound and picture, so that there is no distance to measure.")
         places = dict(zip(names, range(len(names)), strict=True))  # of each clip the last of its copies
@@ -102,7 +102,7 @@ class TokenDistance(Metric):
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gathers over processes; one that saw no clip takes part with empty tensors of the right shape."""
         if not self.names:
-            self.names.append(pack([], device=self.device))
+            self.names.append(pack_rows([], device=self.device))
             self.audio.append(torch.zeros(0, self.width, device=self.device))
             self.image.append(torch.zeros(0, self.width, device=self.device))
             self.values.append(torch.zeros(0, 2, device=self.device))

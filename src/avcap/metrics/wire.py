@@ -12,7 +12,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def pack(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Tensor:
+def pack_rows(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Tensor:
     """Writes each row as one line of JSON.
 
     Args:
@@ -26,8 +26,8 @@ def pack(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Tensor:
     return torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
 
 
-def unpack(parts: Tensor | Sequence[Tensor]) -> list[Any]:
-    """Reads the rows back from one tensor of ``pack`` or several."""
+def unpack_rows(parts: Tensor | Sequence[Tensor]) -> list[Any]:
+    """Reads the rows back from one tensor of ``pack_rows`` or several."""
     tensors = [parts] if isinstance(parts, Tensor) else list(parts)
     text = b"".join(part.cpu().numpy().tobytes() for part in tensors).decode()
     return [json.loads(line) for line in text.split("\n") if line]

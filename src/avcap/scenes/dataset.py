@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from avcap.atomic import write_atomically
 from avcap.scenes.compose import MIN_SECONDS, compose
 from avcap.scenes.grammar import captions
 from avcap.scenes.image_captions import image_captions
@@ -83,7 +84,7 @@ class Settings:
                 yield compose(self.seed, index, split, seconds=self.seconds)
 
 
-def build(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bool = False) -> None:
+def build_dataset(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bool = False) -> None:
     """Make the data set, or what is missing of it.
 
     Args:
@@ -107,10 +108,12 @@ def build(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bo
     videos.mkdir(parents=True, exist_ok=True)
     for part in videos.glob(".*.part"):
         part.unlink()
-    _write_json(root / "manifest.json", {**wanted, "complete": False})
+    write_atomically(root / "manifest.json", json.dumps({**wanted, "complete": False}, indent=2) + "\n")
     _render(videos, todo, settings, num_workers=num_workers)
     digest = _write_tables(root, scenes)
-    _write_json(root / "manifest.json", {**wanted, "complete": True, "captions_sha256": digest})
+    write_atomically(
+        root / "manifest.json", json.dumps({**wanted, "complete": True, "captions_sha256": digest}, indent=2) + "\n"
+    )
     log.info("%s: %d clips made, %d kept, captions %s.", root, len(todo), len(scenes) - len(todo), digest[:12])
 
 
@@ -196,9 +199,3 @@ def _write_tables(root: Path, scenes: list[Scene]) -> str:
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)

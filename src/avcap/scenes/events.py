@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 EVENTS = "events.jsonl"
 
 
-class Scene(NamedTuple):
+class SceneEvents(NamedTuple):
     """What is known of a clip."""
 
     seconds: float
     events: list[dict[str, Any]]  # each with "audio" and "visual": start and end in seconds, or None
 
 
-def read_scenes(path: Path | None) -> dict[str, Scene]:
+def read_scenes(path: Path | None) -> dict[str, SceneEvents]:
     """Clip id -> its scene, from an ``events.jsonl``; empty without one."""
     if path is None:
         return {}
     with Path(path).open(encoding="utf-8") as lines:
-        return {clip["id"]: Scene(clip["duration"], clip["events"]) for clip in map(json.loads, lines)}
+        return {clip["id"]: SceneEvents(clip["duration"], clip["events"]) for clip in map(json.loads, lines)}
 
 
 def beside_the_shards(shards: Path | None) -> Path | None:

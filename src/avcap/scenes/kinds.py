@@ -1,10 +1,64 @@
-"""Look-ups into the table of kinds."""
+"""The table of kinds, ``kinds.yaml``, and look-ups into it."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
-from avcap.scenes.table import TABLE
+import yaml
+
+from avcap.scenes.kind import Kind
+
+
+def read_kinds(path: Path) -> tuple[Kind, ...]:
+    """Read a table of kinds; its head says what the fields mean.
+
+    Args:
+        path: A YAML file with a list of kinds.
+
+    Returns:
+        The kinds in the order of the file.
+
+    Raises:
+        ValueError: If a name stands twice, or a kind has an unknown field, lacks one, or has one of a wrong form.
+    """
+    kinds = tuple(_kind(row, path) for row in yaml.safe_load(path.read_text(encoding="utf-8")))
+    twice = [name for name, count in Counter(kind.name for kind in kinds).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path} has two kinds called {twice[0]!r}; rename one.")
+    return kinds
+
+
+def _kind(row: Any, path: Path) -> Kind:
+    """One row of the file, checked."""
+    if not isinstance(row, dict) or not row.get("name"):
+        raise ValueError(f"{path} has a kind without a name: {row!r}; begin it with `- name: ...`.")
+    where = f"{path}: kind {row['name']!r}"
+    known = [field.name for field in fields(Kind)]
+    if unknown := sorted(set(row) - set(known)):
+        raise ValueError(f"{where} has the unknown field {unknown[0]!r}; the fields are {', '.join(known)}.")
+    if missing := [name for name in ("sound_group", "look_group", "subjects", "manners") if not row.get(name)]:
+        raise ValueError(f"{where} lacks {missing[0]!r}; add it.")
+    manners = row["manners"] if isinstance(row["manners"], dict) else {"": row["manners"]}
+    for name, phrases in (("subjects", row["subjects"]), *manners.items()):
+        if not isinstance(phrases, list) or not phrases or not all(isinstance(phrase, str) for phrase in phrases):
+            raise ValueError(f"{where}: {name or 'manners'} must be a list of one or more phrases, not {phrases!r}.")
+    for phrase in (phrase for phrases in manners.values() for phrase in phrases):
+        if phrase.count("/") != 1:
+            raise ValueError(f"{where}: the verb phrase {phrase!r} must have two forms, `finite/gerund`.")
+    return Kind(
+        **{
+            **row,
+            "subjects": tuple(row["subjects"]),
+            "manners": {name: tuple(phrases) for name, phrases in manners.items()},
+        }
+    )
+
+
+TABLE = read_kinds(Path(__file__).with_name("kinds.yaml"))
+"""All kinds, grouped by what tells them apart."""
 
 KINDS = {kind.name: kind for kind in TABLE}
 """Name -> kind."""

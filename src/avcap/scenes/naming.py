@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from avcap.scenes.kind import Kind
-from avcap.scenes.kinds import KINDS
-from avcap.scenes.table import TABLE
+from avcap.scenes.kinds import KINDS, TABLE
 
 _ARTICLE = re.compile(r"(?:a|an|the) ")
 
@@ -42,7 +41,8 @@ def kinds_named(caption: str) -> set[str]:
     Returns:
         Names of kinds.
     """
-    return {TABLE[match.lastindex - 1].name for match in _PATTERN.finditer(caption.lower())}
+    found = _PATTERN.finditer(caption.lower())
+    return {TABLE[match.lastindex - 1].name for match in found if match.lastindex}
 
 
 def kinds_heard(events: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avcap.metrics.map_quality import pair_truth
-from avcap.scenes.events import Scene
+from avcap.scenes.events import SceneEvents
 from avcap.types import AssignmentMap
 
 
@@ -19,7 +19,7 @@ class SceneTruth:
         scenes: Clip id -> its scene.
     """
 
-    def __init__(self, scenes: Mapping[str, Scene]) -> None:
+    def __init__(self, scenes: Mapping[str, SceneEvents]) -> None:
         self.scenes = scenes
 
     def __call__(self, ids: Sequence[str], found: AssignmentMap) -> Tensor:

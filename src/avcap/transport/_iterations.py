@@ -47,14 +47,7 @@ def log_domain(score: Tensor, log_a: Tensor, log_b: Tensor, *, iterations: int) 
 def scaling_form(score: Tensor, log_a: Tensor, log_b: Tensor, *, iterations: int) -> Tensor:
     """Iterate on the scalings themselves, in place: fast, without gradient, for spans up to :data:`SAFE_SPAN`.
 
-    Args:
-        score: ``Z``, ``[B, n, m]``, finite.
-        log_a: Log row marginals ``[B, n]``, ``-inf`` where there is no mass.
-        log_b: Log column marginals ``[B, m]``, ``-inf`` where there is no mass.
-        iterations: Pairs of updates.
-
-    Returns:
-        The log plan ``[B, n, m]``, without a graph.
+    Takes what :func:`log_domain` takes and returns the same log plan ``[B, n, m]``, without a graph.
     """
     with torch.no_grad():
         score = score - score.amax(dim=(1, 2), keepdim=True)

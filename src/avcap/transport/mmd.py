@@ -82,10 +82,11 @@ def mean_squared_distance(
         Means ``[B]``; 0 for a clip with fewer than two tokens.
     """
     sets = [(as_full_precision(t), _real(t, mask)) for t, mask in ((x, mask_x), (y, mask_y))]
-    count = sum(real.sum(dim=1) for _, real in sets)  # [B]
-    total = sum((t * real.unsqueeze(-1)).sum(dim=1) for t, real in sets)  # [B, C]
+    zero = x.new_zeros(())
+    count = sum((real.sum(dim=1) for _, real in sets), zero)  # [B]
+    total = sum(((t * real.unsqueeze(-1)).sum(dim=1) for t, real in sets), zero)  # [B, C]
     mean = (total / count.clamp_min(1).unsqueeze(-1)).unsqueeze(1)  # [B, 1, C]
-    spread = sum((real * (t - mean).square().sum(-1)).sum(dim=1) for t, real in sets)  # [B]
+    spread = sum(((real * (t - mean).square().sum(-1)).sum(dim=1) for t, real in sets), zero)  # [B]
     return 2 * spread / (count - 1).clamp_min(1)
 
 
@@ -105,8 +106,7 @@ class _MMD(torch.autograd.Function):
             xy = _mean_kernel(px, py, pa, pb, ph, kernels, wanted)
             yy = _mean_kernel(py, py, pb, pb, ph, kernels, (by_y, False))
             values.append(xx.value - 2 * xy.value + yy.value)
-            # a set is both arguments of its own term, so that term's gradient counts twice as well
-            grads.append((2 * (xx.by_x - xy.by_x) if by_x else None, 2 * (yy.by_x - xy.by_y) if by_y else None))
+            grads.append((_combined(xx.by_x, xy.by_x), _combined(yy.by_x, xy.by_y)))
         ctx.save_for_backward(*(torch.cat(side) if side[0] is not None else None for side in zip(*grads, strict=True)))
         return torch.cat(values)
 
@@ -121,6 +121,11 @@ class _Term(NamedTuple):
     value: Tensor  # [b]
     by_x: Tensor | None  # [b, n, C], gradient by the first set
     by_y: Tensor | None  # [b, m, C], by the second
+
+
+def _combined(within: Tensor | None, between: Tensor | None) -> Tensor | None:
+    """The gradient by a set: it is both arguments of its own term, so that this term's gradient counts twice as well."""
+    return None if within is None or between is None else 2 * (within - between)
 
 
 def _mean_kernel(
@@ -138,8 +143,8 @@ def _mean_kernel(
             slope.add_(power, alpha=2.0**exponent)
     value = torch.bmm(torch.bmm(a.unsqueeze(1), total), b.unsqueeze(2)).view(-1)
     factor = -2 / widest.view(-1, 1, 1)
-    by_x = factor * _pull(x, y, a, b, slope) if wanted[0] else None
-    by_y = factor * _pull(y, x, b, a, slope.mT) if wanted[1] else None
+    by_x = factor * _pull(x, y, a, b, slope) if slope is not None and wanted[0] else None
+    by_y = factor * _pull(y, x, b, a, slope.mT) if slope is not None and wanted[1] else None
     return _Term(value, by_x, by_y)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.qkv import join_qkv, split_qkv
-from avcap.weights.report import require_all
+from avcap.weights.report import require_weights
 
 PREFIX = "module."  # the official code cuts seven characters off every key
 PATCH = 16
@@ -123,7 +123,7 @@ def export_cav_mae(state: Mapping[str, Tensor], *, format_name: str) -> dict[str
     mine = {name: tensor for name, tensor in state.items() if name.partition(".")[0] in PARTS}
     depths = block_depths(mine)
     names = official_names(depths)
-    require_all(mine, frozenset(names), format_name=format_name)
+    require_weights(mine, frozenset(names), format_name=format_name)
     out = join_qkv({names[name]: tensor for name, tensor in mine.items()})
     like = mine["joint.norm.joint.weight"]
     for stack, part in STACKS.items():

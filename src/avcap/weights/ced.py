@@ -35,7 +35,7 @@ _BLOCK_KEY = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
 _LORA_KEY = re.compile(r"blocks\.\d+\..+\.lora_[AB]\.default\.weight")
 
 
-def our_name(key: str) -> str | None:
+def our_ced_name(key: str) -> str | None:
     """The name of an official weight in :class:`~avcap.encoders.ced.CEDEncoder`; None where it has no place there."""
     if key in TABLE:
         return TABLE[key]
@@ -77,7 +77,7 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
     unexpected = []
     left_out = list(ignored)
     for key, tensor in state.items():
-        name = our_name(key)
+        name = our_ced_name(key)
         if name is not None:
             out[name] = tensor.detach().clone()
         elif key.startswith(IGNORED):

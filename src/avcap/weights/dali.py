@@ -15,7 +15,7 @@ from avcap.layers.joint import single_stream_name
 from avcap.weights import cav_mae
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.qkv import join_qkv
-from avcap.weights.report import require_all
+from avcap.weights.report import require_weights
 
 IGNORED = ("blocks_v.", "vision_tower.", "mmd.")  # beside what CAV-MAE's own path of vision and its decoder are called
 PROJECTION = {f"proj.{leaf}": f"audio.projection.{leaf}" for leaf in cav_mae.LEAVES}
@@ -46,7 +46,7 @@ def dali_name(name: str) -> str | None:
     return None if own is None else f"audio.joint.{own}"
 
 
-def official_names(depth: int, joint_depth: int) -> dict[str, str]:
+def official_dali_names(depth: int, joint_depth: int) -> dict[str, str]:
     """Our name -> official one (q, k and v apart), of everything that the audio encoder needs."""
     table = cav_mae.official_names({"audio": depth, "visual": 0, "joint": joint_depth})
     names = {own: official for name, official in table.items() if (own := dali_name(name)) is not None}
@@ -76,7 +76,7 @@ class DALIAudioOfficial(CheckpointFormat):
         out = {own: tensor for name, tensor in encoder.state.items() if (own := dali_name(name)) is not None}
         out |= {ours: state[key].detach().clone() for key, ours in added.items()}
         depths = cav_mae.block_depths(encoder.state)
-        required = {*official_names(depths["audio"], depths["joint"])}
+        required = {*official_dali_names(depths["audio"], depths["joint"])}
         if SCORERS.keys() & added.keys():
             required |= {*SCORERS.values()}
         return Conversion(
@@ -91,12 +91,12 @@ class DALIAudioOfficial(CheckpointFormat):
         """The path of sound, the projection, and the scorers if there are any; what takes no part in it is not written."""
         audio = {name: tensor for name, tensor in state.items() if name.startswith("audio.")}
         depths = cav_mae.block_depths(_cav_mae_name(name) for name in audio)
-        names = official_names(depths["audio"], depths["joint"])
-        require_all(audio, frozenset(names), format_name=self.name)
+        names = official_dali_names(depths["audio"], depths["joint"])
+        require_weights(audio, frozenset(names), format_name=self.name)
         out = join_qkv({names[name]: tensor for name, tensor in audio.items()})
         scorers = {name: tensor for name, tensor in state.items() if name.startswith("scorers.")}
         if scorers:
-            require_all(scorers, frozenset(SCORERS.values()), format_name=self.name)
+            require_weights(scorers, frozenset(SCORERS.values()), format_name=self.name)
             out |= {official: scorers[ours] for official, ours in SCORERS.items()}
         return {cav_mae.PREFIX + name: tensor for name, tensor in out.items()}
 

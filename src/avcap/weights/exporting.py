@@ -47,12 +47,12 @@ def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str
         )
     kind = find_format((), format_name)
     with complete_file(out, source) as partial:
-        state = kind.export(by_part(_with_part(read_state(source), source)))
+        state = kind.export(split_by_part(_with_part(read_state(source), source)))
         _write(state, partial, safe=out.suffix == SAFETENSORS)
     return tuple(state)
 
 
-def by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def split_by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names of a captioner's checkpoint -> names of a weights file; the latter stay as they are."""
     return {part_name(name): tensor for name, tensor in state.items()}
 

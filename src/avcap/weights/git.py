@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
-from avcap.weights.report import require_all
+from avcap.weights.report import require_weights
 
 COMPONENT = "GITDecoder"
 TEXT, PROJECTION = "decoder.text.", "decoder.projection."
@@ -84,14 +84,7 @@ OFFICIAL = GITNames(
     output="textual.output",
     projection="textual.visual_projection",
 )
-AVCAP = GITNames(
-    words=OFFICIAL.words,
-    positions=OFFICIAL.positions,
-    norm=OFFICIAL.norm,
-    layers=OFFICIAL.layers,
-    output=OFFICIAL.output,
-    projection="textual.av_projection",
-)
+AVCAP = replace(OFFICIAL, projection="textual.av_projection")
 HUGGING_FACE = GITNames(
     words="git.embeddings.word_embeddings",
     positions="git.embeddings.position_embeddings",
@@ -126,8 +119,9 @@ def decoder_to_ours(
     output = state.get(f"{names.output}.weight")
     known.add(f"{names.output}.weight")
     words = out.get(f"{TEXT}words.weight")
-    tied = output is None or (words is not None and torch.equal(output, words))
-    if not tied:
+    tied = True
+    if output is not None and (words is None or not torch.equal(output, words)):
+        tied = False
         out[f"{TEXT}output_weight"] = output.detach().clone()
     others = [key for key in state if key not in known]
     return Conversion(
@@ -152,10 +146,11 @@ def decoder_to_theirs(state: Mapping[str, Tensor], names: GITNames, *, format_na
     """
     mine = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
     table = names.text_table(_our_depth(mine))
-    output = mine.pop(f"{TEXT}output_weight", mine.get(f"{TEXT}words.weight"))
+    own = mine.pop(f"{TEXT}output_weight", None)
     if any(name.startswith(PROJECTION) for name in mine):
         table |= names.projection_table()
-    require_all(mine, frozenset(table.values()), format_name=format_name)
+    require_weights(mine, frozenset(table.values()), format_name=format_name)
+    output = mine[f"{TEXT}words.weight"] if own is None else own
     return {theirs: mine[ours] for theirs, ours in table.items()} | {f"{names.output}.weight": output}
 
 

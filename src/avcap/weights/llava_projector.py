@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avcap.checkpoints.loading import PART
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
-from avcap.weights.report import require_all
+from avcap.weights.report import require_weights
 
 STEMS = ("mm_projector.", "audio_projector.")  # LLaVA's own, and what DALI calls the copy that it trains for sound
 LAYERS = {"0": "linear_1", "2": "linear_2"}  # 1 is the GELU between them
@@ -48,7 +48,7 @@ class LlavaProjector(CheckpointFormat):
         """Numbers instead of names, behind ``model.mm_projector.``; read from the audio projector of a captioner."""
         begin = f"{COMPONENT}."
         mine = {name.removeprefix(begin): tensor for name, tensor in state.items() if name.startswith(begin)}
-        require_all(mine, frozenset(TABLE.values()), format_name=self.name)
+        require_weights(mine, frozenset(TABLE.values()), format_name=self.name)
         return {f"{ROOT}{STEMS[0]}{theirs}": mine[ours] for theirs, ours in TABLE.items()}
 
 

@@ -53,7 +53,7 @@ class ImportReport:
             )
 
 
-def require_all(state: Mapping[str, Tensor], needed: frozenset[str], *, format_name: str) -> None:
+def require_weights(state: Mapping[str, Tensor], needed: frozenset[str], *, format_name: str) -> None:
     """Refuse an export that would lack a weight or drop one.
 
     Args:

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avcap.study.report.bootstrap import Difference, paired_bootstrap, spread
+from avcap.study.report.bootstrap import Difference, mean_and_std, paired_bootstrap
 
 
 def test_spread():
-    assert spread(np.array([1.0, 3.0])) == (2.0, pytest.approx(2**0.5), 2)  # n - 1 in the denominator
-    assert spread(np.array([0.5])) == (0.5, None, 1)
+    assert mean_and_std(np.array([1.0, 3.0])) == (2.0, pytest.approx(2**0.5), 2)  # n - 1 in the denominator
+    assert mean_and_std(np.array([0.5])) == (0.5, None, 1)
 
 
 def test_matches_resampling_one_by_one():

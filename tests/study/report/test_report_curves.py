@@ -5,32 +5,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from avcap.study.report.collect import Run
 from avcap.study.report.curves import Curve, clips_per_second, read_curves, shown
 from avcap.study.report.page.charts import Line, legend, line_chart, ticks
 
 
-def write_events(folder: Path, points: list[tuple[str, int, float, float]], *, suffix: str = "") -> None:
-    writer = EventFileWriter(str(folder), filename_suffix=suffix)
-    for tag, step, value, seconds in points:
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-        writer.add_event(Event(wall_time=seconds, step=step, summary=summary))
-    writer.close()
+def write_metrics(run: Path, version: int, text: str) -> None:
+    folder = run / "csv" / f"version_{version}"
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text(text)
 
 
-def test_a_resumed_training_is_one_curve(tmp_path, monkeypatch):
-    monkeypatch.setattr("time.time", lambda: 1000.0)
-    write_events(tmp_path / "tensorboard", [("train/loss", 0, 3.0, 1000), ("train/loss", 10, 9.0, 1002)])
-    monkeypatch.setattr("time.time", lambda: 2000.0)
-    write_events(tmp_path / "tensorboard", [("train/loss", 10, 2.0, 2000), ("train/loss", 20, 1.0, 2002)])
-    curve = read_curves(tmp_path)["train/loss"]
-    np.testing.assert_array_equal(curve.steps, [0, 10, 20])
-    np.testing.assert_array_equal(curve.values, [3.0, 2.0, 1.0])  # step 10: what was written last
+def test_a_resumed_training_is_one_curve(tmp_path):
+    write_metrics(tmp_path, 2, "step,time,train/loss,val/loss\n0,1000,3.0,\n10,1002,9.0,\n10,1003,,4.5\n")
+    write_metrics(tmp_path, 10, "lr,step,time,train/loss\n0.1,10,2000,2.0\n,20,2002,nan\n,3")  # cut short by a kill
+    curves = read_curves(tmp_path)
+    assert sorted(curves) == ["lr", "train/loss", "val/loss"]
+    np.testing.assert_array_equal(curves["train/loss"].steps, [0, 10, 20])
+    np.testing.assert_array_equal(curves["train/loss"].values, [3.0, 2.0, np.nan])  # step 10: what was written last
+    np.testing.assert_array_equal(curves["train/loss"].times, [1000, 2000, 2002])
+    np.testing.assert_array_equal(curves["val/loss"].values, [4.5])
     assert read_curves(tmp_path / "nothing") == {}
+
+
+def test_a_run_without_metrics_says_so(tmp_path, caplog):
+    (tmp_path / "tensorboard").mkdir()
+    assert read_curves(tmp_path) == {}
+    assert "no csv/version_0/metrics.csv, so its curves are left out; train it again" in caplog.text
 
 
 def curve(values: list[float], *, seconds: float = 1.0) -> Curve:

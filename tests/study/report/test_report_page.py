@@ -16,7 +16,7 @@ from avcap.cli import main
 from avcap.data.shards import Shards
 from avcap.ids import id_hash
 from avcap.study.report.collect import choose_baselines, find_runs, group_runs
-from avcap.study.report.compose import compose, write_report
+from avcap.study.report.compose import compose_report, write_report
 from avcap.study.report.page.build import script_json
 from avcap.study.report.page.clips import browser_data, choose_clips
 from avcap.study.report.page.pictures import WIDTH, light_picture, sprite
@@ -111,7 +111,7 @@ def test_twenty_cells_and_a_thousand_clips_stay_small(tmp_path):
     thumbnails = {clip: few[ids[n % 40]] for n, clip in enumerate(ids)}  # drawing all would take most of the time
     groups = group_runs(find_runs([tmp_path / "matrix"]))
     folders = [run.folder for cell in groups[0].cells for run in cell.runs]
-    content = compose(
+    content = compose_report(
         groups,
         baselines=choose_baselines(groups, None),
         curves={folder: {} for folder in folders},

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from avcap.ids import id_hash
-from avcap.study.report.collect import Cell, Group, Run
+from avcap.study.report.collect import CellRuns, Group, Run
 from avcap.study.report.compose import find_faults, summarise
 from avcap.study.report.config_differences import differences, uneven_seeds
 from avcap.study.report.matrix_tables import (
-    Entry,
     Table,
+    TableEntry,
     configs_of,
     differences_of,
     map_quality_of,
@@ -45,8 +45,8 @@ def run(variant: str, seed: str, clips: list[float], *, axis: str = "axis", **fi
 
 @pytest.fixture
 def group() -> Group:
-    base = Cell("axis", "base", (run("base", "0", [1, 2, 3, 4]), run("base", "1", [2, 3, 4, 5])))
-    better = Cell("axis", "better", (run("better", "0", [2.5, 3.5, 4.5, 5.5]),))
+    base = CellRuns("axis", "base", (run("base", "0", [1, 2, 3, 4]), run("base", "1", [2, 3, 4, 5])))
+    better = CellRuns("axis", "better", (run("better", "0", [2.5, 3.5, 4.5, 5.5]),))
     return Group(id_hash(CLIPS), 4, (base, better))
 
 
@@ -99,7 +99,7 @@ def test_map_quality_is_of_the_runs_that_measured_it(group):
     assert map_quality_of(group) is None
     measured = {"map_mass": 0.7, "map_uniform": 0.6, "map_gain": 1.1, "map_gain_shuffled": 1.0, "map_skill": 0.25}
     runs = [run("maps", str(seed), [1, 2, 3, 4], maps={**measured, "map_gain": 1.1 + 0.2 * seed}) for seed in range(2)]
-    table = map_quality_of(Group(group.id_hash, 4, (*group.cells, Cell("axis", "maps", tuple(runs)))))
+    table = map_quality_of(Group(group.id_hash, 4, (*group.cells, CellRuns("axis", "maps", tuple(runs)))))
     assert table.head == ["system", "mass on true pairs", "uniform", "gain", "gain, shuffled", "skill"]
     assert [[entry.text for entry in row] for row in table.rows] == [
         ["axis/maps", "0.700 ± 0.000", "0.600 ± 0.000", "1.200 ± 0.141", "1.000 ± 0.000", "0.250 ± 0.000"]
@@ -129,7 +129,7 @@ def test_config_differences():
 
 def test_faults_are_told(group):
     assert find_faults([group]) == []
-    other = Group("fff", 9, (Cell("axis", "other", (run("other", "0", [1, 1, 1, 1], tokenizer="plain"),)),))
+    other = Group("fff", 9, (CellRuns("axis", "other", (run("other", "0", [1, 1, 1, 1], tokenizer="plain"),)),))
     (sentence,) = find_faults([group, other])
     assert f"2 different lists of clips, {group.id_hash} (4 clips), fff (9 clips)" in sentence
     mixed = Group(group.id_hash, 4, (*group.cells, *other.cells))
@@ -140,10 +140,10 @@ def test_faults_are_told(group):
 def test_seeds_that_differ_in_more_than_the_seed_are_told(group):
     first = group.cells[0].runs[0]
     runs = [Run(first.folder, "axis", "base", str(n), first.results, {"seed_everything": n, "lr": n}) for n in (0, 1)]
-    cell = Cell("axis", "base", tuple(runs))
+    cell = CellRuns("axis", "base", tuple(runs))
     assert uneven_seeds(cell) == ["lr"]
     assert "The seeds of axis/base differ in more than the seed: lr." in find_faults([Group("f", 1, (cell,))])
-    table = configs_of(Group("f", 1, (cell, Cell("axis", "b", (runs[1],)))), "axis")
+    table = configs_of(Group("f", 1, (cell, CellRuns("axis", "b", (runs[1],)))), "axis")
     assert [[entry.text for entry in row] for row in table.rows] == [["lr", "0", "1"]]
 
 
@@ -151,10 +151,10 @@ AWKWARD = Table(
     r"50 % of_it & {more}",
     ["a_b", "CIDEr-D ↑", "#$~^\\|<>"],
     [
-        [Entry('[x] “q” & "r"'), Entry("1.0 ± 0.2", 1.0, True), Entry("−3")],
-        [Entry("*y"), Entry("–"), Entry("a|b*c`d\ne")],
+        [TableEntry('[x] “q” & "r"'), TableEntry("1.0 ± 0.2", 1.0, True), TableEntry("−3")],
+        [TableEntry("*y"), TableEntry("–"), TableEntry("a|b*c`d\ne")],
     ],
-    [[Entry("human_bound"), Entry("2"), Entry("")]],
+    [[TableEntry("human_bound"), TableEntry("2"), TableEntry("")]],
     ["A note of\ntwo lines."],
 )
 

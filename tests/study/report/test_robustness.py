@@ -45,9 +45,9 @@ def test_a_loss_of_some_clips_has_an_interval_around_its_mean():
 def test_levels_are_averaged_before_the_index():
     found = {bias.family: bias for bias in biases(drops(CLEAN, spoilt(), KINDS))}
     assert set(found) == {"swap", "noise"}  # blur has one stream only
-    assert found["swap"].index == pytest.approx(0.5)
+    assert found["swap"].value == pytest.approx(0.5)
     assert (found["noise"].audio, found["noise"].video) == pytest.approx((0.3, -0.1))
-    assert found["noise"].index == 1.0
+    assert found["noise"].value == 1.0
 
 
 def test_other_clips_are_refused():

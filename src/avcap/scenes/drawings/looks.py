@@ -56,10 +56,10 @@ LOOKS: dict[str, Look] = {
     "door": Look(things.door, "a hand on a {} door", ("red", "blue", "green", "brown", "white")),
     "device": Look(things.device, "a {} device", ("black", "gray", "blue", "white", "brown")),
     "cloud": Look(things.cloud, "a {} storm cloud", ("gray", "blue", "purple")),
-    "bell": Look(things.bell, "a golden bell with a {} ring", ("red", "blue", "black", "white")),
+    "bell": Look(things.golden_bell, "a golden bell with a {} ring", ("red", "blue", "black", "white")),
     "clock": Look(things.clock, "a round {} clock", ("red", "blue", "green", "brown", "black")),
     "tap": Look(things.tap, "a faucet with a {} handle", ("red", "blue", "green")),
-    "waves": Look(things.waves, "ocean waves with a {} sail boat", ("red", "orange", "brown")),
+    "waves": Look(things.sea, "ocean waves with a {} sail boat", ("red", "orange", "brown")),
 }
 """Look group -> how it is drawn."""
 

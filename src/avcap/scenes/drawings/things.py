@@ -99,7 +99,7 @@ def cloud(canvas: Canvas, colour: RGB, phase: int) -> None:
         )
 
 
-def bell(canvas: Canvas, colour: RGB, phase: int) -> None:
+def golden_bell(canvas: Canvas, colour: RGB, phase: int) -> None:
     """A hanging golden bell that swings."""
     canvas.box(0.08, 0.0, 0.92, 0.09, WOOD)
     lean = {0: 0.0, 1: -0.16, 2: 0.16}[phase]
@@ -116,8 +116,8 @@ def clock(canvas: Canvas, colour: RGB, phase: int) -> None:
     """A round wall clock whose hand moves."""
     canvas.disc(0.5, 0.5, 0.48, colour)
     canvas.disc(0.5, 0.5, 0.39, WHITE)
-    for angle in range(0, 360, 30):
-        x, y = cos(angle * pi / 180), sin(angle * pi / 180)
+    for hour in range(12):
+        x, y = cos(hour * 30 * pi / 180), sin(hour * 30 * pi / 180)
         canvas.line([(0.5 + 0.32 * x, 0.5 + 0.32 * y), (0.5 + 0.37 * x, 0.5 + 0.37 * y)], DARK, 0.03)
     angle = {0: -90, 1: 0, 2: 90}[phase] * pi / 180
     canvas.line([(0.5, 0.5), (0.5 + 0.3 * cos(angle), 0.5 + 0.3 * sin(angle))], DARK, 0.05)
@@ -139,7 +139,7 @@ def tap(canvas: Canvas, colour: RGB, phase: int) -> None:
         canvas.disc(0.32, 0.75, 0.12 + 0.04 * phase, WATER, tall=0.05)
 
 
-def waves(canvas: Canvas, colour: RGB, phase: int) -> None:
+def sea(canvas: Canvas, colour: RGB, phase: int) -> None:
     """A beach: rolling waves with white crests."""
     canvas.box(0.0, 0.42, 1.0, 0.86, (24, 110, 180))
     canvas.box(0.0, 0.84, 1.0, 1.0, (236, 212, 150))

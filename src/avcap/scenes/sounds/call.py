@@ -11,14 +11,14 @@ class Call(NamedTuple):
     Args:
         samples: Length at 16 kHz.
         manner: How it shall sound, one of the kind's manners; empty for kinds with one manner.
-        count: How many times, for counted kinds; ``None`` for lasting sounds.
+        repeats: How many times, for counted kinds; ``None`` for lasting sounds.
     """
 
     samples: int
     manner: str = ""
-    count: int | None = None
+    repeats: int | None = None
 
     @property
     def times(self) -> int:
-        """The count, or one."""
-        return self.count or 1
+        """The repeats, or one."""
+        return self.repeats or 1

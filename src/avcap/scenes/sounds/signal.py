@@ -70,7 +70,7 @@ def resonances(*peaks: tuple[float, float], width: float = 0.15, floor: float = 
     return tuple(sorted(points)) + ((16_000.0, floor),)
 
 
-def smooth(rng: np.random.Generator, samples: int, *, rate: float) -> np.ndarray:
+def random_curve(rng: np.random.Generator, samples: int, *, rate: float) -> np.ndarray:
     """A slowly moving random curve between -1 and 1 that turns about ``rate`` times a second [samples]."""
     knots = max(3, int(np.ceil(samples / SAMPLE_RATE * rate)) + 2)
     values = rng.uniform(-1, 1, knots)
@@ -121,7 +121,7 @@ def decay(samples: int, seconds: float) -> np.ndarray:
     return np.exp(-np.arange(samples, dtype=np.float32) / (SAMPLE_RATE * seconds))
 
 
-def place(samples: int, starts: np.ndarray, sounds: list[np.ndarray]) -> np.ndarray:
+def lay(samples: int, starts: np.ndarray, sounds: list[np.ndarray]) -> np.ndarray:
     """Lay short sounds on a silent line, one after another; what hangs over the end is cut.
 
     Args:
@@ -138,7 +138,7 @@ def place(samples: int, starts: np.ndarray, sounds: list[np.ndarray]) -> np.ndar
     return line
 
 
-def spread(rng: np.random.Generator, samples: int, rate: float, *, jitter: float = 0.05) -> np.ndarray:
+def pulse_starts(rng: np.random.Generator, samples: int, rate: float, *, jitter: float = 0.05) -> np.ndarray:
     """Starts of regular pulses at ``rate`` a second, each moved by up to ``jitter`` of a period [pulses]."""
     number = max(1, round(samples / SAMPLE_RATE * rate))
     period = samples / number

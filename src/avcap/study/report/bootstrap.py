@@ -16,7 +16,7 @@ class Spread(NamedTuple):
 
     mean: float
     std: float | None  # with n - 1 in the denominator; None for a single seed
-    count: int
+    seeds: int
 
 
 class Difference(NamedTuple):
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def spread(values: np.ndarray) -> Spread:
+def mean_and_std(values: np.ndarray) -> Spread:
     """Mean and sample standard deviation of ``[S]`` scores, at least one."""
     return Spread(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
 

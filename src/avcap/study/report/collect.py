@@ -53,7 +53,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellRuns:
     """The seeds of one variant, tested on the same clips."""
 
     axis: str
@@ -89,7 +89,7 @@ class Group:
 
     id_hash: str
     count: int
-    cells: tuple[Cell, ...]
+    cells: tuple[CellRuns, ...]
 
     @cached_property
     def ids(self) -> list[str]:
@@ -97,15 +97,15 @@ class Group:
         return next((sorted(run.rows) for cell in self.cells for run in cell.runs if run.rows), [])
 
     @cached_property
-    def originals(self) -> dict[tuple[Path, ...], Cell]:
+    def originals(self) -> dict[tuple[Path, ...], CellRuns]:
         """Where the runs of a cell really are -> the first cell that has them."""
-        found: dict[tuple[Path, ...], Cell] = {}
+        found: dict[tuple[Path, ...], CellRuns] = {}
         for cell in self.cells:
             found.setdefault(cell.places, cell)
         return found
 
     @cached_property
-    def captioned(self) -> list[Cell]:
+    def captioned(self) -> list[CellRuns]:
         """The cells whose runs all have predictions, but none twice under two names."""
         return [cell for cell in self.originals.values() if all(run.rows for run in cell.runs)]
 
@@ -117,9 +117,9 @@ class Group:
         return [metric for metric in found if metric not in ("bleu_1", "bleu_2", "bleu_3")] if self.captioned else []
 
     @property
-    def axes(self) -> dict[str, list[Cell]]:
+    def axes(self) -> dict[str, list[CellRuns]]:
         """Axis -> its cells, in order."""
-        axes: dict[str, list[Cell]] = defaultdict(list)
+        axes: dict[str, list[CellRuns]] = defaultdict(list)
         for cell in self.cells:
             axes[cell.axis].append(cell)
         return dict(axes)
@@ -166,14 +166,14 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
         Group(
             hashed,
             next(iter(cells.values()))[0].results["clips"],
-            tuple(Cell(*key, tuple(members)) for key, members in cells.items()),
+            tuple(CellRuns(*key, tuple(members)) for key, members in cells.items()),
         )
         for hashed, cells in tree.items()
     ]
     return sorted(groups, key=lambda group: -len(group.cells))
 
 
-def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[str, str], Cell]:
+def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[str, str], CellRuns]:
     """The cell that each axis is compared with.
 
     Args:

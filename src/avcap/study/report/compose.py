@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avcap.study.report.collect import Cell, Group, Run
+from avcap.study.report.collect import CellRuns, Group, Run
 from avcap.study.report.config_differences import uneven_seeds
 from avcap.study.report.curves import Curve, clips_per_second
 from avcap.study.report.matrix_tables import (
@@ -36,10 +36,10 @@ class Content(NamedTuple):
     speeds: dict[str, float]  # folder of a run -> clips a second in training
 
 
-def compose(
+def compose_report(
     groups: Sequence[Group],
     *,
-    baselines: Mapping[tuple[str, str], Cell],
+    baselines: Mapping[tuple[str, str], CellRuns],
     curves: Mapping[Path, Mapping[str, Curve]],
     kinds: Mapping[str, Mapping[str, str]],
     clips: int,

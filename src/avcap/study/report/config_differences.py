@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from avcap.study.report.collect import Cell
+from avcap.study.report.collect import CellRuns
 
 _SILENT = (
     *("seed_everything", "data.init_args.seed"),
@@ -45,6 +45,6 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def uneven_seeds(cell: Cell) -> list[str]:
+def uneven_seeds(cell: CellRuns) -> list[str]:
     """The keys, beside the seeds, in which the runs of one cell differ; empty as it should be."""
     return list(differences([run.config for run in cell.runs]))

@@ -1,8 +1,10 @@
-"""Learning curves, read from the TensorBoard files of a run."""
+"""Learning curves, read from the ``metrics.csv`` files of a run."""
 
 from __future__ import annotations
 
+import csv
 import json
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from avcap.study.report.collect import Run
+
+log = logging.getLogger(__name__)
 
 
 class Curve(NamedTuple):
@@ -26,16 +30,24 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     """All scalars of a run: tag -> curve.
 
     Args:
-        folder: The run; event files are sought below it. Where a resumed training wrote a step again, the later counts.
+        folder: The run, with a ``csv/version_<n>/metrics.csv`` for each of its starts. Where a resumed training wrote a step
+            again, the later counts; a line cut short by a kill is passed over.
     """
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-
+    files = sorted(Path(folder).glob("csv/version_*/metrics.csv"), key=lambda file: int(file.parent.name.split("_")[1]))
+    if not files and (Path(folder) / "tensorboard").is_dir():
+        log.warning(
+            "%s has no csv/version_0/metrics.csv, so its curves are left out; train it again to draw them.", folder
+        )
     points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
-    for file in sorted(Path(folder).rglob("events.out.tfevents.*")):  # the name starts with the time
-        for event in LegacyEventFileLoader(str(file)).Load():
-            for value in event.summary.value:
-                if value.HasField("simple_value"):
-                    points[value.tag][event.step] = (value.simple_value, event.wall_time)
+    for file in files:
+        with file.open(newline="", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                if None in row.values():
+                    continue
+                step, time = int(row.pop("step")), float(row.pop("time"))
+                for tag, value in row.items():
+                    if value:
+                        points[tag][step] = (float(value), time)
     curves = {}
     for tag, by_step in points.items():
         steps = np.array(sorted(by_step))

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avcap.study.report.bootstrap import RESAMPLES, Difference, paired_bootstrap, spread
-from avcap.study.report.collect import Cell, Group, Run
+from avcap.study.report.bootstrap import RESAMPLES, Difference, mean_and_std, paired_bootstrap
+from avcap.study.report.collect import CellRuns, Group, Run
 from avcap.study.report.config_differences import differences
 from avcap.study.report.table import DEFAULT_METRICS, TITLES, rows_of
 
@@ -26,7 +26,7 @@ _MAP_COLUMNS = {
 }
 
 
-class Entry(NamedTuple):
+class TableEntry(NamedTuple):
     """One cell of a table."""
 
     text: str
@@ -39,8 +39,8 @@ class Table(NamedTuple):
 
     title: str
     head: list[str]
-    rows: list[list[Entry]]
-    below: list[list[Entry]] = []  # rows that are no systems: the human bound, the constant caption
+    rows: list[list[TableEntry]]
+    below: list[list[TableEntry]] = []  # rows that are no systems: the human bound, the constant caption
     notes: list[str] = []
 
 
@@ -53,29 +53,31 @@ def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
     """
     metrics = metrics_of(group)
     head = ["system", *(f"{TITLES[m]} ↑" for m in metrics), "words", "trained", "parameters", "clips/s", "seeds"]
-    means = {m: [spread(s).mean if (s := cell.scores(m)).size else -np.inf for cell in group.cells] for m in metrics}
+    means = {
+        m: [mean_and_std(s).mean if (s := cell.scores(m)).size else -np.inf for cell in group.cells] for m in metrics
+    }
     rows = []
     for number, cell in enumerate(group.cells):
         scores = [_score(cell.scores(m), best=len(group.cells) > 1 and _ties(means[m])[number]) for m in metrics]
         original = group.originals[cell.places]
         name = cell.name if original is cell else f"{cell.name} (= {original.name})"
-        rows.append([Entry(name), *scores, *_facts(cell, speeds.get(cell.name))])
+        rows.append([TableEntry(name), *scores, *_facts(cell, speeds.get(cell.name))])
     seeds = ", mean ± standard deviation over seeds" if any(len(cell.runs) > 1 for cell in group.cells) else ""
     notes = [f"Scores × 100{seeds}{'; bold: the best' if len(group.cells) > 1 else ''}."]
     return Table("Results", head, rows, _bounds(group, metrics), notes)
 
 
-def differences_of(group: Group, axis: str, baseline: Cell) -> Table:
+def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
     """How far the cells of one axis are from a baseline, with paired bootstrap intervals."""
     cells = [cell for cell in group.axes[axis] if cell is not baseline]
     metrics = metrics_of(group)
     columns = {metric: _compare(cells, baseline, metric, group.ids) for metric in metrics}
     rows = [
         [
-            Entry(f"{baseline.variant if baseline.axis == axis else baseline.name} (baseline)"),
+            TableEntry(f"{baseline.variant if baseline.axis == axis else baseline.name} (baseline)"),
             *(_score(baseline.scores(m)) for m in metrics),
         ],
-        *([Entry(cell.variant), *(columns[m][i] for m in metrics)] for i, cell in enumerate(cells)),
+        *([TableEntry(cell.variant), *(columns[m][i] for m in metrics)] for i, cell in enumerate(cells)),
     ]
     title = f"Axis: {axis}" if axis else "Differences"
     notes = [_INTERVALS.format(baseline=baseline.name, resamples=RESAMPLES)]
@@ -102,7 +104,10 @@ def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = No
     values = np.array([[-np.inf if of is None else of[clips].mean() for clips in chosen] for of in scores])
     best = [_ties(column) for column in values.T.tolist()]  # [kinds] of [cells]
     rows = [
-        [Entry(cell.name), *(_mean(v, best=len(cells) > 1 and best[k][c]) for k, v in enumerate(values[c].tolist()))]
+        [
+            TableEntry(cell.name),
+            *(_mean(v, best=len(cells) > 1 and best[k][c]) for k, v in enumerate(values[c].tolist())),
+        ]
         for c, cell in enumerate(cells)
     ]
     head = ["system", *(f"{kind} ({clips.sum()})" for kind, clips in by_kind.items()), "all"]
@@ -117,7 +122,10 @@ def map_quality_of(group: Group) -> Table | None:
     if not cells:
         return None
     rows = [
-        [Entry(cell.name), *(_over_seeds([run.results["maps"][name] for run in cell.runs]) for name in _MAP_COLUMNS)]
+        [
+            TableEntry(cell.name),
+            *(_over_seeds([run.results["maps"][name] for run in cell.runs]) for name in _MAP_COLUMNS),
+        ]
         for cell in cells
     ]
     notes = [
@@ -139,7 +147,7 @@ def configs_of(group: Group, axis: str) -> Table | None:
     table = differences([cell.runs[0].config for cell in cells])
     if not table:
         return None
-    rows = [[Entry(key.replace(".init_args", "")), *map(Entry, values)] for key, values in table.items()]
+    rows = [[TableEntry(key.replace(".init_args", "")), *map(TableEntry, values)] for key, values in table.items()]
     return Table(axis or "Config differences", ["key", *(cell.variant for cell in cells)], rows)
 
 
@@ -151,7 +159,8 @@ def versions_of(group: Group) -> Table:
         for package, version in versions.items():
             found.setdefault(package, {})[str(version)] = None
     rows = [
-        [Entry(package), Entry(", ".join(versions), strong=len(versions) > 1)] for package, versions in found.items()
+        [TableEntry(package), TableEntry(", ".join(versions), strong=len(versions) > 1)]
+        for package, versions in found.items()
     ]
     return Table("Versions", ["package", "version"], rows)
 
@@ -163,30 +172,32 @@ def metrics_of(group: Group) -> list[str]:
     return [metric for metric in TITLES if metric in present - quiet]
 
 
-def _compare(cells: Sequence[Cell], baseline: Cell, metric: str, ids: Sequence[str]) -> list[Entry]:
+def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Sequence[str]) -> list[TableEntry]:
     """A column of differences, with intervals where the corpus score is the mean of the clips' scores."""
-    everyone = [cell.clip_scores(metric, ids) if _averaged(cell, metric, ids) else None for cell in [*cells, baseline]]
-    theirs, own = everyone[:-1], everyone[-1]
-    paired = [number for number, scores in enumerate(theirs) if scores is not None and own is not None]
+    own = _averaged(baseline, metric, ids)
+    theirs = {i: scores for i, cell in enumerate(cells) if (scores := _averaged(cell, metric, ids)) is not None}
     bounds: dict[int, Difference] = {}
-    if paired:
-        bounds = dict(zip(paired, paired_bootstrap(np.stack([theirs[i] - own for i in paired])), strict=True))
+    if theirs and own is not None:
+        found = paired_bootstrap(np.stack([scores - own for scores in theirs.values()]))
+        bounds = dict(zip(theirs, found, strict=True))
     return [_difference(cell.scores(metric), baseline.scores(metric), bounds.get(i)) for i, cell in enumerate(cells)]
 
 
-def _averaged(cell: Cell, metric: str, ids: Sequence[str]) -> bool:
-    """Whether the score of all clips is the mean of the scores of each."""
+def _averaged(cell: CellRuns, metric: str, ids: Sequence[str]) -> np.ndarray | None:
+    """The scores of the clips ``[N]`` where the score of all clips is their mean, else None."""
     scores = cell.clip_scores(metric, ids) if ids else None
-    return scores is not None and bool(np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6))
+    if scores is None or not np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6):
+        return None
+    return scores
 
 
-def _difference(scores: np.ndarray, baseline: np.ndarray, bounds: Difference | None) -> Entry:
+def _difference(scores: np.ndarray, baseline: np.ndarray, bounds: Difference | None) -> TableEntry:
     if not scores.size or not baseline.size:
-        return Entry(ABSENT, -np.inf)
+        return TableEntry(ABSENT, -np.inf)
     mean = float(scores.mean() - baseline.mean())
     if bounds is None:
-        return Entry(_signed(mean), mean)
-    return Entry(f"{_signed(mean)} [{_signed(bounds.low)}, {_signed(bounds.high)}]", mean, bounds.clear)
+        return TableEntry(_signed(mean), mean)
+    return TableEntry(f"{_signed(mean)} [{_signed(bounds.low)}, {_signed(bounds.high)}]", mean, bounds.clear)
 
 
 def _signed(value: float) -> str:
@@ -195,29 +206,29 @@ def _signed(value: float) -> str:
     return "0.0" if text[1:] == "0.0" else text
 
 
-def _score(scores: np.ndarray, *, best: bool = False) -> Entry:
+def _score(scores: np.ndarray, *, best: bool = False) -> TableEntry:
     if not scores.size:
-        return Entry(ABSENT, -np.inf)
-    return Entry(_spread_of(100 * scores, digits=1), float(scores.mean()), best)
+        return TableEntry(ABSENT, -np.inf)
+    return TableEntry(_spread_of(100 * scores, digits=1), float(scores.mean()), best)
 
 
 def _measures_maps(run: Run) -> bool:
     return run.results.get("maps", {}).keys() >= _MAP_COLUMNS.keys()
 
 
-def _over_seeds(values: Sequence[float]) -> Entry:
-    return Entry(_spread_of(np.array(values), digits=3), float(np.mean(values)))
+def _over_seeds(values: Sequence[float]) -> TableEntry:
+    return TableEntry(_spread_of(np.array(values), digits=3), float(np.mean(values)))
 
 
 def _spread_of(values: np.ndarray, *, digits: int) -> str:
     """Mean and, of several, standard deviation."""
-    mean, std, _ = spread(values)
+    mean, std, _ = mean_and_std(values)
     return f"{mean:.{digits}f}".replace("-", "−") + ("" if std is None else f" ± {std:.{digits}f}")
 
 
-def _mean(value: float, *, best: bool) -> Entry:
+def _mean(value: float, *, best: bool) -> TableEntry:
     """A mean over clips; minus infinity stands for none."""
-    return Entry(f"{100 * value:.1f}" if np.isfinite(value) else ABSENT, value, best)
+    return TableEntry(f"{100 * value:.1f}" if np.isfinite(value) else ABSENT, value, best)
 
 
 def _ties(means: Sequence[float]) -> list[bool]:
@@ -226,16 +237,16 @@ def _ties(means: Sequence[float]) -> list[bool]:
     return [value == max(printed) and np.isfinite(value) for value in printed]
 
 
-def _facts(cell: Cell, speed: float | None) -> list[Entry]:
+def _facts(cell: CellRuns, speed: float | None) -> list[TableEntry]:
     """Vocabulary, parameter counts, speed and number of seeds."""
     words = cell.scores("vocab")
     parameters = [run.results.get("settings", {}).get("parameters", {}) for run in cell.runs]
     counts = [next((p[which] for p in parameters if which in p), None) for which in ("trainable", "all")]
     return [
-        Entry(f"{words.mean():.0f}", float(words.mean())) if words.size else Entry(ABSENT, -np.inf),
-        *(Entry(ABSENT, -np.inf) if count is None else Entry(millions(count), count) for count in counts),
-        Entry(ABSENT, -np.inf) if speed is None else Entry(f"{speed:.3g}", speed),
-        Entry(str(len(cell.runs)), len(cell.runs)),
+        TableEntry(f"{words.mean():.0f}", float(words.mean())) if words.size else TableEntry(ABSENT, -np.inf),
+        *(TableEntry(ABSENT, -np.inf) if count is None else TableEntry(millions(count), count) for count in counts),
+        TableEntry(ABSENT, -np.inf) if speed is None else TableEntry(f"{speed:.3g}", speed),
+        TableEntry(str(len(cell.runs)), len(cell.runs)),
     ]
 
 
@@ -247,11 +258,11 @@ def millions(count: int) -> str:
     return str(count)
 
 
-def _bounds(group: Group, metrics: Sequence[str]) -> list[list[Entry]]:
+def _bounds(group: Group, metrics: Sequence[str]) -> list[list[TableEntry]]:
     """People, and the constant caption, from the first run that has them."""
-    rows: dict[str, list[Entry]] = {}
+    rows: dict[str, list[TableEntry]] = {}
     for run in (run for cell in group.cells for run in cell.runs):
         for name, scores, *_ in rows_of(run.results)[1:]:
             cells = [_score(np.array([scores[m]] if m in scores else [])) for m in metrics]
-            rows.setdefault(name, [Entry(name), *cells, *[Entry("")] * 5])
+            rows.setdefault(name, [TableEntry(name), *cells, *[TableEntry("")] * 5])
     return list(rows.values())

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from avcap.figures.style import FAINT, GRID, INK, colour, new_figure
 from avcap.metrics.bias import bias_index
 from avcap.study.report.bootstrap import paired_bootstrap
 from avcap.study.report.table import TITLES, align
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BOTH = "both"  # the stream of a condition that spoils both
-COLOURS = {"audio": "#2f7fc1", "video": "#e0862f", BOTH: "#7a828c"}
+COLOURS = {"audio": colour(0), "video": colour(1), BOTH: FAINT}
 
 
-class Drop(NamedTuple):
+class ScoreDrop(NamedTuple):
     """What one condition costs, in the unit of the metric."""
 
     name: str
@@ -40,12 +40,12 @@ class Bias(NamedTuple):
     family: str
     audio: float  # mean drop over the levels
     video: float
-    index: float | None  # see avcap.metrics.bias.bias_index
+    value: float | None  # see avcap.metrics.bias.bias_index
 
 
 def drops(
     clean: Mapping[str, float], spoilt: Mapping[str, Mapping[str, float]], kinds: Mapping[str, tuple[str, str]]
-) -> list[Drop]:
+) -> list[ScoreDrop]:
     """Paired drops of every condition; all are resampled with the same draws of clips.
 
     Args:
@@ -63,16 +63,16 @@ def drops(
     if not spoilt:
         return []
     base = np.array([clean[i] for i in ids])  # [N]
-    scores = np.array([[clips[i] for i in ids] for clips in spoilt.values()])  # [K, N]
-    found = paired_bootstrap(base - scores)
+    table = np.array([[clips[i] for i in ids] for clips in spoilt.values()])  # [K, N]
+    found = paired_bootstrap(base - table)
     mean = float(base.mean())
     return [
-        Drop(name, *kinds[name], float(row.mean()), d.mean, d.mean / mean if mean else None, d.low, d.high)
-        for name, row, d in zip(spoilt, scores, found, strict=True)
+        ScoreDrop(name, *kinds[name], float(row.mean()), d.mean, d.mean / mean if mean else None, d.low, d.high)
+        for name, row, d in zip(spoilt, table, found, strict=True)
     ]
 
 
-def biases(found: Sequence[Drop]) -> list[Bias]:
+def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
     """The index of every family that has conditions of both streams; drops are averaged over the levels first."""
     families = dict.fromkeys(drop.family for drop in found)
     means = {
@@ -90,7 +90,7 @@ def biases(found: Sequence[Drop]) -> list[Bias]:
     ]
 
 
-def robustness_table(clean: float, found: Sequence[Drop], *, metric: str) -> str:
+def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -> str:
     """Two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
 
     Args:
@@ -110,7 +110,7 @@ def robustness_table(clean: float, found: Sequence[Drop], *, metric: str) -> str
     return "\n".join(lines)
 
 
-def draw_robustness(path: Path, clean: float, found: Sequence[Drop], *, metric: str) -> None:
+def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, metric: str) -> None:
     """Draw the drops as bars with their intervals, a panel a family, and write the picture.
 
     Args:
@@ -119,14 +119,10 @@ def draw_robustness(path: Path, clean: float, found: Sequence[Drop], *, metric: 
         found: The conditions, at least one.
         metric: Name of the metric.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     families = list(dict.fromkeys(drop.family for drop in found))
     rows = [[drop for drop in found if drop.family == family] for family in families]
     heights = [len(row) for row in rows]
-    figure: Figure = Figure(figsize=(8, 0.3 * sum(heights) + 0.3 * len(rows) + 1.4), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 0.3 * sum(heights) + 0.3 * len(rows) + 1.4, layout=None)
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     indices = {bias.family: bias for bias in biases(found)}
     for panel, family, row in zip(panels, families, rows, strict=True):
@@ -140,26 +136,26 @@ def draw_robustness(path: Path, clean: float, found: Sequence[Drop], *, metric: 
     figure.savefig(path, dpi=120)
 
 
-def _draw_family(panel: Axes, row: Sequence[Drop]) -> None:
+def _draw_family(panel: Axes, row: Sequence[ScoreDrop]) -> None:
     """The bars of one family, the first on top."""
     places = range(len(row))
     values = [100 * drop.absolute for drop in row]
     errors = [[100 * (d.absolute - d.low) for d in row], [100 * (d.high - d.absolute) for d in row]]
-    panel.barh(places, values, xerr=errors, color=[COLOURS[d.stream] for d in row], height=0.72, ecolor="#22262b")
+    panel.barh(places, values, xerr=errors, color=[COLOURS[d.stream] for d in row], height=0.72, ecolor=INK)
     panel.set_yticks(places, [drop.name for drop in row], fontsize=8)
     panel.invert_yaxis()
-    panel.axvline(0, color="#22262b", linewidth=0.8)
-    panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+    panel.axvline(0, color=INK, linewidth=0.8)
+    panel.grid(axis="x", color=GRID, linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="both", length=0, labelsize=8)
 
 
-def _cells(drop: Drop) -> list[str]:
+def _cells(drop: ScoreDrop) -> list[str]:
     relative = "-" if drop.relative is None else f"{drop.relative:.0%}"
     interval = f"{100 * drop.low:.1f} to {100 * drop.high:.1f}"
     return [drop.name, f"{100 * drop.score:.1f}", f"{100 * drop.absolute:.1f}", interval, relative]
 
 
 def _index(bias: Bias) -> str:
-    return "-" if bias.index is None else f"{bias.index:+.2f}"
+    return "-" if bias.value is None else f"{bias.value:+.2f}"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from avcap.study.report.collect import Run
-from avcap.study.report.matrix_tables import Entry, Table
+from avcap.study.report.matrix_tables import Table, TableEntry
 from avcap.study.report.table import align
 
 _TEX = {
@@ -34,13 +34,13 @@ _TEX = {
 def markdown(table: Table, *, heading: bool = True) -> str:
     """A heading if wanted, the table with aligned columns, and its notes; strong entries are bold."""
 
-    def write(entry: Entry) -> str:
+    def write(entry: TableEntry) -> str:
         text = re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(entry.text.split()))
         return f"**{text}**" if entry.strong else text
 
     body = [[write(entry) for entry in row] for row in [*table.rows, *table.below]]
-    lines = align([write(Entry(name)) for name in table.head], body)
-    title = [f"## {write(Entry(table.title))}", ""] if heading else []
+    lines = align([write(TableEntry(name)) for name in table.head], body)
+    title = [f"## {write(TableEntry(table.title))}", ""] if heading else []
     return "\n".join([*title, *lines, *(f"\n{note}" for note in table.notes)]) + "\n"
 
 
@@ -50,7 +50,7 @@ def latex(table: Table) -> str:
     Rows that are no systems stand below a line of their own.
     """
 
-    def line(row: Sequence[Entry]) -> str:
+    def line(row: Sequence[TableEntry]) -> str:
         cells = [rf"\textbf{{{escape_latex(e.text)}}}" if e.strong else escape_latex(e.text) for e in row]
         guard = "{}" if cells[0].startswith(("[", "*")) else ""  # the line break before would take it as its argument
         return f"{guard}{' & '.join(cells)} \\\\"
@@ -58,7 +58,7 @@ def latex(table: Table) -> str:
     notes = [f"% {line}" for note in (table.title, *table.notes) for line in note.splitlines()]
     below = [r"\hline", *map(line, table.below)] if table.below else []
     columns = "l" + "r" * (len(table.head) - 1)
-    head = line([Entry(name) for name in table.head])
+    head = line([TableEntry(name) for name in table.head])
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\hline", head, r"\hline", *map(line, table.rows), *below]
     return "\n".join([*notes, *body, r"\hline", r"\end{tabular}"]) + "\n"
 

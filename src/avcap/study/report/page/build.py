@@ -11,9 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from avcap.study.report.collect import Cell, Group
+from avcap.study.report.collect import CellRuns, Group
 from avcap.study.report.curves import Curve, shown
-from avcap.study.report.matrix_tables import Entry, Table
+from avcap.study.report.matrix_tables import Table, TableEntry
 from avcap.study.report.page.charts import Line, legend, line_chart
 from avcap.study.report.page.pictures import light_picture
 
@@ -85,7 +85,7 @@ def write_page(
 def table_html(table: Table, *, captioned: bool = True) -> str:
     """A table that scrolls sideways where it must; the script lets its columns be sorted."""
 
-    def row(entries: Sequence[Entry]) -> str:
+    def row(entries: Sequence[TableEntry]) -> str:
         first = f'<th scope="row">{_breakable(entries[0].text)}</th>'
         return f"<tr>{first}{''.join(map(_cell, entries[1:]))}</tr>"
 
@@ -155,13 +155,13 @@ def _breakable(name: str) -> str:
     return re.sub(r"([/._])(?=\w)", r"\1<wbr>", escape(name))
 
 
-def _cell(entry: Entry) -> str:
+def _cell(entry: TableEntry) -> str:
     strong = ' class="best"' if entry.strong else ""
     value = "" if entry.value is None else f' data-value="{entry.value:.8g}"'
     return f"<td{strong}{value}>{escape(entry.text)}</td>"
 
 
-def _picture(cell: Cell, path: Path) -> str:
+def _picture(cell: CellRuns, path: Path) -> str:
     name = escape(f"{cell.name}: {path.stem}")
     return (
         f'<figure><img src="{light_picture(path)}" alt="{name}" loading="lazy" decoding="async">'

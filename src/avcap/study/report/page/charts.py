@@ -33,9 +33,7 @@ def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
         lines: At least one, each with at least one point; long ones are averaged over stretches of steps.
         log: Whether to draw on a logarithmic scale if all values are positive and span more than a factor of 20.
     """
-    drawn = [
-        line._replace(**dict(zip(("steps", "values"), _thin(line.steps, line.values), strict=True))) for line in lines
-    ]
+    drawn = [_thin(line) for line in lines]
     values = np.concatenate([line.values for line in drawn])
     steps = np.concatenate([line.steps for line in drawn])
     values = values[np.isfinite(values)]
@@ -90,11 +88,13 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(n * step, 12) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _thin(line: Line) -> Line:
     """Means over stretches of neighbouring points, so that few remain."""
-    parts = min(len(steps), _POINTS)
-    thinned = [[part.mean() for part in np.array_split(array, parts)] for array in (steps, values)]
-    return np.array(thinned[0]), np.array(thinned[1])
+    parts = min(len(line.steps), _POINTS)
+    steps, values = (
+        np.array([part.mean() for part in np.array_split(array, parts)]) for array in (line.steps, line.values)
+    )
+    return line._replace(steps=steps, values=values)
 
 
 def _path(line: Line, heights: np.ndarray, across: Callable, up: Callable) -> str:

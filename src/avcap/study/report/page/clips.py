@@ -79,8 +79,9 @@ def disagreement(group: Group) -> dict[str, float]:
     """Clip id -> standard deviation over the cells of its score; empty for one cell or without scores of clips."""
     if len(group.captioned) < 2 or not group.clip_metrics:
         return {}
-    scores = np.stack([cell.clip_scores(group.clip_metrics[0], group.ids) for cell in group.captioned])  # [cells, N]
-    return dict(zip(group.ids, scores.std(0).tolist(), strict=True))
+    metric = group.clip_metrics[0]  # every cell has it for every clip
+    by_cell = [scores for cell in group.captioned if (scores := cell.clip_scores(metric, group.ids)) is not None]
+    return dict(zip(group.ids, np.stack(by_cell).std(0).tolist(), strict=True))  # [cells, N] -> [N]
 
 
 def shown_ids(groups: Sequence[Group], clips: int) -> list[str]:

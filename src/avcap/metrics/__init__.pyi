@@ -1,0 +1,17 @@
+from .bounds import ConstantCaption as ConstantCaption
+from .bounds import constant_caption as constant_caption
+from .bounds import human_bound as human_bound
+from .caption_scores import CaptionScores as CaptionScores
+from .cider import cider_d as cider_d
+from .evaluate import Scores as Scores
+from .evaluate import available as available
+from .evaluate import comparing as comparing
+from .evaluate import default_metrics as default_metrics
+from .evaluate import evaluate as evaluate
+from .evaluate import metric_names as metric_names
+from .map_quality import MapQuality as MapQuality
+from .map_quality import mass_on_pairs as mass_on_pairs
+from .map_quality import pair_truth as pair_truth
+from .nbest import evaluate_nbest as evaluate_nbest
+from .token_distance import TokenDistance as TokenDistance
+from .token_distance import TokenMeans as TokenMeans
