@@ -47,7 +47,8 @@ def audio_input(
     Raises:
         ValueError: if there are transforms and no generator.
     """
-    before, after = ([t for t in transforms if t.normalised is late] for late in (False, True))
+    before = [transform for transform in transforms if not transform.normalised]
+    after = [transform for transform in transforms if transform.normalised]
     out, mask = _transformed(*frontend.pad(features), before, generator)
     return _transformed(frontend.normalise(out), mask, after, generator)
 
