@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import LogitsProcessor
 
 
 class Step(Protocol):
@@ -96,9 +99,9 @@ class LogitRules:
         return logits
 
 
-def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[Any]:
+def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[LogitsProcessor]:
     """Hugging Face's processors for the settings that differ from doing nothing."""
-    found = []
+    found: list[LogitsProcessor] = []
     if settings.get("repetition_penalty", 1.0) != 1.0:
         from transformers import RepetitionPenaltyLogitsProcessor
 
