@@ -19,7 +19,7 @@ from avcap.decoders.language_model import evaluating
 from avcap.decoders.search import by_clip, check_nbest, check_ranges, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
-from avcap.decoders.search_step import Hypotheses, Search, Step, take
+from avcap.decoders.search_step import Hypotheses, Search, SearchStep, take
 from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
@@ -224,7 +224,7 @@ class GITDecoder(Decoder, Freezable):
             check_nbest(chosen["num_beams"], count=count)
             return search.nbest(self.stepper(tokens), bos=start, eos=eos, settings=chosen, count=count)
 
-    def stepper(self, tokens: Tokens) -> Step:
+    def stepper(self, tokens: Tokens) -> SearchStep:
         """What a search calls: the tokens are encoded here, once; then one word a beam is read at each call.
 
         Args:
