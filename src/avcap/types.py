@@ -136,11 +136,7 @@ class Generation(TypedDict, total=False):
 
 @runtime_checkable
 class Pretrainable(Protocol):
-    """A part of a model that can read published weights.
-
-    Attributes:
-        pretrained: Where it reads them from, None where it reads none.
-    """
+    """A part of a model that can read published weights."""
 
     @property
     def pretrained(self) -> str | None:
