@@ -15,7 +15,7 @@ H, W  height and width of a video frame
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -132,3 +132,15 @@ class Generation(TypedDict, total=False):
     temperature: float
     top_p: float
     top_k: int
+
+
+@runtime_checkable
+class Pretrainable(Protocol):
+    """A part of a model that can read published weights."""
+
+    @property
+    def pretrained(self) -> str | None:
+        """Where it reads weights from, None where it reads none."""
+
+    def load_pretrained(self) -> None:
+        """Load the weights; do nothing where ``pretrained`` is None."""

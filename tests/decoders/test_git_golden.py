@@ -12,7 +12,7 @@ from torch import Tensor
 from avcap.decoders.git import GITDecoder
 from avcap.decoders.git_text import GITSize
 from avcap.decoders.search_beam import GeneratorBeamSearch
-from avcap.decoders.search_step import Hypotheses, LogitRules, Step, take
+from avcap.decoders.search_step import Hypotheses, LogitRules, SearchStep, take
 from avcap.types import Tokens
 from avcap.weights.git import AVCAP, decoder_to_ours
 from tests.decoders.avcap_reference import joint_tokens
@@ -63,7 +63,7 @@ def test_projection_logits_and_loss(case: dict[str, Any]) -> None:
         golden.check(case["manifest"], case["npz"], name, value.numpy())
 
 
-def two_offers_a_beam(step: Step, *, bos: Tensor, eos: int, settings: dict[str, Any]) -> Hypotheses:
+def two_offers_a_beam(step: SearchStep, *, bos: Tensor, eos: int, settings: dict[str, Any]) -> Hypotheses:
     """The search that the official file holds and its captioner does not use: each beam offers its two best words.
 
     A beam that has ended repeats the end word at log probability 0; the best sum wins, divided by its number of words.

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avcap.layers.cross_attention import CrossAttention
+from avcap.layers.cross_attention import CrossAttentionLayer
 from avcap.types import Tokens
 
 
 @pytest.fixture
-def layer() -> CrossAttention:
+def layer() -> CrossAttentionLayer:
     torch.manual_seed(0)
-    return CrossAttention(16, heads=2).eval()
+    return CrossAttentionLayer(16, heads=2).eval()
 
 
-def test_masked_context_is_removed_context(layer: CrossAttention) -> None:
+def test_masked_context_is_removed_context(layer: CrossAttentionLayer) -> None:
     query, context = Tokens(torch.randn(2, 5, 16)), torch.randn(2, 7, 16)
     mask = (torch.arange(7) < 4).expand(2, -1)
     masked, weights = layer(query, Tokens(context, mask))
@@ -25,7 +25,7 @@ def test_masked_context_is_removed_context(layer: CrossAttention) -> None:
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 5))
 
 
-def test_clip_without_context_keeps_its_queries(layer: CrossAttention) -> None:
+def test_clip_without_context_keeps_its_queries(layer: CrossAttentionLayer) -> None:
     layer.train()
     query = torch.randn(2, 5, 16, requires_grad=True)
     context = torch.randn(2, 3, 16, requires_grad=True)
@@ -39,14 +39,14 @@ def test_clip_without_context_keeps_its_queries(layer: CrossAttention) -> None:
     assert torch.isfinite(context.grad).all()
 
 
-def test_empty_context_keeps_the_queries(layer: CrossAttention) -> None:
+def test_empty_context_keeps_the_queries(layer: CrossAttentionLayer) -> None:
     query = Tokens(torch.randn(2, 5, 16))
     out, weights = layer(query, Tokens(torch.zeros(2, 0, 16)))
     assert torch.equal(out.x, query.x)
     assert weights.shape == (2, 5, 0)
 
 
-def test_without_queries_there_is_nothing(layer: CrossAttention) -> None:
+def test_without_queries_there_is_nothing(layer: CrossAttentionLayer) -> None:
     out, weights = layer(Tokens(torch.zeros(2, 0, 16)), Tokens(torch.randn(2, 3, 16)))
     assert out.x.shape == (2, 0, 16)
     assert weights.shape == (2, 0, 3)
@@ -57,4 +57,4 @@ def test_without_queries_there_is_nothing(layer: CrossAttention) -> None:
 )
 def test_impossible_heads_are_named(width: int, heads: int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CrossAttention(width, heads=heads)
+        CrossAttentionLayer(width, heads=heads)

@@ -71,8 +71,6 @@ class CausalLMDecoder(ContextDecoder):
         gradient_checkpointing: bool = False,
         generation: Generation | None = None,
     ) -> None:
-        if model is None and config is None:
-            raise ValueError("No language model: set decoder.model (pretrained) or decoder.config (random weights).")
         source = None if model is None else find_source(model, gguf_file)
         super().__init__(
             input_width,
@@ -90,10 +88,16 @@ class CausalLMDecoder(ContextDecoder):
         self.prompts = read_prompts(prompting.prompts)
         self.prompt = prompting.prompt or self.prompts[0]
         self.chat_template = chat
-        self.dtype = dtype if dtype == "auto" else getattr(torch, dtype)
+        self.dtype: torch.dtype | str = dtype if dtype == "auto" else getattr(torch, dtype)
         self.attention = attention
-        built = {"dtype": self.dtype, "attention": attention, "vocabulary": lambda: len(self._read_tokenizer())}
-        self.lm = self._adapt(build_language_model(config, self.source, **built))
+        lm = build_language_model(
+            config,
+            source,
+            vocabulary=lambda: len(self._read_tokenizer()),
+            dtype=self.dtype,
+            attention=attention,
+        )
+        self.lm = self._adapt(lm)
         width = self.lm.get_input_embeddings().embedding_dim
         self.projection = nn.Linear(input_width, width)
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()

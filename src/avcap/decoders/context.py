@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from avcap.checkpoints.hugging_face import Source, is_empty
@@ -20,6 +20,9 @@ from avcap.decoders.search import by_clip, check_nbest, check_settings, search
 from avcap.decoders.text import Ids, TextCodec, special_ids, target_texts
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
+
+if TYPE_CHECKING:
+    from avcap.decoders.language_model import LanguageModel
 
 IGNORED = -100
 
@@ -48,7 +51,7 @@ class ContextDecoder(Decoder):
         ValueError: if a setting is out of range.
     """
 
-    lm: nn.Module
+    lm: LanguageModel
 
     def __init__(
         self,
@@ -164,7 +167,7 @@ class ContextDecoder(Decoder):
         return self.codec.decode(self._search(tokens, settings).sequences)
 
     @torch.no_grad()
-    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
+    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: Any) -> list[list[tuple[str, float]]]:
         """The best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
 
         Args:
@@ -175,7 +178,7 @@ class ContextDecoder(Decoder):
         Raises:
             ValueError: if there are fewer than 2 beams or fewer beams than ``count``.
         """
-        check_nbest(int({**self.generation, **settings}["num_beams"]), count=count)
+        check_nbest(settings.get("num_beams", self.generation["num_beams"]), count=count)
         found = self._search(tokens, settings, num_return_sequences=count, output_scores=True)
         return by_clip(self.codec.decode(found.sequences), found.sequences_scores.view(-1, count))
 
@@ -206,7 +209,7 @@ class ContextDecoder(Decoder):
             self._codec = TextCodec(tokenizer, special_ids(tokenizer, eos))
         return self._codec
 
-    def _adapt(self, model: nn.Module) -> nn.Module:
+    def _adapt(self, model: LanguageModel) -> LanguageModel:
         return adapt(model, frozen=self.frozen, lora=self.lora, gradient_checkpointing=self.gradient_checkpointing)
 
     def _read_tokenizer(self) -> Any:
@@ -238,7 +241,7 @@ class ContextDecoder(Decoder):
             raise ValueError(
                 f"The fused tokens have {width} channels and decoder.input_width is {self.input_width}; make them equal."
             )
-        if is_empty(self.lm) and not tokens.is_meta:
+        if self.source is not None and is_empty(self.lm) and not tokens.is_meta:
             raise ValueError(f"The weights of {self.source.name} are not loaded; call load_pretrained() first.")
 
     def _search(self, tokens: Tokens, settings: dict[str, object], **more: object) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from avcap.decoders.language_model import evaluating
 from avcap.decoders.search import by_clip, check_nbest, check_ranges, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
-from avcap.decoders.search_step import Hypotheses, Search, Step, take
+from avcap.decoders.search_step import Hypotheses, Search, SearchStep, take
 from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
@@ -111,16 +111,17 @@ class GITDecoder(Decoder, Freezable):
         self.pretrained = pretrained
         self.search = search or GeneratorBeamSearch()
         self.no_repeat = no_repeat
-        usual = {"num_beams": 4, "length_penalty": 0.6, "max_new_tokens": captions.max_tokens + 1}
-        self.generation = {**usual, **(generation or {})}
+        words = captions.max_tokens + 1
+        self.generation = {"num_beams": 4, "length_penalty": 0.6, "max_new_tokens": words, **(generation or {})}
         self._codec: WordPieceCodec | None = None
         if size.vocab_size is None:
             self._codec = word_piece_codec(tokenizer)
             size = replace(size, vocab_size=len(self._codec.tokenizer))
-        self.projection = nn.Sequential(nn.Linear(input_width, size.width), nn.LayerNorm(size.width, eps=1e-5))
+        linear = nn.Linear(input_width, size.width)
+        self.projection = nn.Sequential(linear, nn.LayerNorm(size.width, eps=1e-5))
         self.text = GITText(size, dropout=dropout)
-        nn.init.normal_(self.projection[0].weight, std=0.02)
-        nn.init.zeros_(self.projection[0].bias)
+        nn.init.normal_(linear.weight, std=0.02)
+        nn.init.zeros_(linear.bias)
         self._settings(self.generation)
         if lora is not None:
             add_lora(self.text, lora)
@@ -171,7 +172,7 @@ class GITDecoder(Decoder, Freezable):
         """Logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""
         return self.text.logits(self.text(ids, self.prefix(tokens)))
 
-    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
+    def generate(self, tokens: Tokens, **settings: Any) -> list[str]:
         """One caption a clip; every clip is decoded to its own end.
 
         Args:
@@ -182,9 +183,9 @@ class GITDecoder(Decoder, Freezable):
             ValueError: if a setting is unknown or out of range, or the width of the tokens does not fit.
         """
         special = self.codec.special
-        return self.codec.decode(self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings).ids)
+        return self.codec.decode(self.generate_ids(tokens, bos=special.opening, eos=special.eos[0], **settings).ids)
 
-    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
+    def generate_nbest(self, tokens: Tokens, *, count: int, **settings: Any) -> list[list[tuple[str, float]]]:
         """The best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
 
         The order is that of the search, whose normaliser may be another: scores need not fall.
@@ -198,12 +199,12 @@ class GITDecoder(Decoder, Freezable):
             ValueError: if there are fewer than 2 beams or fewer beams than ``count``, or the search keeps one text.
         """
         special = self.codec.special
-        found = self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], count=count, **settings)
+        found = self.generate_ids(tokens, bos=special.opening, eos=special.eos[0], count=count, **settings)
         return by_clip(self.codec.decode(found.ids.flatten(0, 1)), found.scores)
 
     @torch.no_grad()
     def generate_ids(
-        self, tokens: Tokens, *, bos: int, eos: int, count: int | None = None, **settings: object
+        self, tokens: Tokens, *, bos: int, eos: int, count: int | None = None, **settings: Any
     ) -> Hypotheses:
         """One text a clip, as ids, with its score, or the best ``count``.
 
@@ -223,7 +224,7 @@ class GITDecoder(Decoder, Freezable):
             check_nbest(chosen["num_beams"], count=count)
             return search.nbest(self.stepper(tokens), bos=start, eos=eos, settings=chosen, count=count)
 
-    def stepper(self, tokens: Tokens) -> Step:
+    def stepper(self, tokens: Tokens) -> SearchStep:
         """What a search calls: the tokens are encoded here, once; then one word a beam is read at each call.
 
         Args:
@@ -278,7 +279,7 @@ class GITDecoder(Decoder, Freezable):
             self._codec = word_piece_codec(self.tokenizer, words=self.text.words.num_embeddings)
         return self._codec
 
-    def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings that are known and in range, with ``no_repeat``."""
         check_settings(settings)
         check_ranges(settings, positions=self.text.positions.num_embeddings)

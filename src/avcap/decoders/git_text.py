@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -112,7 +113,7 @@ class GITText(nn.Module):
         if mask is not None:
             visible = mask[:, None, None, :]  # [B, 1, 1, P]
             seen = visible | ~visible.any(dim=-1, keepdim=True)  # a clip without tokens: no row may be empty
-        for block in self.blocks:
+        for block in self._layers():
             own = block.attn.keys_values(x)
             layers.append(own)
             if len(layers) < len(self.blocks):
@@ -141,7 +142,7 @@ class GITText(nn.Module):
         else:
             before = prefix.mask.expand(-1, -1, length, -1)  # [B, 1, L, P]
             mask = torch.cat([before, mask.expand(len(before), -1, -1, -1)], dim=-1)  # [B, 1, L, P + L]
-        for block, layer in zip(self.blocks, prefix.layers, strict=True):
+        for block, layer in zip(self._layers(), prefix.layers, strict=True):
             x = block.text(x, layer, mask)
         return x
 
@@ -165,7 +166,7 @@ class GITText(nn.Module):
         self._require_place(place + 1)
         x = self._embed(ids, torch.full_like(ids, place))  # [B, K, C]
         grown = []
-        for block, layer, old in zip(self.blocks, prefix.layers, past or [None] * len(self.blocks), strict=True):
+        for block, layer, old in zip(self._layers(), prefix.layers, past or [None] * len(self.blocks), strict=True):
             x, new = block.step(x, layer, prefix.mask, old)
             grown.append(new)
         return x, tuple(grown)
@@ -174,6 +175,9 @@ class GITText(nn.Module):
         """Last layer ``[..., C]`` -> logits ``[..., V]``."""
         weight = self.words.weight if self.output_weight is None else self.output_weight
         return F.linear(x, weight, self.output_bias)
+
+    def _layers(self) -> Sequence[GITBlock]:
+        return cast("Sequence[GITBlock]", self.blocks)
 
     def _embed(self, ids: Tensor, places: Tensor, *, kept: Tensor | None = None) -> Tensor:
         words = self.words(ids)

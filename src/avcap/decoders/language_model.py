@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,22 @@ from avcap.checkpoints.hugging_face import Source, fetch, make_config, read_conf
 from avcap.checkpoints.source import no_model, pretrained_config
 from avcap.layers.lora import LoRA, add_lora, lora_dropouts
 
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+
+    class LanguageModel(PreTrainedModel, GenerationMixin):
+        """A causal language model of transformers, with what its base classes leave untyped."""
+
+        generation_config: GenerationConfig
+
+        def get_input_embeddings(self) -> nn.Embedding:
+            """The word embeddings ``[V, C]``."""
+
+
 logger = logging.getLogger(__name__)
 
 
-def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str, attention: str) -> nn.Module:
+def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str, attention: str) -> LanguageModel:
     """A pretrained model with its weights, on the CPU.
 
     Raises:
@@ -35,7 +47,7 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
     return model
 
 
-def load_into(config: Any, source: Source, *, dtype: torch.dtype | str, attention: str) -> nn.Module:
+def load_into(config: Any, source: Source, *, dtype: torch.dtype | str, attention: str) -> LanguageModel:
     """A pretrained model of the architecture that ``config`` describes, its vocabulary made as large.
 
     Raises:
@@ -66,7 +78,7 @@ def build_language_model(
     vocabulary: Callable[[], int],
     dtype: torch.dtype | str,
     attention: str,
-) -> nn.Module:
+) -> LanguageModel:
     """A model without pretrained weights: empty where ``source`` says that they will come, else random.
 
     Args:
@@ -75,8 +87,13 @@ def build_language_model(
         vocabulary: Gives the number of tokens where the configuration leaves it out.
         dtype: Number format; "auto" is float32.
         attention: Attention implementation of transformers.
+
+    Raises:
+        ValueError: if there is neither a configuration nor a source.
     """
     if config is None:
+        if source is None:
+            raise ValueError("No language model: set decoder.model (pretrained) or decoder.config (random weights).")
         parsed = pretrained_config(source)
     else:
         settings = read_config(config)
@@ -89,7 +106,7 @@ def build_language_model(
         return random_language_model(parsed, dtype=dtype, attention=attention)
 
 
-def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: str) -> nn.Module:
+def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: str) -> LanguageModel:
     """A model with random weights on the default device (the meta device too)."""
     from transformers import AutoModelForCausalLM
 
@@ -97,7 +114,7 @@ def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: s
     return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
-def adapt(model: nn.Module, *, frozen: bool, lora: LoRA | None, gradient_checkpointing: bool) -> nn.Module:
+def adapt(model: LanguageModel, *, frozen: bool, lora: LoRA | None, gradient_checkpointing: bool) -> LanguageModel:
     """Freeze, add adapters, set up recomputation, and drop the model's own decoding settings; in place.
 
     Args:
@@ -153,9 +170,12 @@ def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int)
 @contextmanager
 def shapes_only(model: nn.Module) -> Iterator[None]:
     """Stand-ins for the rotary positions, which transformers cannot compute on the meta device."""
-    rotary = [module for module in model.modules() if isinstance(getattr(module, "inv_freq", None), Tensor)]
-    for module in rotary:
-        module.forward = partial(_rotary_shapes, 2 * module.inv_freq.numel())
+    rotary = []
+    for module in model.modules():
+        frequencies = getattr(module, "inv_freq", None)
+        if isinstance(frequencies, Tensor):
+            module.forward = partial(_rotary_shapes, 2 * frequencies.numel())
+            rotary.append(module)
     try:
         yield
     finally:

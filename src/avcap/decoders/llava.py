@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
 
-from avcap.checkpoints.hugging_face import is_empty
+from avcap.checkpoints.hugging_face import Source, is_empty
 from avcap.checkpoints.llava import (
     IMAGE_TOKEN,
     LANGUAGE,
@@ -30,6 +29,9 @@ from avcap.decoders.prompts import PROMPT, TOKENS, check_template
 from avcap.decoders.text import special_ids
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
+
+if TYPE_CHECKING:
+    from avcap.decoders.language_model import LanguageModel
 
 TEMPLATE = "USER: {tokens}\n{prompt} ASSISTANT:"
 """LLaVA-1.5's conversation, as its Hugging Face processor writes it."""
@@ -119,9 +121,11 @@ class LlavaDecoder(ContextDecoder):
         )
         self.model, self.language_model = model, language_model
         self.prefix_file = None if prefix is None else prefix.file
+        self.pretrained = origin or self.prefix_file
         self.template = check_template(prompting.template)
         self.prompt = prompting.prompt
         self.dtype: Format = dtype
+        self.attention = attention
         settings = self._text_config(config)
         with torch.device("meta" if source is not None else torch.get_default_device()):
             lm = random_language_model(settings, dtype=chosen_format(dtype), attention=attention)
@@ -133,11 +137,6 @@ class LlavaDecoder(ContextDecoder):
             )
         self.prefix = None if prefix is None else LearnedPrefix(prefix.tokens, input_width).requires_grad_(prefix.train)
         self.train()
-
-    @property
-    def pretrained(self) -> str | None:
-        """What :meth:`load_pretrained` reads from first, None where it reads nothing."""
-        return self.language_model or self.model or self.prefix_file
 
     @property
     def always_saved(self) -> tuple[str, ...]:
@@ -175,21 +174,22 @@ class LlavaDecoder(ContextDecoder):
             ValueError: if weights are missing or of another size.
         """
         if self.source is not None and is_empty(self.lm):
-            self.lm = self._adapt(self._read_language_model())
+            self.lm = self._adapt(self._read_language_model(self.source))
             self.train(self.training)
-        if self.prefix_file is not None:
+        if self.prefix is not None and self.prefix_file is not None:
             load_weights(self.prefix, self.prefix_file, component="decoder.prefix")
 
-    def _read_language_model(self) -> nn.Module:
-        if self.language_model is None:
-            return load_pretrained_part(self.lm, self.model, LANGUAGE, owner="decoder", dtype=self.dtype)
-        settings = {"dtype": "auto" if self.dtype == "auto" else chosen_format(self.dtype)}
-        return load_into(self.lm.config, self.source, attention=self.lm.config._attn_implementation, **settings)
+    def _read_language_model(self, source: Source) -> LanguageModel:
+        if self.language_model is None and self.model is not None:
+            part = load_pretrained_part(self.lm, self.model, LANGUAGE, owner="decoder", dtype=self.dtype)
+            return cast("LanguageModel", part)
+        dtype = "auto" if self.dtype == "auto" else chosen_format(self.dtype)
+        return load_into(self.lm.config, source, dtype=dtype, attention=self.attention)
 
     def _text_config(self, config: Path | dict[str, Any] | None) -> Any:
         """The language model's configuration; in one that names no vocabulary, size and framing ids are the tokenizer's."""
         text = llava_config(self.model, config, owner="decoder").text_config
-        if self.model is None:
+        if self.model is None and config is not None:
             named = llava_settings(config, field="decoder.config")["text_config"]
             if "vocab_size" not in named:
                 tokenizer = self._read_tokenizer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from avcap.decoders.text import Ids, TextCodec
 
@@ -104,7 +104,7 @@ def check_template(template: str) -> str:
     return template
 
 
-def fill_template(template: str, prompt: str, tokenizer: object | None = None) -> Halves:
+def fill_template(template: str, prompt: str, tokenizer: Any | None = None) -> Halves:
     """The text before and after the fused tokens.
 
     Args:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avcap.decoders.language_model import positions
 from avcap.decoders.text import SpecialIds
 from avcap.types import Generation
+
+if TYPE_CHECKING:
+    from avcap.decoders.language_model import LanguageModel
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
@@ -64,7 +67,7 @@ def by_clip(captions: Sequence[str], scores: Tensor) -> list[list[tuple[str, flo
 
 
 def search(
-    model: nn.Module, context: Tensor, mask: Tensor | None, special: SpecialIds, settings: Mapping[str, object]
+    model: LanguageModel, context: Tensor, mask: Tensor | None, special: SpecialIds, settings: Mapping[str, object]
 ) -> Any:
     """Beam search, greedy search or sampling, by Hugging Face ``generate``.
 
@@ -96,7 +99,7 @@ def search(
     return model.generate(inputs_embeds=context, attention_mask=mask.long(), generation_config=config, **start)
 
 
-def read_once(model: nn.Module, context: Tensor, mask: Tensor, beams: int) -> Any:
+def read_once(model: LanguageModel, context: Tensor, mask: Tensor, beams: int) -> Any:
     """Keys and values of all of the context but its last position, computed once a clip and then copied for its beams.
 
     Args:

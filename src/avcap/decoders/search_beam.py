@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avcap.decoders.search_step import Hypotheses, LogitRules, Search, Step, take
+from avcap.decoders.search_step import Hypotheses, LogitRules, Search, SearchStep, take
 
 UNUSED = -1e9  # sum of a beam that has no text yet
 
@@ -29,18 +29,18 @@ class GeneratorBeamSearch(Search):
     It reads ``num_beams``, ``max_new_tokens``, ``length_penalty``, and the settings of :class:`LogitRules`.
     """
 
-    def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
+    def __call__(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
         """Search; the scores are the normalised sums above."""
         ids, scores = self._best(step, bos, eos, settings, count=1)
         return Hypotheses(ids[:, 0], scores[:, 0])
 
-    def nbest(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
+    def nbest(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
         """See :meth:`Search.nbest`; a clip is done when no later text could beat the last of them."""
         ids, scores = self._best(step, bos, eos, settings, count=count)
         words = (ids != eos).sum(dim=2) + 1  # with the closing one
         return Hypotheses(ids, scores * _length(words) ** settings.get("length_penalty", 1.0) / words)
 
-    def _best(self, step: Step, bos: Tensor, eos: int, settings: Mapping[str, Any], *, count: int) -> Hypotheses:
+    def _best(self, step: SearchStep, bos: Tensor, eos: int, settings: Mapping[str, Any], *, count: int) -> Hypotheses:
         """The best ``count`` closed texts ``[B, R, N]`` and their normalised sums ``[B, R]``."""
         clips, beams, limit = len(bos), settings["num_beams"], settings["max_new_tokens"]
         power = settings.get("length_penalty", 1.0)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avcap.decoders.search_step import Hypotheses, LogitRules, Search, Step
+from avcap.decoders.search_step import Hypotheses, LogitRules, Search, SearchStep
 
 
 class SingleSequence(Search):
@@ -18,7 +18,7 @@ class SingleSequence(Search):
     et al., ICLR 2020). Draws come from the global generator of the device: seed it for repeatable captions.
     """
 
-    def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
+    def __call__(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
         """Search; the scores are the log probabilities of the texts, summed, the end word's included."""
         clips, limit = len(bos), settings["max_new_tokens"]
         rules = LogitRules(settings, eos=eos, device=bos.device)

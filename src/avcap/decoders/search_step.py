@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from transformers import LogitsProcessor
 
-class Step(Protocol):
+
+class SearchStep(Protocol):
     """Reads one more word of every beam; it remembers the words before."""
 
     def __call__(self, words: Tensor, parents: Tensor | None) -> Tensor:
@@ -37,7 +40,7 @@ class Search(ABC):
     """A way to find a likely text. The settings have the names of :class:`avcap.types.Generation`."""
 
     @abstractmethod
-    def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
+    def __call__(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
         """Search.
 
         Args:
@@ -47,7 +50,7 @@ class Search(ABC):
             settings: ``max_new_tokens`` (the end word is counted) and what the search reads besides.
         """
 
-    def nbest(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
+    def nbest(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
         """The best ``count`` texts of each clip, all different, in the order in which the search ranks them.
 
         Args:
@@ -96,9 +99,9 @@ class LogitRules:
         return logits
 
 
-def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[Any]:
+def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[LogitsProcessor]:
     """Hugging Face's processors for the settings that differ from doing nothing."""
-    found = []
+    found: list[LogitsProcessor] = []
     if settings.get("repetition_penalty", 1.0) != 1.0:
         from transformers import RepetitionPenaltyLogitsProcessor
 

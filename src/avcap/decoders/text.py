@@ -24,6 +24,11 @@ class SpecialIds(NamedTuple):
     eos: tuple[int, ...]  # any of them ends a caption; training ends with the first
     pad: int  # fills up; never seen by the model
 
+    @property
+    def opening(self) -> int:
+        """The id that opens a text: ``bos``, or where there is none the one that ends it."""
+        return self.eos[0] if self.bos is None else self.bos
+
 
 def special_ids(tokenizer: Any, config_eos: int | Sequence[int] | None) -> SpecialIds:
     """Choose the ids that frame a text.

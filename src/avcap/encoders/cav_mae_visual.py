@@ -58,6 +58,8 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         ValueError: if the sizes do not fit each other, or ``frames`` is odd.
     """
 
+    patch_embed: FramePatches
+
     def __init__(
         self,
         size: ViTSize = PUBLISHED,

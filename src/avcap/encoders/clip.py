@@ -10,7 +10,7 @@ from avcap.encoders.frame_encoder import FrameEncoder
 from avcap.layers.time_embedding import TimeEmbeddingName
 
 if TYPE_CHECKING:
-    from transformers import CLIPVisionConfig, PreTrainedModel
+    from transformers import CLIPVisionConfig, CLIPVisionModel, PreTrainedModel
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -71,6 +71,8 @@ class CLIPVisual(FrameEncoder):
         ValueError: if the layer does not exist.
     """
 
+    backbone: PreTrainedModel
+
     def __init__(
         self,
         size: Literal[
@@ -87,7 +89,7 @@ class CLIPVisual(FrameEncoder):
     ) -> None:
         from transformers import CLIPVisionConfig
 
-        fields = {"image_size": 224, "hidden_act": "quick_gelu", **CLIP_SIZES[size]}
+        fields: dict[str, Any] = {"image_size": 224, "hidden_act": "quick_gelu", **CLIP_SIZES[size]}
         fields = {**fields, "intermediate_size": 4 * fields["hidden_size"], **(config or {})}
         depth = fields["num_hidden_layers"]
         if output == "projected" and layer != -1:
@@ -96,10 +98,10 @@ class CLIPVisual(FrameEncoder):
             raise ValueError(f"layer {layer} does not exist; count from -1 (the last) to {-depth} (the first).")
         fields["num_hidden_layers"] = depth + layer + 1
         tower = TOWERS[output]
-        backbone = tower.build(CLIPVisionConfig(**fields))
+        settings = CLIPVisionConfig(**fields)
         super().__init__(
-            backbone,
-            width=tower.width(backbone.config),
+            tower.build(settings),
+            width=tower.width(settings),
             image_size=fields["image_size"],
             mean=MEAN,
             std=STD,
@@ -152,7 +154,7 @@ class _Tower(Protocol):
         """The transformers class that holds the weights."""
 
     @staticmethod
-    def build(config: CLIPVisionConfig) -> nn.Module:
+    def build(config: CLIPVisionConfig) -> PreTrainedModel:
         """The model with random weights."""
 
     @staticmethod
@@ -160,7 +162,7 @@ class _Tower(Protocol):
         """Channels that come out."""
 
     @staticmethod
-    def run(model: nn.Module, images: Tensor) -> Tensor:
+    def run(model: PreTrainedModel, images: Tensor) -> Tensor:
         """Images ``[B, 3, S, S]`` -> tokens ``[B, P, C]``."""
 
 
@@ -174,7 +176,7 @@ class _Projected(_Tower):
         return CLIPVisionModelWithProjection
 
     @staticmethod
-    def build(config: CLIPVisionConfig) -> nn.Module:
+    def build(config: CLIPVisionConfig) -> PreTrainedModel:
         return _Projected.model_class()(config)
 
     @staticmethod
@@ -182,7 +184,7 @@ class _Projected(_Tower):
         return config.projection_dim
 
     @staticmethod
-    def run(model: nn.Module, images: Tensor) -> Tensor:
+    def run(model: PreTrainedModel, images: Tensor) -> Tensor:
         return model(images).image_embeds.unsqueeze(1)
 
 
@@ -190,24 +192,28 @@ class _Patches(_Tower):
     """The patch tokens of the last layer that was built; the final norm, which only the class token meets, is removed."""
 
     @staticmethod
-    def model_class() -> type[PreTrainedModel]:
+    def model_class() -> type[CLIPVisionModel]:
         from transformers import CLIPVisionModel
 
         return CLIPVisionModel
 
     @staticmethod
-    def build(config: CLIPVisionConfig) -> nn.Module:
-        model = _Patches.model_class()(config)
-        model.vision_model.post_layernorm = nn.Identity()
-        return model
+    def build(config: CLIPVisionConfig) -> PreTrainedModel:
+        return without_final_norm(_Patches.model_class()(config))
 
     @staticmethod
     def width(config: CLIPVisionConfig) -> int:
         return config.hidden_size
 
     @staticmethod
-    def run(model: nn.Module, images: Tensor) -> Tensor:
+    def run(model: PreTrainedModel, images: Tensor) -> Tensor:
         return model(images).last_hidden_state[:, 1:]
+
+
+def without_final_norm(tower: CLIPVisionModel) -> CLIPVisionModel:
+    """Take the norm that only the class token meets after the last layer out of a tower, in place; return the tower."""
+    tower.vision_model.register_module("post_layernorm", nn.Identity())
+    return tower
 
 
 TOWERS: dict[str, type[_Tower]] = {"projected": _Projected, "patches": _Patches}

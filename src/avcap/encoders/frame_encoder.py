@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from avcap.checkpoints.loading import is_component, load_weights
 from avcap.encoders.base import VisualEncoder
-from avcap.encoders.frames import FrameNormaliser, frame_tokens, per_token
+from avcap.encoders.frames import FrameImages, FrameNormaliser, frame_tokens, per_token
 from avcap.layers.freeze import Freezable
 from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
 from avcap.types import Tokens
@@ -45,7 +45,7 @@ class FrameEncoder(Freezable, VisualEncoder):
         super().__init__()
         self.backbone = backbone
         self.width = width
-        self.normalise = FrameNormaliser(image_size, mean, std)
+        self.normalise: FrameImages = FrameNormaliser(image_size, mean, std)
         self.time = TIME_EMBEDDINGS[time_embedding](width, max_frames)
         self._frozen_backbone = frozen
         if frozen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class FrameNormaliser(nn.Module):
+class FrameImages(nn.Module, ABC):
+    """Frames -> the square images of a backbone.
+
+    Args:
+        image_size: Height and width of the images.
+    """
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        self.image_size = image_size
+
+    @abstractmethod
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames ``[B, N, 3, H, W]`` in 0..255 -> images ``[B * N, 3, S, S]``."""
+
+
+class FrameNormaliser(FrameImages):
     """Scales 0..255 to the mean and deviation that a model was trained with, and resizes where needed.
 
     The resize is bicubic with antialiasing, runs where the frames are, and does not keep the aspect ratio: crop frames
@@ -25,8 +42,7 @@ class FrameNormaliser(nn.Module):
     shift: Tensor
 
     def __init__(self, image_size: int, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.image_size = image_size
+        super().__init__(image_size)
         deviation = torch.tensor(std, dtype=torch.float32)
         self.register_buffer("scale", (1 / (255 * deviation)).view(3, 1, 1), persistent=False)
         self.register_buffer(

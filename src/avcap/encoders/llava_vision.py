@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from avcap.checkpoints.hugging_face import is_empty
 from avcap.checkpoints.llava import VISION, Attention, Format, chosen_format, llava_config, load_pretrained_part
-from avcap.encoders.clip import MEAN, STD
+from avcap.encoders.clip import MEAN, STD, without_final_norm
 from avcap.encoders.frame_encoder import FrameEncoder
-from avcap.encoders.frames import require_rgb
+from avcap.encoders.frames import FrameImages, require_rgb
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionModel
 
 
 class LlavaVision(FrameEncoder):
@@ -38,6 +41,8 @@ class LlavaVision(FrameEncoder):
         ValueError: if neither ``model`` nor ``config`` is given, the tower is no CLIP, or the layer does not exist.
         FileNotFoundError: if a named configuration or model is not there.
     """
+
+    backbone: CLIPVisionModel
 
     def __init__(
         self,
@@ -82,12 +87,12 @@ class LlavaVision(FrameEncoder):
         if not is_empty(self.backbone):
             return
         loaded = load_pretrained_part(self.backbone, source, VISION, owner="visual_encoder", dtype=self.dtype)
-        self.backbone = _without_final_norm(loaded).train(self.training)
+        self.backbone = without_final_norm(cast("CLIPVisionModel", loaded)).train(self.training)
         if self._frozen_backbone:
             self.freeze(self.backbone)
 
 
-class LlavaImages(nn.Module):
+class LlavaImages(FrameImages):
     """Frames -> the pixel values of LLaVA-1.5's image processor: short side to ``image_size``, centre crop, CLIP's colours.
 
     uint8 frames that have the size already give the same values to the bit. Of resized ones less than one value in a hundred
@@ -101,8 +106,7 @@ class LlavaImages(nn.Module):
     std: Tensor
 
     def __init__(self, image_size: int) -> None:
-        super().__init__()
-        self.image_size = image_size
+        super().__init__(image_size)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -139,14 +143,8 @@ def _depth(layer: int, settings: Any) -> int:
     return layer if layer >= 0 else depth + 1 + layer
 
 
-def _tower(settings: Any, dtype: torch.dtype) -> nn.Module:
+def _tower(settings: Any, dtype: torch.dtype) -> CLIPVisionModel:
     """The tower with random weights on the default device."""
     from transformers import CLIPVisionModel
 
-    return _without_final_norm(CLIPVisionModel(settings).to(dtype))
-
-
-def _without_final_norm(tower: nn.Module) -> nn.Module:
-    """The tower itself, rid of the norm that only the class token meets after the last layer."""
-    tower.vision_model.post_layernorm = nn.Identity()
-    return tower
+    return without_final_norm(CLIPVisionModel(settings)).to(dtype)  # type: ignore[arg-type]  # its wrapper drops self

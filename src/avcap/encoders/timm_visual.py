@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import Tensor, nn
 
 from avcap.encoders.frame_encoder import FrameEncoder
 from avcap.layers.time_embedding import TimeEmbeddingName
+
+if TYPE_CHECKING:
+
+    class TimmModel(nn.Module):
+        """An image model of timm, with what all of them have."""
+
+        pretrained_cfg: dict[str, Any]
+        num_features: int
+
+        def forward_features(self, x: Tensor) -> Tensor:
+            """Images ``[B, 3, S, S]`` -> tokens ``[B, P, C]`` or a feature map."""
+
 
 PUBLISHED = "timm"  # `pretrained: timm` means the weights that timm publishes for the model
 
@@ -41,6 +53,8 @@ class TimmVisual(FrameEncoder):
         ValueError: if the model is unknown, or has no class token and ``pooling`` is ``cls``.
     """
 
+    backbone: TimmModel
+
     def __init__(
         self,
         model: str = "vit_tiny_patch16_224",
@@ -55,13 +69,14 @@ class TimmVisual(FrameEncoder):
         pretrained: str | None = None,
     ) -> None:
         backbone = _create(model, image_size, model_args or {})
-        for part in backbone.modules():
-            if hasattr(part, "fused_attn"):
-                part.fused_attn = part.fused_attn and fused_attention
+        layers: Iterable[Any] = () if fused_attention else backbone.modules()
+        for layer in layers:
+            if hasattr(layer, "fused_attn"):
+                layer.fused_attn = False
         settings = backbone.pretrained_cfg
         super().__init__(
             backbone,
-            width=int(backbone.num_features),
+            width=backbone.num_features,
             image_size=image_size or settings["input_size"][-1],
             mean=settings["mean"],
             std=settings["std"],
@@ -112,7 +127,7 @@ POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
 }
 
 
-def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> nn.Module:
+def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> TimmModel:
     """The backbone with random weights and no classifier; only models bound to one image size are told of it."""
     import timm
 
@@ -122,10 +137,10 @@ def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> n
     settings = timm.get_pretrained_cfg(model)
     if image_size is not None and settings is not None and settings.fixed_input_size:
         model_args = {"img_size": image_size, **model_args}
-    return timm.create_model(model, pretrained=False, num_classes=0, **model_args)
+    return cast("TimmModel", timm.create_model(model, pretrained=False, num_classes=0, **model_args))
 
 
-def _load_file(backbone: nn.Module, path: Path, *, model: str) -> None:
+def _load_file(backbone: TimmModel, path: Path, *, model: str) -> None:
     """Load a local file strictly; only the classifier's keys may be left over."""
     from timm.models import load_state_dict
 

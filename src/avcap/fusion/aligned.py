@@ -6,7 +6,7 @@ from avcap.fusion.base import FusionFactory
 from avcap.fusion.two_stream import TwoStreamFusion
 from avcap.layers.normalise import l2_normalise
 from avcap.losses.aligner import Aligner
-from avcap.types import AssignmentMap, FusionOutput, Tokens
+from avcap.types import AssignmentMap, FusionOutput, Pretrainable, Tokens
 
 
 class AlignedFusion(TwoStreamFusion):
@@ -52,7 +52,7 @@ class AlignedFusion(TwoStreamFusion):
     @property
     def pretrained(self) -> str | None:
         """What :meth:`load_pretrained` reads from, None where it reads nothing."""
-        return getattr(self.merge, "pretrained", None)
+        return self.merge.pretrained if isinstance(self.merge, Pretrainable) else None
 
     @property
     def always_saved(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class AlignedFusion(TwoStreamFusion):
 
     def load_pretrained(self) -> None:
         """Load the weights of the merge; does nothing where it names none."""
-        if self.pretrained is not None:
+        if isinstance(self.merge, Pretrainable) and self.merge.pretrained is not None:
             self.merge.load_pretrained()
 
 

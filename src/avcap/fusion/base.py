@@ -35,8 +35,8 @@ class Fusion(nn.Module, ABC):
     def forward(self, audio: Tokens | None, video: Tokens | None) -> FusionOutput:
         """Fuse; a stream that the batch lacks is None."""
 
-    def follow(self, audio: Tokens | None, video: Tokens | None, plan: Tensor | None) -> FusionOutput:
-        """Fuse where an aligner has solved a transport plan ``[B, Nv, Na]``, or None; most fusions read none."""
+    def follow(self, audio: Tokens, video: Tokens, plan: Tensor | None) -> FusionOutput:
+        """Fuse both streams where an aligner has solved a transport plan ``[B, Nv, Na]``, or None; most fusions read none."""
         return self(audio, video)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avcap.fusion.two_stream import TwoStreamFusion
-from avcap.layers.cross_attention import CrossAttention as CrossAttentionLayer
+from avcap.layers.cross_attention import CrossAttentionLayer
 from avcap.layers.masking import fall_back
 from avcap.types import AssignmentMap, FusionOutput, Tokens
 

@@ -32,10 +32,11 @@ class Interleaved(TwoStreamFusion):
                     f"Interleaved orders tokens by time, but the {stream} tokens have none; an encoder gives Tokens.time, from the "
                     "times of its input in the batch."
                 )
-        x, mask, time = concat_time(audio, video)
+        both = concat_time(audio, video)
+        mask, time = both.mask, both.full_time()  # [B, Na + Nv]
         known = time if mask is None else time.masked_fill(~mask, torch.nan)
         order = known.argsort(dim=1, stable=True)  # [B, Na + Nv], NaN last
-        rows = torch.take_along_dim(x, order.unsqueeze(-1), dim=1)  # [B, Na + Nv, C]
+        rows = torch.take_along_dim(both.x, order.unsqueeze(-1), dim=1)  # [B, Na + Nv, C]
         return FusionOutput(
             Tokens(rows, None if mask is None else mask.gather(1, order), time.gather(1, order)), {}, {}
         )

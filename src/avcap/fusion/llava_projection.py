@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,9 @@ from avcap.fusion.base import Fusion
 from avcap.layers.freeze import Freezable
 from avcap.layers.masking import concat_time
 from avcap.types import FusionOutput, Tokens
+
+if TYPE_CHECKING:
+    from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 
 class LlavaProjection(Fusion, Freezable):
@@ -70,7 +73,7 @@ class LlavaProjection(Fusion, Freezable):
         self.audio_projector = _projector(self.config) if audio_projector == "copy" else None
         if self.audio_projector is not None and model is None:
             self.audio_projector.load_state_dict(self.image_projector.state_dict())
-        kept_still = [self.image_projector] if frozen else []
+        kept_still: list[nn.Module] = [self.image_projector] if frozen else []
         if self.audio_projector is not None and not train_audio:
             kept_still.append(self.audio_projector)
         if kept_still:
@@ -114,8 +117,8 @@ class LlavaProjection(Fusion, Freezable):
             ValueError: if weights are missing or of another size.
         """
         fresh = is_empty(self.image_projector)
-        if fresh:
-            self._load_image_projector()
+        if fresh and self.model is not None:
+            self._load_image_projector(self.model)
         if self.audio_projector is None:
             return
         if self.pretrained_audio is not None:
@@ -123,17 +126,17 @@ class LlavaProjection(Fusion, Freezable):
         elif fresh:
             self.audio_projector.load_state_dict(self.image_projector.state_dict())
 
-    def _load_image_projector(self) -> None:
-        state = read_llava(self.model, PROJECTOR, owner="fusion")
+    def _load_image_projector(self, model: str) -> None:
+        state = read_llava(model, PROJECTOR, owner="fusion")
         own = self.image_projector.state_dict()
-        require_all(own.keys() - state.keys(), self.model)
+        require_all(own.keys() - state.keys(), model)
         wrong = [name for name in own if own[name].shape != state[name].shape]
         if wrong:
-            raise ValueError(f"{self.model} does not fit fusion.config ({', '.join(wrong)}); leave fusion.config out.")
+            raise ValueError(f"{model} does not fit fusion.config ({', '.join(wrong)}); leave fusion.config out.")
         dtype = chosen_format(self.dtype, state)
         self.image_projector.load_state_dict({name: state[name].to(dtype) for name in own}, assign=True)
 
-    def _project(self, tokens: Tokens, projector: nn.Module) -> Tokens:
+    def _project(self, tokens: Tokens, projector: LlavaMultiModalProjector) -> Tokens:
         weight = projector.linear_1.weight
         if weight.is_meta and not tokens.x.is_meta:
             raise ValueError(f"The weights of {self.model} are not loaded; call load_pretrained() first.")
@@ -152,7 +155,7 @@ class LlavaProjection(Fusion, Freezable):
                 )
 
 
-def _projector(config: Any) -> nn.Module:
+def _projector(config: Any) -> LlavaMultiModalProjector:
     """LLaVA's projector with random weights on the default device."""
     from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 

@@ -88,8 +88,7 @@ class TokenConcat(Fusion, Freezable):
         """
         audio = self._project("audio", audio, self.audio_width, self.audio_projection)
         video = self._project("visual", video, self.visual_width, self.visual_projection)
-        kind = self._kind(audio, video)
-        tokens = _concat(audio, video)  # [B, Na + Nv, C]
+        tokens, kind = self._joined(audio, video)  # [B, Na + Nv, C]
         joined = tokens._replace(x=self.joint(tokens.x, kind, attention_mask(tokens.mask)))
         return FusionOutput(joined, {}, {})
 
@@ -123,13 +122,17 @@ class TokenConcat(Fusion, Freezable):
             )
         return zero_padding(tokens._replace(x=projection(zero_padding(tokens).x)))
 
-    def _kind(self, audio: Tokens | None, video: Tokens | None) -> int | Tensor:
+    def _joined(self, audio: Tokens | None, video: Tokens | None) -> tuple[Tokens, int | Tensor]:
+        """Audio tokens, then visual ones, of the streams that are there, and the norms that they go through."""
+        if audio is not None and video is not None:
+            return concat_time(audio, video), self._kind(audio, video)
+        present, alone = (video, VIDEO) if audio is None else (audio, AUDIO)
+        if present is None:
+            raise ValueError("TokenConcat got neither audio nor visual tokens; a batch needs one stream at least.")
+        return present, self._spread(alone, present)
+
+    def _kind(self, audio: Tokens, video: Tokens) -> int | Tensor:
         """Which norms the clips go through: one number where all are alike in evaluation, else one for each ``[B]``."""
-        if audio is None or video is None:
-            present, alone = (video, VIDEO) if audio is None else (audio, AUDIO)
-            if present is None:
-                raise ValueError("TokenConcat got neither audio nor visual tokens; a batch needs one stream at least.")
-            return self._spread(alone, present)
         if audio.mask is None and video.mask is None and 0 not in (audio.x.shape[1], video.x.shape[1]):
             return self._spread(JOINT, audio)
         has_audio, has_video = audio.full_mask().any(dim=1), video.full_mask().any(dim=1)  # [B]
@@ -143,10 +146,3 @@ class TokenConcat(Fusion, Freezable):
         if not self.training:
             return kind
         return torch.full(tokens.x.shape[:1], kind, device=tokens.x.device)
-
-
-def _concat(audio: Tokens | None, video: Tokens | None) -> Tokens:
-    """Audio tokens, then visual ones, of the streams that are there."""
-    if audio is None or video is None:
-        return video if audio is None else audio
-    return concat_time(audio, video)

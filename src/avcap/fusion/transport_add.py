@@ -42,7 +42,7 @@ class TransportAdd(TwoStreamFusion):
         maps = {"plan": AssignmentMap.of(plan, visual=video, audio=audio)}
         return FusionOutput(self.add(audio, video, plan), losses, maps)
 
-    def follow(self, audio: Tokens | None, video: Tokens | None, plan: Tensor | None) -> FusionOutput:
+    def follow(self, audio: Tokens, video: Tokens, plan: Tensor | None) -> FusionOutput:
         """Fuse by the aligner's plan ``[B, Nv, Na]``, unless there is none or one of its own is set."""
         if plan is None or self.own_plan:
             return self(audio, video)

@@ -28,6 +28,9 @@ class TwoStreamFusion(Fusion):
         ValueError: if either width is None.
     """
 
+    audio_width: int
+    visual_width: int
+
     def __init__(self, audio_width: int | None, visual_width: int | None, *, project: bool = True) -> None:
         super().__init__(audio_width, visual_width)
         audio, visual = self._width("audio", audio_width), self._width("video", visual_width)
@@ -70,7 +73,7 @@ class TwoStreamFusion(Fusion):
             )
         return width
 
-    def _checked(self, stream: str, tokens: Tokens | None, width: int | None, present: Tokens) -> Tokens:
+    def _checked(self, stream: str, tokens: Tokens | None, width: int, present: Tokens) -> Tokens:
         if tokens is None:
             return Tokens(present.x.new_zeros(present.x.shape[0], 0, width))
         if tokens.x.dim() != 3 or tokens.x.shape[2] != width:

@@ -11,7 +11,7 @@ from avcap.types import Tokens
 HEAD_WIDTH = 64
 
 
-class CrossAttention(nn.Module):
+class CrossAttentionLayer(nn.Module):
     """``query + MultiHeadAttention(query, context, context)``, no normalisation (LAVCap's ``cross_attn``).
 
     A clip whose context has no real token keeps its queries as they are.

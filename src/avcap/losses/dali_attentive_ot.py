@@ -76,13 +76,13 @@ class AttentiveOTAlignment(AlignmentObjective):
         masses = self._masses(audio, image, trained=False)  # [B, Na], [B, Nv]
         cost, potentials = self._solve(audio, image, masses)
         loss, per_clip = mean_over_clips(cost + _first_order(potentials, masses), audio, image)
-        entropy, _ = mean_over_clips(sum(map(_entropy, masses)).detach(), audio, image)
+        entropy, _ = mean_over_clips(_entropies(masses).detach(), audio, image)
         scorer_loss = None
         if epoch > self.rest_epochs:
             tokens_count = self.scorer_gradient_to_tokens
             seen = (audio, image) if tokens_count else (_detached(audio), _detached(image))
             masses = self._masses(*seen, trained=True)
-            reward = self.entropy_factor(epoch) * sum(map(_entropy, masses))  # [B]
+            reward = self.entropy_factor(epoch) * _entropies(masses)  # [B]
             cost = cost if tokens_count else cost.detach()
             scorer_loss, _ = mean_over_clips(cost + _first_order(potentials, masses) - reward, audio, image)
         return AlignmentOutput(loss, per_clip, {"transport": loss.detach(), "entropy": entropy}, scorer_loss)
@@ -101,8 +101,8 @@ class AttentiveOTAlignment(AlignmentObjective):
         with torch.enable_grad():
             a, b = (mass.detach().requires_grad_() for mass in masses)
             cost = self.distance(audio.x, image.x, a, b)
-            potentials = torch.autograd.grad(cost.sum(), (a, b), retain_graph=True)
-        return cost, potentials
+            of_a, of_b = torch.autograd.grad(cost.sum(), (a, b), retain_graph=True)
+        return cost, (of_a, of_b)
 
     def _check_width(self, audio: Tokens, image: Tokens) -> None:
         for name, tokens in (("audio", audio), ("image", image)):
@@ -114,7 +114,13 @@ class AttentiveOTAlignment(AlignmentObjective):
 
 def _first_order(potentials: tuple[Tensor, Tensor], masses: tuple[Tensor, Tensor]) -> Tensor:
     """0 ``[B]``, with the gradient that the transport cost has by the masses."""
-    return sum((f * (mass - mass.detach())).sum(dim=1) for f, mass in zip(potentials, masses, strict=True))
+    (f, g), (a, b) = potentials, masses
+    return (f * (a - a.detach())).sum(dim=1) + (g * (b - b.detach())).sum(dim=1)
+
+
+def _entropies(masses: tuple[Tensor, Tensor]) -> Tensor:
+    """The entropies of both masses added ``[B]``."""
+    return _entropy(masses[0]) + _entropy(masses[1])
 
 
 def _entropy(mass: Tensor) -> Tensor:

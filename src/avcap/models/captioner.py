@@ -69,8 +69,9 @@ class CaptionModel(nn.Module):
             FileNotFoundError: if the file of a ``pretrained`` part is not there.
             ValueError: if a class is gone, or the weights belong to another architecture.
         """
-        encoders = [None if settings[name] is None else build(settings[name]) for name in cls.parts[:2]]
-        model = cls(*encoders, *(build(settings[name], deferred=True) for name in cls.parts[2:]))
+        audio, visual = (None if settings[name] is None else build(settings[name]) for name in cls.parts[:2])
+        fusion, decoder = (build(settings[name], deferred=True) for name in cls.parts[2:])
+        model = cls(audio, visual, fusion, decoder)
         model.load_pretrained()
         model.load_trained(state)
         return model.eval()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
 from avcap.encoders.base import AudioEncoder, Encoder
 from avcap.frontends import Inputs
-from avcap.types import Batch, Tokens
+from avcap.types import Batch, Pretrainable, Tokens
 
 
 def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
@@ -20,7 +21,8 @@ def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
     if encoder is None or encoder.input not in batch:
         return None
     name = encoder.input
-    return encoder(batch[name], batch.get(f"{name}_mask"), batch.get(f"{name}_time"))
+    entries: Mapping[str, Any] = batch
+    return encoder(entries[name], entries.get(f"{name}_mask"), entries.get(f"{name}_time"))
 
 
 def inputs_of(encoders: Iterable[Encoder]) -> Inputs:
@@ -38,5 +40,5 @@ def load_pretrained(parts: Iterable[nn.Module | None]) -> None:
         ValueError: if a file does not fit its part.
     """
     for part in parts:
-        if part is not None and getattr(part, "pretrained", None) is not None:
+        if isinstance(part, Pretrainable) and part.pretrained is not None:
             part.load_pretrained()

@@ -15,6 +15,7 @@ from avcap.data.corruptions import (
     BlurredPictures,
     CorruptedClips,
     Corruption,
+    CorruptionSource,
     DroppedPictures,
     DroppedSound,
     NoisyPictures,
@@ -23,7 +24,6 @@ from avcap.data.corruptions import (
     ShiftedSound,
     SilentSound,
     SmearedSound,
-    Source,
     SwappedPictures,
     SwappedSound,
     suite,
@@ -77,7 +77,7 @@ def spoil(corruption: Corruption, index: int = 0, shards: FakeShards | None = No
     shards = shards or FakeShards()
     item = shards.item(index)
     before = {k: getattr(item, k).clone() for k in ("waveform", "frames") if getattr(item, k) is not None}
-    source = Source(torch.Generator().manual_seed(5), lambda _: shards.item(index + 1))
+    source = CorruptionSource(torch.Generator().manual_seed(5), lambda _: shards.item(index + 1))
     out = corruption(item, source)
     assert all(torch.equal(getattr(item, k), x) for k, x in before.items())  # the clip itself is left as it is
     return item, out
@@ -104,7 +104,7 @@ def test_the_signal_to_noise_ratio_is_exact(snr: float, colour: str):
 
 def test_noise_leaves_a_silent_clip_silent():
     silent = Item("a", waveform=torch.zeros(1_000))
-    assert not NoisySound(0.0)(silent, Source(torch.Generator(), lambda _: silent)).waveform.any()
+    assert not NoisySound(0.0)(silent, CorruptionSource(torch.Generator(), lambda _: silent)).waveform.any()
 
 
 def test_black_pictures_and_empty_features():
@@ -147,7 +147,7 @@ def test_smearing_keeps_energy_and_loses_rhythm():
     time = torch.arange(2 * SAMPLES) / SAMPLES
     wave = 0.3 * torch.sin(2 * math.pi * 440 * time) * ((10 * time).long() % 2 == 0)
     item = Item("a", waveform=wave)
-    out = SmearedSound(0.2)(item, Source(torch.Generator().manual_seed(0), lambda _: item))
+    out = SmearedSound(0.2)(item, CorruptionSource(torch.Generator().manual_seed(0), lambda _: item))
     assert out.waveform.shape == wave.shape
     before, after = (x.view(20, -1).square().mean(1)[4:-4] for x in (wave, out.waveform))
     assert after.std() / after.mean() < 0.35 * before.std() / before.mean()
@@ -158,7 +158,7 @@ def test_smearing_keeps_energy_and_loses_rhythm():
 
 def test_blur_keeps_a_uniform_picture_and_loses_detail():
     item = Item("a", frames=torch.full((2, 3, 8, 12), 77, dtype=torch.uint8))
-    source = Source(torch.Generator(), lambda _: item)
+    source = CorruptionSource(torch.Generator(), lambda _: item)
     assert torch.equal(BlurredPictures(0.2)(item, source).frames, item.frames)
     point = torch.zeros(1, 3, 9, 9, dtype=torch.uint8)
     point[:, :, 4, 6] = 255
@@ -198,13 +198,13 @@ def test_shifts_go_the_same_way_in_both_streams(seconds: float):
 def test_pictures_of_unknown_length_are_not_shifted():
     item = Item("a", frames=torch.ones(4, 3, 2, 2, dtype=torch.uint8))
     assert math.isnan(item.duration)
-    out = ShiftedPictures(1.0)(item, Source(torch.Generator(), lambda _: item))
+    out = ShiftedPictures(1.0)(item, CorruptionSource(torch.Generator(), lambda _: item))
     assert torch.equal(out.frames, item.frames)
 
 
 def test_a_clip_without_the_stream_stays_as_it_is():
     nothing = Item("a", ["x"], 1.0)
-    source = Source(torch.Generator(), lambda _: nothing)
+    source = CorruptionSource(torch.Generator(), lambda _: nothing)
     for corruptions in suite().values():
         for corruption in corruptions:
             assert corruption(nothing, source) == nothing
@@ -304,7 +304,7 @@ def test_the_suite_has_both_streams_in_every_family():
 def test_swapped_pictures_bring_their_times():
     shards = FakeShards()
     item, other = (replace(shards.item(index), frames_time=torch.arange(10.0) + index) for index in (0, 1))
-    out = SwappedPictures()(item, Source(torch.Generator(), lambda _: other))
+    out = SwappedPictures()(item, CorruptionSource(torch.Generator(), lambda _: other))
     assert torch.equal(out.frames_time, other.frames_time)
 
 

@@ -1,6 +1,6 @@
 """Corruptions of one stream of a clip, for tests of what a captioner loses without it."""
 
-from avcap.data.corruptions.base import Corruption, Source
+from avcap.data.corruptions.base import Corruption, CorruptionSource
 from avcap.data.corruptions.clips import CorruptedClips
 from avcap.data.corruptions.pictures import (
     BlackPictures,
@@ -25,6 +25,7 @@ __all__ = [
     "BlurredPictures",
     "CorruptedClips",
     "Corruption",
+    "CorruptionSource",
     "DroppedPictures",
     "DroppedSound",
     "NoisyPictures",
@@ -33,7 +34,6 @@ __all__ = [
     "ShiftedSound",
     "SilentSound",
     "SmearedSound",
-    "Source",
     "SwappedPictures",
     "SwappedSound",
     "suite",

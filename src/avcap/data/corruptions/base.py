@@ -13,7 +13,7 @@ from avcap.data.item import Item
 
 
 @dataclass(frozen=True)
-class Source:
+class CorruptionSource:
     """What a corruption may draw on.
 
     Attributes:
@@ -49,7 +49,7 @@ class Corruption(ABC):
         return "_".join(part for part in (self.stream, self.family, self.level) if part)
 
     @abstractmethod
-    def __call__(self, item: Item, source: Source) -> Item:
+    def __call__(self, item: Item, source: CorruptionSource) -> Item:
         """The spoilt clip; ``item`` is left as it is."""
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from avcap.data.collate import Sample, to_sample
-from avcap.data.corruptions.base import Corruption, Source
+from avcap.data.corruptions.base import Corruption, CorruptionSource
 from avcap.data.dataset import ALL_FRAMES, EVERYTHING, WAVEFORM, ClipDataset
 from avcap.data.derived import DerivedColumn
 from avcap.data.frame_sampling import FrameChoice
@@ -52,7 +52,7 @@ class CorruptedClips(ClipDataset):
         index = key[1] if isinstance(key, tuple) else key
         item = self._item(index)
         for corruption in self.corruptions:
-            source = Source(
+            source = CorruptionSource(
                 generator=generator_for(self.seed, 0, item.id),
                 other=lambda stream: self.partner(index, stream),
             )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from avcap.data.corruptions.base import Corruption, Drop, Shift, Source, drop_parts
+from avcap.data.corruptions.base import Corruption, CorruptionSource, Drop, Shift, drop_parts
 from avcap.data.corruptions.smoothing import smooth
 from avcap.data.corruptions.sound import delay
 from avcap.data.item import Item
@@ -24,7 +24,7 @@ class PictureCorruption(Corruption):
     stream: ClassVar[str] = "video"
     inputs: ClassVar[tuple[str, ...]] = ("frames", "visual_features")
 
-    def __call__(self, item: Item, source: Source) -> Item:
+    def __call__(self, item: Item, source: CorruptionSource) -> Item:
         """See :meth:`Corruption.__call__`."""
         state = source.generator.get_state()
         spoilt: dict[str, Any] = {}
@@ -36,7 +36,7 @@ class PictureCorruption(Corruption):
         return replace(item, **spoilt)
 
     @abstractmethod
-    def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
+    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """Spoilt pictures ``[N, 3, H, W]`` uint8, or features ``[N, C]`` float32."""
 
 
@@ -45,7 +45,7 @@ class BlackPictures(PictureCorruption):
 
     family: ClassVar[str] = "suppress"
 
-    def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
+    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""
         return torch.zeros_like(rows)
 
@@ -57,7 +57,7 @@ class SwappedPictures(Corruption):
     family: ClassVar[str] = "swap"
     inputs: ClassVar[tuple[str, ...]] = ("frames", "visual_features")
 
-    def __call__(self, item: Item, source: Source) -> Item:
+    def __call__(self, item: Item, source: CorruptionSource) -> Item:
         """See :meth:`Corruption.__call__`."""
         if item.frames is None and item.visual_features is None:
             return item
@@ -86,7 +86,7 @@ class NoisyPictures(PictureCorruption):
         """The deviation."""
         return f"{self.deviation:g}"
 
-    def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
+    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""
         noise = self.deviation * torch.randn(rows.shape, generator=source.generator)
         if rows.dtype == torch.uint8:
@@ -114,7 +114,7 @@ class BlurredPictures(PictureCorruption):
         """Sigma in percent."""
         return f"{100 * self.sigma:g}pct"
 
-    def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
+    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""
         deviation = self.sigma * rows.shape[-2]
         blurred = rows.float()
@@ -132,7 +132,7 @@ class DroppedPictures(Drop, PictureCorruption):
         share: Share of the pictures, chosen at random.
     """
 
-    def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
+    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""
         lost = drop_parts(len(rows), self.share, source.generator)
         return rows.masked_fill(lost.view(-1, *(1,) * (rows.dim() - 1)), 0)
@@ -147,7 +147,7 @@ class ShiftedPictures(Shift, PictureCorruption):
         seconds: How much later; below 0: earlier. Brought to the nearest number of whole pictures.
     """
 
-    def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
+    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.spoil`."""
         if math.isnan(item.duration) or len(rows) == 1:
             return rows

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from avcap.data.corruptions.base import Corruption, Drop, Shift, Source, drop_parts
+from avcap.data.corruptions.base import Corruption, CorruptionSource, Drop, Shift, drop_parts
 from avcap.data.corruptions.smoothing import smooth
 from avcap.data.item import Item
 
@@ -24,14 +24,14 @@ class SoundCorruption(Corruption):
     stream: ClassVar[str] = "audio"
     inputs: ClassVar[tuple[str, ...]] = ("audio",)
 
-    def __call__(self, item: Item, source: Source) -> Item:
+    def __call__(self, item: Item, source: CorruptionSource) -> Item:
         """See :meth:`Corruption.__call__`."""
         if item.waveform is None:
             return item
         return replace(item, waveform=self.spoil(item.waveform, item.sample_rate, source), audio=None)
 
     @abstractmethod
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """The spoilt waveform; ``[S]`` in, and as a rule as many samples out."""
 
 
@@ -40,7 +40,7 @@ class SilentSound(SoundCorruption):
 
     family: ClassVar[str] = "suppress"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         return torch.zeros_like(wave)
 
@@ -50,7 +50,7 @@ class SwappedSound(SoundCorruption):
 
     family: ClassVar[str] = "swap"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         other = source.other(self.stream).waveform
         return wave if other is None else other
@@ -79,7 +79,7 @@ class NoisySound(SoundCorruption):
         """The ratio, after a colour that is not white."""
         return f"{'' if self.colour == 'white' else self.colour}{self.snr:g}dB"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         noise = torch.randn(len(wave), generator=source.generator)
         if self.colour == "pink":
@@ -110,7 +110,7 @@ class SmearedSound(SoundCorruption):
         """The deviation."""
         return f"{self.seconds:g}s"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         window = torch.hann_window(WINDOW)
         noise = torch.randn(max(len(wave), WINDOW), generator=source.generator)
@@ -129,7 +129,7 @@ class DroppedSound(Drop, SoundCorruption):
         share: Share of the parts, chosen at random.
     """
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         lost = drop_parts(PARTS, self.share, source.generator)
         part = torch.arange(len(wave)) * PARTS // len(wave)  # [S]
@@ -143,7 +143,7 @@ class ShiftedSound(Shift, SoundCorruption):
         seconds: How much later; below 0: earlier.
     """
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         return delay(wave, round(self.seconds * sample_rate), torch.zeros_like(wave))
 
