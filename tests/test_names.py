@@ -12,7 +12,7 @@ PACKAGE = Path(avcap.__file__).parent
 VERBS = {"compare", "prepare", "verify"}
 """A verb of the command line may be called like the function of the library that it runs."""
 
-OPEN = {"CrossAttention", "Source", "Step", "part", "shards_of"}
+OPEN = {"CrossAttention", "Source", "Step", "part"}
 """Names that still stand for two things: take one out as soon as one of the two is renamed."""
 
 
