@@ -9,7 +9,7 @@ from pathlib import Path
 import avcap
 
 PACKAGE = Path(avcap.__file__).parent
-VERBS = {"compare", "derive", "prepare", "verify"}
+VERBS = {"compare", "derive"}
 """A verb of the command line may be called like the function of the library that it runs."""
 
 OPEN = {"CrossAttention", "Source", "Step", "part"}

@@ -1,8 +1,8 @@
 """The `avcap` program: one table of verbs.
 
 `fit`, `validate`, `test` and `predict` are LightningCLI; every other verb is a plain function whose signature and
-docstring are its options and help (jsonargparse). Functions are imported when they are called, so that a light verb
-starts quickly.
+docstring are its options and help (jsonargparse): one of the library with something that prints its result, or one of
+`avcap.commands`. Functions are imported when they are called, so that a light verb starts quickly.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ GROUPS = {
     },
     "data": {
         "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
-        "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),
-        "data verify": ("avcap.commands.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
+        "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
+        "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
         "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
         "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
     },
@@ -82,6 +82,10 @@ GROUPS = {
     },
 }
 COMMANDS = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items()}
+PRINTERS = {  # verbs that are functions of the library -> what prints their result
+    "data prepare": "avcap.commands.shards:print_prepared",
+    "data verify": "avcap.commands.shards:print_verified",
+}
 CONFIGURED = ("check", "dali pseudo-label")  # verbs that take the options of fit, and read them themselves
 EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right; anything else is a fault of ours
 
@@ -113,10 +117,16 @@ def run(argv: list[str]) -> Any:
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)
-    target, _ = COMMANDS[verb]
+    function, rest = _import(COMMANDS[verb][0]), argv[len(verb.split()) :]
+    if verb in CONFIGURED:
+        return function(rest)
+    result = call(function, rest, f"avcap {verb}")
+    return _import(PRINTERS[verb])(result) if verb in PRINTERS else result
+
+
+def _import(target: str) -> Callable:
     module, name = target.split(":")
-    function, rest = getattr(importlib.import_module(module), name), argv[len(verb.split()) :]
-    return function(rest) if verb in CONFIGURED else call(function, rest, f"avcap {verb}")
+    return getattr(importlib.import_module(module), name)
 
 
 def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
