@@ -58,7 +58,7 @@ def demo_root(common_folder: Path) -> Path:
     def make(folder: Path) -> None:
         from avcap.commands.demo_data import demo
         from avcap.commands.derive import derive
-        from avcap.commands.prepare import prepare
+        from avcap.data.prepare import prepare
         from avcap.frontends import KaldiFbank
 
         demo(folder, train=32, val=6, test=9, num_workers=1)

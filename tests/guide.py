@@ -14,6 +14,12 @@ import yaml
 GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 
 
+def blocks_of(title: str) -> list[tuple[str, str]]:
+    """Language (empty for commands) and code of each fence in the section of a heading."""
+    section = GUIDE.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
+    return re.findall(r"^```(\w*)\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+
+
 class Guide:
     """The code of a section: the module of step 1, the export of step 2, the config of step 3, the tests of step 4.
 
@@ -24,8 +30,7 @@ class Guide:
     """
 
     def __init__(self, title: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        section = GUIDE.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
-        blocks = re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL)
+        blocks = blocks_of(title)
         write, export, self.check = (code for language, code in blocks if language == "python")
         (config,) = (code for language, code in blocks if language == "yaml")
         settings = yaml.safe_load(config)

@@ -9,10 +9,10 @@ from pathlib import Path
 import avcap
 
 PACKAGE = Path(avcap.__file__).parent
-VERBS = {"compare", "prepare", "verify"}
+VERBS = {"compare", "derive"}
 """A verb of the command line may be called like the function of the library that it runs."""
 
-OPEN = {"part", "shards_of"}
+OPEN = {"part"}
 """Names that still stand for two things: take one out as soon as one of the two is renamed."""
 
 

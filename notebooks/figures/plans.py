@@ -92,7 +92,7 @@ def figure_gains(rows: Mapping[float, Mapping[str, float]]) -> Figure:
     """Draws the gain of maps over the regularisation: their own, with wrong pictures, by the time alone, and the most there is.
 
     Args:
-        rows: Regularisation -> what :func:`avcap.commands.maps.map_quality` gives.
+        rows: Regularisation -> what :func:`avcap.trained.map_quality.map_quality` gives.
     """
     figure = new_figure(6.4, 3.8)
     axes = figure.add_subplot()

@@ -1,8 +1,8 @@
 """The `avcap` program: one table of verbs.
 
 `fit`, `validate`, `test` and `predict` are LightningCLI; every other verb is a plain function whose signature and
-docstring are its options and help (jsonargparse). Functions are imported when they are called, so that a light verb
-starts quickly.
+docstring are its options and help (jsonargparse): one of the library with something that prints its result, or one of
+`avcap.commands`. Functions are imported when they are called, so that a light verb starts quickly.
 """
 
 from __future__ import annotations
@@ -22,40 +22,69 @@ LIGHTNING = {
     "test": "all scores on the test split, with predictions and assignment maps",
     "predict": "captions of a split to JSONL",
 }
-COMMANDS = {
-    "caption": ("avcap.commands.caption:caption", "caption video and sound files"),
-    "check": ("avcap.commands.check:check", "prove a config: shapes, parameters, memory; no weights, no GPU"),
-    "list": ("avcap.commands.listing:list_components", "components that a config can name"),
-    "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
-    "score": ("avcap.commands.score:score", "score a file of captions against references"),
-    "score human": ("avcap.commands.score:human", "what people would get: references against references"),
-    "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
-    "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
-    "robustness": ("avcap.commands.robustness:robustness", "what a captioner loses without its sound or its pictures"),
-    "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
-    "dali calibrate": ("avcap.commands.dali_calibrate:calibrate", "aligned audio tokens -> the spread of image tokens"),
-    "dali captioner": ("avcap.commands.dali_captioner:write_captioner", "a trained image captioner -> LLaVA folder"),
-    "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's pictures"),
-    "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
-    "dali probe": ("avcap.commands.dali_probe:probe", "what the tokens of an alignment tell"),
-    "dali run": ("avcap.commands.study:dali", "all stages on the embedded data set, or what is left, and a report"),
-    "dali stills": ("avcap.commands.dali_stills:stills", "pictures for the demo's image captioner"),
-    "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
-    "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
-    "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),
-    "ablation run": ("avcap.commands.study:ablation", "an ablation matrix, or what is left of it"),
-    "ablation status": ("avcap.commands.ablation:status", "how far the cells of an ablation matrix are"),
-    "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
-    "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
-    "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
-    "data prepare": ("avcap.commands.prepare:prepare", "media and captions -> shards"),
-    "data verify": ("avcap.commands.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
-    "weights import": ("avcap.commands.weights:import_", "official checkpoint -> avcap weights"),
-    "weights export": ("avcap.commands.weights:export", "avcap weights -> official names"),
-    "weights part": ("avcap.commands.weights:part", "one component of a run's checkpoint -> a file of its own"),
-    "weights formats": ("avcap.commands.weights:formats", "checkpoint formats that can be imported"),
-    "metrics list": ("avcap.commands.metrics:list_metrics", "metrics that are available here, and why others are not"),
-    "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
+GROUPS = {
+    "caption and measure": {
+        "caption": ("avcap.commands.caption:caption", "caption video and sound files"),
+        "score": ("avcap.commands.score:score", "score a file of captions against references"),
+        "score human": ("avcap.commands.score:human", "what people would get: references against references"),
+        "robustness": (
+            "avcap.commands.robustness:robustness",
+            "what a captioner loses without its sound or its pictures",
+        ),
+        "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
+        "metrics list": (
+            "avcap.commands.metrics:list_metrics",
+            "metrics that are available here, and why others are not",
+        ),
+        "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
+    },
+    "configs and this machine": {
+        "check": ("avcap.commands.check:check", "prove a config: shapes, parameters, memory; no weights, no GPU"),
+        "list": ("avcap.commands.listing:list_components", "components that a config can name"),
+        "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
+    },
+    "data": {
+        "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
+        "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
+        "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
+        "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
+        "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
+    },
+    "weights": {
+        "weights import": ("avcap.commands.weights:import_", "official checkpoint -> avcap weights"),
+        "weights export": ("avcap.commands.weights:export", "avcap weights -> official names"),
+        "weights part": ("avcap.commands.weights:part", "one component of a run's checkpoint -> a file of its own"),
+        "weights formats": ("avcap.commands.weights:formats", "checkpoint formats that can be imported"),
+    },
+    "compare runs": {
+        "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
+        "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
+        "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
+        "ablation run": ("avcap.commands.study:ablation", "an ablation matrix, or what is left of it"),
+        "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),
+        "ablation status": ("avcap.commands.ablation:status", "how far the cells of an ablation matrix are"),
+    },
+    "DALI": {
+        "dali run": ("avcap.commands.study:dali", "all stages on the embedded data set, or what is left, and a report"),
+        "dali stills": ("avcap.commands.dali_stills:stills", "pictures for the demo's image captioner"),
+        "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
+        "dali captioner": (
+            "avcap.commands.dali_captioner:write_captioner",
+            "a trained image captioner -> LLaVA folder",
+        ),
+        "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
+        "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's pictures"),
+        "dali calibrate": (
+            "avcap.commands.dali_calibrate:calibrate",
+            "aligned audio tokens -> the spread of image tokens",
+        ),
+        "dali probe": ("avcap.commands.dali_probe:probe", "what the tokens of an alignment tell"),
+    },
+}
+COMMANDS = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items()}
+PRINTERS = {  # verbs that are functions of the library -> what prints their result
+    "data prepare": "avcap.commands.shards:print_prepared",
+    "data verify": "avcap.commands.shards:print_verified",
 }
 CONFIGURED = ("check", "dali pseudo-label")  # verbs that take the options of fit, and read them themselves
 EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right; anything else is a fault of ours
@@ -88,10 +117,16 @@ def run(argv: list[str]) -> Any:
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)
-    target, _ = COMMANDS[verb]
+    function, rest = _import(COMMANDS[verb][0]), argv[len(verb.split()) :]
+    if verb in CONFIGURED:
+        return function(rest)
+    result = call(function, rest, f"avcap {verb}")
+    return _import(PRINTERS[verb])(result) if verb in PRINTERS else result
+
+
+def _import(target: str) -> Callable:
     module, name = target.split(":")
-    function, rest = getattr(importlib.import_module(module), name), argv[len(verb.split()) :]
-    return function(rest) if verb in CONFIGURED else call(function, rest, f"avcap {verb}")
+    return getattr(importlib.import_module(module), name)
 
 
 def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
@@ -142,17 +177,21 @@ def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
 
 
 def _help(argv: Sequence[str]) -> None:
-    """Print the verbs; an unknown verb is an error."""
+    """Print the verbs in groups, or those that begin with the word that is asked; another word is an error."""
     if argv and argv[0] == "--version":
         from avcap import __version__
 
         print(f"avcap {__version__}")
         return
-    rows = {**LIGHTNING, **{verb: text for verb, (_, text) in COMMANDS.items()}}
     asked = argv[0] if argv and not argv[0].startswith("-") else ""
-    mine = {verb: text for verb, text in rows.items() if not asked or verb.split()[0] == asked}
-    lines = ["usage: avcap VERB [options]      (avcap VERB --help for the options of one)", ""]
-    lines += [f"  {verb:<18}{text}" for verb, text in (mine or rows).items()]
+    groups = {
+        "train": LIGHTNING,
+        **{name: {v: text for v, (_, text) in verbs.items()} for name, verbs in GROUPS.items()},
+    }
+    mine = {verb: text for verbs in groups.values() for verb, text in verbs.items() if verb.split()[0] == asked}
+    lines = ["usage: avcap VERB [options]      (avcap VERB --help for the options of one)"]
+    for name, verbs in ({asked: mine} if mine else groups).items():
+        lines += ["", f"{name}:", *(f"  {verb:<18}{text}" for verb, text in verbs.items())]
     if asked and not mine:
         print("\n".join(lines), file=sys.stderr)
         print(f"\navcap: error: there is no verb {asked!r}.", file=sys.stderr)

@@ -8,8 +8,10 @@ import signal
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -65,6 +67,19 @@ class AvcapParser(OneSentence, LightningArgumentParser):
         if args is not None:
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
         return super().parse_args(args, *more, **kwargs)
+
+    def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the options of a class; ``1`` for an ``int | float`` is the int: one batch, where 1.0 would be all of them.
+
+        Python keeps one object for unions that differ in order only, so that the int may come second, and jsonargparse takes
+        the first type that fits.
+        """
+        added = super().add_lightning_class_args(*args, **kwargs)
+        for action in self._actions:
+            types = get_args(getattr(action, "_typehint", None))
+            if {int, float} <= set(types):
+                action._typehint = reduce(or_, sorted(types, key=lambda kind: kind is not int))  # type: ignore[attr-defined]
+        return added
 
     def class_names(self) -> list[str]:
         """Short names of avcap's classes and of a user's that are imported."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from avcap.callbacks.samples import picture_parts
 from avcap.data.collate import row_times
 from avcap.figures.maps import by_time
+from avcap.figures.parts import picture_parts
 from avcap.types import AssignmentMap
 
 SEEN = [0.05, 0.15, 0.25]

@@ -87,7 +87,8 @@ def test_the_network_is_not_asked_for_paths(name: str, tmp_path: Path, monkeypat
     assert asked == []
 
 
-def test_the_local_cache_comes_before_the_network():
+def test_the_local_cache_comes_before_the_network(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.model_info", lambda *_, **__: None)
     asked = []
 
     class Factory:
@@ -100,6 +101,25 @@ def test_the_local_cache_comes_before_the_network():
 
     assert fetch(Factory, Source("someone/model", "m.gguf")) == "from the hub"
     assert asked == [("someone/model", True, "m.gguf"), ("someone/model", False, "m.gguf")]
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def unreachable(*_: object, **__: object) -> None:
+        asked.append("hub")
+        raise ConnectionError("no network")
+
+    class Factory:
+        @staticmethod
+        def from_pretrained(name: str, *, local_files_only: bool = False) -> None:
+            asked.append("cache" if local_files_only else "retries")
+            raise OSError(name)
+
+    monkeypatch.setattr("huggingface_hub.model_info", unreachable)
+    with pytest.raises(OSError, match="no network"):
+        fetch(Factory, Source("someone/model"))
+    assert asked == ["cache", "hub"]
 
 
 def test_absent_model_names_field_and_remedy(tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from avcap.cli import COMMANDS, LIGHTNING, call, main
+from avcap.cli import COMMANDS, GROUPS, LIGHTNING, call, main
 from tests.end_to_end.program import REPOSITORY
 
 
@@ -14,12 +14,13 @@ def test_without_a_verb_or_with_help_all_verbs_are_listed(capsys):
         main(words)
         out = capsys.readouterr().out
         assert all(f"  {verb} " in out for verb in (*LIGHTNING, *COMMANDS))
+        assert [line[:-1] for line in out.splitlines()[1:] if line[:1].strip()] == ["train", *GROUPS]
 
 
 def test_a_group_of_verbs_is_listed_alone(capsys):
     main(["weights"])
     out = capsys.readouterr().out
-    assert "weights import" in out
+    assert "\nweights:\n  weights import" in out
     assert "data demo" not in out
 
 
@@ -103,3 +104,14 @@ def test_doctor_runs(capsys):
     out = capsys.readouterr().out
     assert "torch" in out
     assert "cider_d" in out
+
+
+@pytest.mark.parametrize(("given", "expected"), [("1", int), ("1.0", float), ("3", int), ("0.5", float)])
+def test_one_batch_is_not_all_batches(given, expected, capsys):
+    words = ["--config", str(REPOSITORY / "configs" / "lavcap.yaml"), "--trainer.limit_val_batches", given]
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *words, "--print_config"])
+    assert stop.value.code == 0
+    limit = yaml.safe_load(capsys.readouterr().out)["trainer"]["limit_val_batches"]
+    assert type(limit) is expected
+    assert limit == float(given)

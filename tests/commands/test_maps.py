@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from avcap.cli import main
-from avcap.commands.maps import map_quality
 from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.trained.clips import CheckpointClips
+from avcap.trained.map_quality import map_quality
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_table(tiny_run: Path, capsys: pytest.CaptureFixture):
 
 
 def test_unknown_times_are_told(source: CheckpointClips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("avcap.commands.maps.beside_the_shards", lambda _: None)
+    monkeypatch.setattr("avcap.trained.map_quality.beside_the_shards", lambda _: None)
     with pytest.raises(FileNotFoundError, match=r"There is no events\.jsonl beside .* name one with --events"):
         map_quality(source, epsilons=[0.1])
     empty = tmp_path / "events.jsonl"

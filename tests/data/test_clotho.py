@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from lightning.pytorch import Trainer
 
-from avcap.commands.prepare import prepare
+from avcap.data.prepare import prepare
 from avcap.systems import Captioner
 from tests.data.media_files import tone, write_csv
 from tests.data.served import served
@@ -30,11 +30,9 @@ def clotho(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_captioner_is_tested_on_clotho_without_training(
-    clotho: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    prepare(clotho, frames=0, num_workers=1)
-    assert capsys.readouterr().out.splitlines()[1].split()[:6] == ["test", "4", "3", "1", "0", "3"]
+def test_a_captioner_is_tested_on_clotho_without_training(clotho: Path, tmp_path: Path) -> None:
+    (info,) = prepare(clotho, frames=0, num_workers=1).splits
+    assert (info.split, info.clips, len(info.missing), len(info.broken), len(info.ids)) == ("test", 4, 1, 0, 3)
     data = served(clotho / "shards", batch_size=2, reads=("audio",))
     batches = list(data.test_dataloader())
     assert [name for b in batches for name in b["id"]] == [name.removesuffix(".wav") for name in NAMES[:-1]]

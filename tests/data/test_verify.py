@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from avcap.commands.verify import verify as verify_command
+from avcap.commands.shards import print_verified
 from avcap.data.shards import ShardInfo, Shards
 from avcap.data.verify import verify
 from tests.data.served import served
@@ -26,7 +26,7 @@ def test_whole_shards(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = verify(shards)
     assert report.ok
     assert [info.split for info in report.splits] == ["train", "val"]
-    verify_command(shards, quick=True)
+    print_verified(verify(shards, quick=True))
     printed = capsys.readouterr().out
     assert "1, 3" in printed
     assert "No fault found." in printed
@@ -50,7 +50,7 @@ def test_a_damaged_shard_is_named_and_exits_non_zero(shards: Path, fault: str) -
     assert len(errors) == 1
     assert path.name in errors[0]
     with pytest.raises(SystemExit) as stop:
-        verify_command(shards)
+        print_verified(verify(shards))
     assert stop.value.code == 1
 
 

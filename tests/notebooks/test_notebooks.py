@@ -29,7 +29,10 @@ def run(name: str, *, folder: Path, **settings: str) -> list[nbformat.NotebookNo
     """The outputs of a notebook, executed in a folder with the settings ``AVCAP_...``; a cell that fails raises."""
     notebook = read(FOLDER / f"{name}.ipynb")
     client = NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(folder)}})
-    client.execute(env={**ENVIRONMENT, **{f"AVCAP_{key}": value for key, value in settings.items()}})
+    path = f"{ENVIRONMENT['PYTHONPATH']}{os.pathsep}{FOLDER}"  # Jupyter itself starts in the folder of the notebooks
+    client.execute(
+        env={**ENVIRONMENT, "PYTHONPATH": path, **{f"AVCAP_{key}": value for key, value in settings.items()}}
+    )
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
@@ -59,6 +62,11 @@ def test_stored_without_outputs_and_with_text_before_each_cell(path: Path):
     assert code[:2] == [1, 2]  # title, parameters, imports
     assert "os.environ" in notebook.cells[1].source
     assert all(notebook.cells[i - 1].cell_type == "markdown" for i in code[2:])
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *sorted((FOLDER / "figures").glob("*.py"))], ids=lambda path: path.stem)
+def test_reads_the_library_and_no_verb(path: Path):
+    assert "avcap.commands" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

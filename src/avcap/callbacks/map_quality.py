@@ -11,10 +11,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
-from avcap.metrics.map_quality import MapQuality
+from avcap.metrics.map_quality import MapQuality, first_map
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
-from avcap.types import AssignmentMap, Batch
+from avcap.types import Batch
 
 
 class MeasureMaps(Callback):
@@ -72,7 +72,7 @@ class MeasureMaps(Callback):
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
             return
-        found = first(maps)
+        found = first_map(maps)
         if not found.is_timed():
             rank_zero_warn(
                 "The maps are not measured: the times of their tokens are unknown. An encoder sets Tokens.time, a data module "
@@ -84,7 +84,7 @@ class MeasureMaps(Callback):
         if number < self.batches and len(batch["id"]) > 1:
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
                 other = model.fuse(with_other_pictures(model, batch))
-            self._shuffled.update(first(other.maps).plan, truth)
+            self._shuffled.update(first_map(other.maps).plan, truth)
 
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._truth is None or trainer.sanity_checking:
@@ -97,12 +97,6 @@ class MeasureMaps(Callback):
         if float(shuffled["map_clips"]):
             values["map_gain_shuffled"] = shuffled["map_gain"]
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
-
-
-def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
-    """The map that is measured, where a fusion makes several; its plan in float32."""
-    found = next(iter(maps.values()))
-    return found._replace(plan=found.plan.float())
 
 
 def has_both(model: CaptionerParts, batch: Batch) -> bool:

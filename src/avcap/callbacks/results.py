@@ -10,8 +10,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.callbacks.naming import AddNaming
-from avcap.callbacks.samples import picture_parts
 from avcap.figures import draw_map
+from avcap.figures.parts import picture_parts
 from avcap.metrics import comparing, constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import make_results, write_results

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+PATIENCE = 10  # seconds in which the hub must answer
+
 
 class Source(NamedTuple):
     """A place that ``from_pretrained`` reads from."""
@@ -74,7 +76,9 @@ def fetch(factory: Any, source: Source, **settings: Any) -> Any:
 
     Raises:
         FileNotFoundError: if there is nothing at ``source``.
+        OSError: if the hub has no such model, or cannot be reached; told after one attempt.
     """
+    from huggingface_hub import model_info
     from huggingface_hub.errors import HFValidationError
 
     settings |= {} if source.gguf_file is None else {"gguf_file": source.gguf_file}
@@ -88,6 +92,7 @@ def fetch(factory: Any, source: Source, **settings: Any) -> Any:
     except OSError:
         if is_folder:
             raise
+    model_info(source.name, timeout=PATIENCE)  # one request: from_pretrained would try each file five times over
     return factory.from_pretrained(source.name, **settings)
 
 

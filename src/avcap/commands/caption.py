@@ -65,8 +65,8 @@ def _line(found: Caption, *, many: bool) -> str:
 
 
 def _draw(path: Path, batch: Batch, found: Caption) -> None:
-    from avcap.callbacks.samples import picture_parts
     from avcap.figures import draw_map
+    from avcap.figures.parts import picture_parts
 
     if found.map is not None:
         parts = picture_parts(batch, found.map, 0, found.text)

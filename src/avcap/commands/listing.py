@@ -9,6 +9,7 @@ from typing import Literal
 from avcap.components import components
 
 KINDS = {
+    "system": ("avcap.systems", "System"),
     "audio_encoder": ("avcap.encoders", "AudioEncoder"),
     "visual_encoder": ("avcap.encoders", "VisualEncoder"),
     "fusion": ("avcap.fusion", "Fusion"),
@@ -17,6 +18,7 @@ KINDS = {
     "objective": ("avcap.losses", "AlignmentObjective"),
     "distance": ("avcap.losses", "TransportDistance"),
     "frontend": ("avcap.frontends", "FrontEnd"),
+    "data": ("avcap.lightning_cli", "LightningDataModule"),  # imports all of ours
     "transform": ("avcap.data", "Transform"),
     "corruption": ("avcap.data.corruptions", "Corruption"),
     "schedule": ("avcap.systems", "Schedule"),
@@ -27,6 +29,7 @@ GROUPS = {"encoder": ("audio_encoder", "visual_encoder"), "all": tuple(KINDS)}
 def list_components(
     kind: Literal[
         "all",
+        "system",
         "encoder",
         "audio_encoder",
         "visual_encoder",
@@ -36,6 +39,7 @@ def list_components(
         "objective",
         "distance",
         "frontend",
+        "data",
         "transform",
         "corruption",
         "schedule",

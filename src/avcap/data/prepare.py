@@ -53,19 +53,22 @@ def prepare(
     overwrite: bool = False,
     progress: bool = True,
 ) -> PrepareReport:
-    """Make the shards of a data set.
+    """Make the shards of a data set from its media and captions.
+
+    Reads the AudioCaps CSVs (v1, v2), the AVCap/LAVCap JSON layout, Clotho-style CSVs, or a CSV with file_name and caption. Missing clips
+    are counted, broken ones are listed in quarantine.jsonl. Work that was interrupted is taken up again.
 
     Args:
-        root: Folder with ``<split>.csv`` or ``<split>.json``, and the media unless ``media`` is given.
+        root: Folder with train.csv (or .json), val.csv and test.csv, and the media unless ``media`` is given.
         out: Where the shards go; None: ``<root>/shards``.
         splits: Splits to make; one without a caption file is left out.
         media: Folder of the media files.
         frames: Pictures to store of each clip; 0 stores none.
         size: Height and width of the pictures in pixels.
         features: Folder of visual features made beforehand, one ``.npy`` ``[N, C]`` a clip.
-        sample_rate: Samples a second of the sound, which is stored as FLAC.
+        sample_rate: Samples a second of the sound, which is stored as FLAC; every front end of avcap reads 16,000.
         max_seconds: Read no more of a clip than that, of its sound and its pictures; None reads all.
-        half: Store visual features and derived columns in float16, else in float32.
+        half: Store visual features, and what `avcap data derive` makes, in float16, else in float32.
         clips_per_shard: Clips in one shard file.
         num_workers: Processes.
         overwrite: Make finished splits again.

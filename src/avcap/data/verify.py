@@ -28,8 +28,8 @@ class VerifyReport:
         return not self.errors
 
 
-def verify(shards: Path, *, quick: bool = False, progress: bool = False) -> VerifyReport:
-    """Check all splits below a folder.
+def verify(shards: Path, *, quick: bool = False, progress: bool = True) -> VerifyReport:
+    """Check shards: every clip readable and unchanged, no clip in two splits.
 
     Every clip, and what front ends made of it, is read and compared with its checksum; a fault is reported once for each shard file.
 

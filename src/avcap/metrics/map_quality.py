@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from avcap.types import AssignmentMap
+
+
+def first_map(maps: Mapping[str, AssignmentMap]) -> AssignmentMap:
+    """Return the map that is measured, where a fusion makes several; its plan in float32."""
+    found = next(iter(maps.values()))
+    return found._replace(plan=found.plan.float())
 
 
 def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
