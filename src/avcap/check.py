@@ -50,7 +50,7 @@ class Report(NamedTuple):
     text_tokens: int
 
     def __str__(self) -> str:
-        """The report as a table for the terminal."""
+        """Format the report as a table for the terminal."""
         lines = [f"{'part':<16}{'class':<22}{'trainable':>14}{'frozen':>16}   tokens"]
         lines += [f"{p.part:<16}{p.name:<22}{p.trainable:>14,}{p.frozen:>16,}   {p.tokens}" for p in self.parts]
         trainable, frozen = sum(p.trainable for p in self.parts), sum(p.frozen for p in self.parts)

@@ -101,7 +101,7 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
 
 
 def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any], dict[str, Any]]:
-    """The positional and named arguments for ``function`` in ``argv``, as its signature and docstring describe them.
+    """Parse ``argv`` into the positional and named arguments of ``function``; its signature and docstring describe them.
 
     Parameters without a default are positional; one of type ``list[Path]`` takes one or more values; one that Python too
     takes by position only may be left out.

@@ -52,7 +52,7 @@ class OneSentence(_Parser):
 
 
 def _options(parser: Any) -> Iterator[str]:
-    """The options of a parser and of its subcommands."""
+    """Return the options of a parser and of its subcommands."""
     for action in parser._actions:
         yield from action.option_strings
         for child in dict.fromkeys((getattr(action, "_name_parser_map", None) or {}).values()):
@@ -100,7 +100,7 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
 
 
 def cause(error: BaseException) -> BaseException:
-    """What went wrong, where a library only says what followed from it.
+    """Return the cause of an error for which the library reports only a consequence.
 
     jsonargparse wraps what a constructor raises once for each argument that may be null as well; Lightning, tidying up after
     weights that could not be read, fails to move the empty ones.
@@ -113,7 +113,7 @@ def cause(error: BaseException) -> BaseException:
 
 
 def _near(word: str, known: Collection[str]) -> str:
-    """The end of a sentence: the known names that look most like ``word``, or all of them where they are few."""
+    """Return the end of an error message: the known names most like ``word``, or all of them if they are few."""
     near = get_close_matches(word, known, n=2, cutoff=0.6)
     if near:
         return f"; did you mean {' or '.join(near)}?"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def clip_id(youtube_id: str, start_time: float | str) -> str:
-    """The id of a clip: YouTube id and start in seconds, without trailing zeros.
+    """Return the id of a clip: YouTube id and start in seconds, without trailing zeros.
 
     Args:
         youtube_id: The eleven characters of the video.
@@ -35,6 +35,6 @@ def id_hash(ids: Iterable[str]) -> str:
 
 
 def name_some(ids: Sequence[str], *, at_most: int = 5) -> str:
-    """A few ids for an error message, and how many more there are."""
+    """Join a few ids for an error message, and say how many more there are."""
     more = len(ids) - at_most
     return ", ".join(ids[:at_most]) + (f" and {more} more" if more > 0 else "")

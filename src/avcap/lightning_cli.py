@@ -83,7 +83,7 @@ class SaveRunConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called on the first process only."""
+        """Save the config, on the first process only."""
         path = Path(trainer.default_root_dir) / self.config_filename
         path.parent.mkdir(parents=True, exist_ok=True)
         self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
@@ -108,7 +108,7 @@ class AvcapCLI(LightningCLI):
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The callbacks that every run has, each with its own options, and shared defaults."""
+        """Add the callbacks that every run has, each with its own options, and shared defaults."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(SaveOnStop, "save_on_stop")
         parser.add_lightning_class_args(LogSamples, "samples")

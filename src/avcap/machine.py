@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at everything; nothing is changed, and nothing here fails when a part is missing."""
+    """Inspect the machine; change nothing, and never fail because a part is missing."""
     yield from _python()
     yield from _packages()
     yield from _devices()
@@ -63,7 +63,7 @@ def examine() -> Iterator[Finding]:
 
 
 def pins(text: str) -> dict[str, str]:
-    """The exact versions of a constraints file: package name to version.
+    """Return the exact versions of a constraints file: package name to version.
 
     Args:
         text: Lines like ``torch==2.11.0  # why``; others are passed over.
@@ -125,7 +125,7 @@ def _installed(name: str) -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    """What torch can compute on, and whether bf16 is worth it there."""
+    """Report the devices of torch, and whether bf16 is worth using."""
     import torch
 
     file = Path("/proc/cpuinfo")
@@ -142,7 +142,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _codecs() -> Iterator[Finding]:
-    """What PyAV's FFmpeg can read and write."""
+    """Report what PyAV's FFmpeg can read and write."""
     import av
 
     for label, mode in _CODECS.items():

@@ -66,13 +66,13 @@ class Tokens(NamedTuple):
         return cls(tokens)
 
     def full_mask(self) -> Tensor:
-        """The mask ``[B, N]``, all ``True`` where none was given."""
+        """Return the mask ``[B, N]``, all ``True`` if none was given."""
         if self.mask is not None:
             return self.mask
         return torch.ones(self.x.shape[:2], dtype=torch.bool, device=self.x.device)
 
     def full_time(self) -> Tensor:
-        """The times ``[B, N]`` float32, all NaN where none were given."""
+        """Return the times ``[B, N]`` float32, all NaN if none were given."""
         if self.time is not None:
             return self.time
         return torch.full(self.x.shape[:2], torch.nan, dtype=torch.float32, device=self.x.device)

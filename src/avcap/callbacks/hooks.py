@@ -67,5 +67,5 @@ class CaptionerParts(Protocol):
 
 
 def data_of(trainer: Trainer) -> Any:
-    """The data module of a run; None where the trainer was given loaders."""
+    """Return the data module of a run; None where the trainer was given loaders."""
     return getattr(trainer, "datamodule", None)

@@ -100,7 +100,7 @@ class MeasureMaps(Callback):
 
 
 def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
-    """The map that is measured, where a fusion makes several; its plan in float32."""
+    """Return the map to measure, with its plan in float32, where a fusion makes several."""
     found = next(iter(maps.values()))
     return found._replace(plan=found.plan.float())
 
@@ -112,7 +112,7 @@ def has_both(model: CaptionerParts, batch: Batch) -> bool:
 
 
 def with_other_pictures(model: CaptionerParts, batch: Batch) -> Batch:
-    """The batch with every clip's visual input exchanged for that of the clip before it; as it is for a model without pictures."""
+    """Return the batch with each clip's visual input replaced by that of the clip before it; unchanged for a model that reads no video."""
     if model.visual_encoder is None:
         return batch
     name, inputs = model.visual_encoder.input, cast(dict[str, Any], batch)

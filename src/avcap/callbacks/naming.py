@@ -33,7 +33,7 @@ class AddNaming:
         self.possible = known and naming_scores(firsts, events).corpus["named_any"] >= _USUAL
 
     def __call__(self, scores: Scores, captions: Mapping[str, str]) -> Scores:
-        """The scores of captions with their naming.
+        """Return the scores of captions with their naming.
 
         Args:
             scores: What the captions scored.

@@ -108,7 +108,7 @@ class WriteResults(Callback):
 
     @staticmethod
     def _log(trainer: Trainer, pl_module: LightningModule, scores: dict[str, float]) -> None:
-        """The settings of the run with its final scores, for the comparison of runs in TensorBoard."""
+        """Log the settings of the run with its final scores, so that TensorBoard can compare runs."""
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(
@@ -117,7 +117,7 @@ class WriteResults(Callback):
 
 
 def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:
-    """The captions of the training split; the references themselves where that split is not there."""
+    """Return the captions of the training split, or the references if there is no training split."""
     data = data_of(trainer)
     captions = data.training_captions() if hasattr(data, "training_captions") else []
     return captions or [caption for clip in references.values() for caption in clip]

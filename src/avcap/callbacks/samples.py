@@ -53,7 +53,7 @@ class LogSamples(Callback):
 
 
 def picture_parts(batch: Batch, found: AssignmentMap, clip: int, caption: str) -> dict[str, Any] | None:
-    """What :func:`avcap.figures.figure_map` needs of one clip, cut to the sound that is real.
+    """Return the arguments of :func:`avcap.figures.figure_map` for one clip, without padding.
 
     Args:
         batch: The batch, on any device.

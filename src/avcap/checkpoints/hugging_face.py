@@ -18,7 +18,7 @@ class Source(NamedTuple):
 
 
 def read_config(config: Path | str | Mapping[str, Any], *, field: str = "decoder.config") -> dict[str, Any]:
-    """A model's configuration, from a JSON file or as it is.
+    """Return a model's configuration, read from a JSON file if a path is given.
 
     Args:
         config: The file or the settings.
@@ -46,7 +46,7 @@ def read_config(config: Path | str | Mapping[str, Any], *, field: str = "decoder
 
 
 def make_config(settings: Mapping[str, Any], *, field: str = "decoder.config") -> Any:
-    """A Hugging Face configuration object from its settings.
+    """Build a Hugging Face configuration object from its settings.
 
     Args:
         settings: What :func:`read_config` gives.

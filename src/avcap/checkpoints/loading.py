@@ -100,7 +100,7 @@ def by_part(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[st
 
 
 def parts_of(path: str | Path) -> frozenset[str]:
-    """The parts that a file holds weights of (``audio``, ``joint``); reads no weights.
+    """Return the parts that a file holds weights of (``audio``, ``joint``), without reading the weights.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -122,7 +122,7 @@ def is_component(path: str | Path) -> bool:
 
 
 def block_count(names: Iterable[str]) -> int:
-    """The number of blocks that the names ``blocks.<i>.*`` speak of."""
+    """Count the blocks that the names ``blocks.<i>.*`` refer to."""
     return 1 + max((int(found[1]) for name in names if (found := _BLOCK.match(name))), default=-1)
 
 
@@ -164,7 +164,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
-    """A safetensors file and our metadata in it."""
+    """Read a safetensors file and the metadata that avcap wrote into it."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -179,7 +179,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
 
 
 def _with_adapter(name: str, own: dict[str, Tensor]) -> str:
-    """The name of a plain weight in a module whose layer may carry an adapter."""
+    """Return the name that a plain weight has in a module whose layer may have an adapter."""
     layer, _, leaf = name.rpartition(".")
     adapted = f"{layer}.base_layer.{leaf}"
     return adapted if name not in own and adapted in own else name
@@ -190,5 +190,5 @@ def _is_adapter(name: str) -> bool:
 
 
 def _some(items: list[str], limit: int = 3) -> str:
-    """The first few items, for an error message."""
+    """Join the first few items for an error message."""
     return ", ".join(items[:limit]) + (", ..." if len(items) > limit else "") or "none"

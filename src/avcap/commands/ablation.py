@@ -63,7 +63,7 @@ def status(folders: list[Path]) -> None:
 
 
 def _cells(folder: Path) -> list[Path]:
-    """The cells in the folder of a matrix, an axis or a variant, links too; itself where it is one, or holds none."""
+    """Return the cells below the folder of a matrix, an axis or a variant, links included; the folder itself if it is a cell or holds none."""
     below = ("*/" * depth + STATUS for depth in range(4))
     return sorted(path.parent for pattern in below for path in folder.glob(pattern)) or [folder]
 

@@ -18,7 +18,7 @@ class MetaCLI(AvcapCLI):
     """Builds what a config says on the meta device: every class and argument is tried, no memory is used."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The options of the check itself."""
+        """Add the options of the check itself."""
         super().add_arguments_to_parser(parser)
         parser.add_argument(
             "--clips", type=int, default=None, help="batch size of the memory estimate (default: the config's)"
@@ -36,7 +36,7 @@ class MetaCLI(AvcapCLI):
 
 
 def build_report(args: Sequence[str]) -> Report:
-    """The report on the config that the command line ``args`` (those of ``avcap fit``) describes.
+    """Check the config that the command line ``args`` (of ``avcap fit``) describes, and return the report.
 
     Raises:
         SystemExit: with status 2, for a wrong option or config.

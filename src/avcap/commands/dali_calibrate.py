@@ -87,7 +87,7 @@ def rescaled(
     spread: Spread = "covariance",
     gain: float = 1.0,
 ) -> dict[str, Tensor]:
-    """An encoder's weights with ``x -> mean_i + gain A (x - mean_a)`` folded into its projection; see :func:`gaussian_map`.
+    """Fold ``x -> mean_i + gain A (x - mean_a)`` into the projection of an encoder's weights; see :func:`gaussian_map`.
 
     Args:
         state: The weights of the encoder.

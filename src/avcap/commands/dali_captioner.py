@@ -76,7 +76,7 @@ def write_llava(model: Captioner, folder: Path) -> None:
 
 
 def _config(model: Captioner, ids: dict[str, Any]) -> Any:
-    """The configuration of the whole; the layers that were built are all, so the last one is read."""
+    """Return the configuration of the whole model, which reads the last of the layers that were built."""
     from transformers import LlavaConfig
 
     vision, decoder = model.visual_encoder, model.decoder
@@ -96,7 +96,7 @@ def _config(model: Captioner, ids: dict[str, Any]) -> Any:
 
 
 def _state(model: Captioner) -> dict[str, Tensor]:
-    """The weights under the names of the whole; the final norm of the tower, which nothing reads, does nothing."""
+    """Return the weights under the names of the whole model, with an identity for the tower's final norm, which nothing reads."""
     tower, width = model.visual_encoder.backbone, model.visual_encoder.width
     norm = {"weight": torch.ones(width), "bias": torch.zeros(width)}
     named: list[tuple[PartNames, dict[str, Tensor]]] = [
@@ -126,7 +126,7 @@ def _processor(model: Captioner) -> Any:
 
 
 def chat_template(template: str) -> str:
-    r"""The template of a decoder as one of Hugging Face's, in Jinja.
+    r"""Convert the prompt template of a decoder to a Hugging Face chat template in Jinja.
 
     Args:
         template: Text with ``{tokens}`` and ``{prompt}``, the assistant's role at its end.

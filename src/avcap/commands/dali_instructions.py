@@ -113,7 +113,7 @@ def _require_same(out: Path, provenance: dict[str, Any]) -> None:
 
 
 def _model(name: str, prompt: str) -> LanguageModelling:
-    """The language model with its weights and the one instruction, where there is a GPU on it."""
+    """Load the language model with its one instruction, onto the GPU if there is one."""
     text = pretrained_config(find_source(name)).to_dict()
     llava = {"model_type": "llava", "vision_config": {}, "text_config": text}  # the vision tower is not built
     decoder = LlavaDecoder(text["hidden_size"], config=llava, language_model=name, attention="eager")

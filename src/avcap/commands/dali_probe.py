@@ -85,7 +85,7 @@ def probe(
 
 
 def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
-    """The mean tokens of all clips of a split, in float64; those that lack a stream are left out."""
+    """Compute the mean token of each clip of a split in float64; leave out clips that lack a stream."""
     ids, audio, image = [], [], []
     for batch in opened.batches(batch_size):
         names, *pair = paired_tokens(opened.model, batch)

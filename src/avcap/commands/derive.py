@@ -52,7 +52,7 @@ def derive(
 
 
 def frontend_of(config: Path) -> FrontEnd:
-    """The front end of a config's audio encoder; no weights are made.
+    """Build the front end of a config's audio encoder, without building weights.
 
     Raises:
         FileNotFoundError: if there is no such config.

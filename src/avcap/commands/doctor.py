@@ -9,7 +9,7 @@ from avcap.machine import Finding, examine
 
 
 def doctor(*, json: bool = False) -> None:
-    """Prints versions, devices, Java, codecs and metrics, and for everything that is not as it should be the remedy.
+    """Print versions, devices, Java, codecs and metrics, and a remedy for each problem.
 
     Always ends well: what it finds is information, not a verdict.
 
@@ -30,7 +30,7 @@ def _json(findings: list[Finding]) -> str:
 
 
 def _text(findings: list[Finding]) -> str:
-    """A line a finding, marked where something is wrong."""
+    """Format each finding as a line, and mark problems."""
     lines = []
     for section, group in groupby(findings, key=lambda finding: finding.section):
         found = list(group)

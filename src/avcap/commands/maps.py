@@ -81,7 +81,7 @@ def map_quality(
     num_workers: int = 0,
     limit: int | None = None,
 ) -> dict[float | None, dict[str, float]]:
-    """What :class:`avcap.metrics.MapQuality` says of a captioner's maps at each epsilon.
+    """Compute :class:`avcap.metrics.MapQuality` of a captioner's maps at each epsilon.
 
     Beside it ``map_gain_shuffled``, with the pictures of another clip, and ``map_gain_timed``, that of a map which is a Gaussian of the
     time between two tokens and knows nothing else.

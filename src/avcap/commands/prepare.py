@@ -63,7 +63,7 @@ def prepare(
 
 
 def format_splits(splits: list[ShardInfo]) -> str:
-    """A table of splits: clips in the caption file, found, missing, broken, written, captions a clip, hash of the ids."""
+    """Format a table of splits: clips in the caption file, found, missing, broken, written, captions per clip, hash of the ids."""
     head = ("split", "clips", "found", "missing", "broken", "written", "captions", "id hash")
     rows = [head, *(_row(info) for info in splits)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

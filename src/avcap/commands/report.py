@@ -82,7 +82,7 @@ def scene_kinds(group: Group) -> dict[str, str]:
 
 
 def shards_of(run: Run) -> Path | None:
-    """The shards that a run's config names, in the working folder or any folder above the run; None if they are gone."""
+    """Find the shards that a run's config names, in the working folder or any folder above the run; None if they are gone."""
     named = run.setting("data.init_args.shards")
     if named is None:
         return None

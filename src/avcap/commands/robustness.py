@@ -115,7 +115,7 @@ def robustness(
 
 
 def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
-    """What an earlier run with the same settings wrote, or a new record; anything else that is there is replaced."""
+    """Return the record of an earlier run with the same settings, or start a new record that replaces any other."""
     if path.is_file() and not overwrite:
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -173,7 +173,7 @@ def _run(test: Test, name: str, corruptions: Sequence[Corruption], record: dict[
 
 
 def _finish(record: dict[str, Any], folder: Path, *, metric: str) -> None:
-    """Drops, index, table and picture of all conditions that the record has."""
+    """Write drops, index, table and figure of all conditions in the record."""
     conditions = record["conditions"]
     scores = {
         name: {row["id"]: row["scores"][metric] for _, row in read_json_lines(folder / condition["predictions"])}

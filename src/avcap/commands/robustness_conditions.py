@@ -15,7 +15,7 @@ CLEAN = "clean"
 def choose(
     given: Sequence[Corruption] | None, only: Sequence[str] | None, model: Captioner
 ) -> tuple[dict[str, tuple[Corruption, ...]], dict[str, str]]:
-    """The conditions to test, and those that this model cannot be tested under with the reason.
+    """Return the conditions to test, and those that this model cannot be tested under, with the reason.
 
     Raises:
         ValueError: if ``only`` names neither a condition nor a family nor a stream.

@@ -88,7 +88,7 @@ def human(
 
 
 def read_references(path: Path) -> References:
-    """Reads reference captions from any caption file that avcap knows, or from JSONL.
+    """Read reference captions from any caption file that avcap knows, or from JSONL.
 
     Args:
         path: CSV or JSON as for ``avcap data prepare``, or JSONL whose lines have ``id`` and ``references``,
@@ -110,7 +110,7 @@ def read_references(path: Path) -> References:
 
 
 def _entries(path: Path) -> Iterator[Entry]:
-    """The clips of a caption file."""
+    """Return the clips of a caption file."""
     if path.suffix != ".jsonl":
         yield from read_captions(path)
         return
@@ -126,7 +126,7 @@ def _entries(path: Path) -> Iterator[Entry]:
 def _lines(
     captions: Mapping[str, str], references: Mapping[str, list[str]], scores: Scores, best: Scores | None
 ) -> Iterator[dict[str, Any]]:
-    """A line a clip: as ``avcap test`` writes it."""
+    """Format a line per clip as ``avcap test`` writes it."""
     for clip in sorted(captions):
         values = scores.clips[clip] | (best.clips[clip] if best else {})
         yield {"id": clip, "caption": captions[clip], "references": references[clip], "scores": values}
@@ -148,12 +148,12 @@ def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
 
 
 def _row(name: str, scores: Scores) -> Row:
-    """A line of the table; the best of several captions stands in the column of its metric."""
+    """Format a line of the table; the best of several captions goes to the column of its metric."""
     columns = {metric.removesuffix("_max"): value for metric, value in scores.corpus.items()}
     return Row(name, columns, scores.clip_count, scores.id_hash)
 
 
 def _notes(scores: Scores) -> list[str]:
-    """What a reader of the table must know."""
+    """Return the notes that a reader of the table needs."""
     plain = "Words were split without Java: scores differ a little from published ones."
     return [plain] if scores.tokenizer == "plain" else []

@@ -145,7 +145,7 @@ class AudioCapsDataModule(LightningDataModule):
         return self
 
     def info(self, split: str | None = None) -> ShardInfo:
-        """The facts about a split's shards; about the first split there is, where none is named.
+        """Return the facts about a split's shards; without a name, about the first split that exists.
 
         Raises:
             FileNotFoundError: if there are no shards.
@@ -165,7 +165,7 @@ class AudioCapsDataModule(LightningDataModule):
         }
 
     def dataset(self, split: str, *, training: bool = False) -> ClipDataset:
-        """A split as a data set; opened once.
+        """Return a split as a data set, opened once.
 
         Args:
             split: train, val or test.
@@ -214,7 +214,7 @@ class AudioCapsDataModule(LightningDataModule):
             self.dataset(split, training=stage == "fit" and split == "train")
 
     def splits(self, stage: str) -> list[str]:
-        """The splits that a stage reads; ``fit`` does without val where there is none.
+        """Return the splits that a stage reads; ``fit`` needs no val split.
 
         Args:
             stage: fit, validate, test or predict.
@@ -258,7 +258,7 @@ class AudioCapsDataModule(LightningDataModule):
         return self._loader(self.dataset(self.clips.predict_split), self.eval_batch_size)
 
     def _examples(self, split: str, shards: Shards, *, training: bool) -> list[Example] | None:
-        """The examples that ``captions`` gives for a split; None where the clips and captions of its shards count."""
+        """Return the examples that ``captions`` gives for a split, or None if the captions of the shards are used."""
         if self.captions.path is None:
             return None
         if self._caption_rows is None:
@@ -266,7 +266,7 @@ class AudioCapsDataModule(LightningDataModule):
         return self._caption_rows.examples(shards.ids, split=split, training=training, timed=self.frames.count == 1)
 
     def training_captions(self, limit: int = 5000) -> list[str]:
-        """The captions that the shards of the training split hold; none where there is no such split.
+        """Return the captions in the shards of the training split; empty without such a split.
 
         Args:
             limit: Take no more clips than that, at even distances.

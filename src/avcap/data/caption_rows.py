@@ -77,7 +77,7 @@ class CaptionRows:
         return cls(path, tuple(rows), provenance)
 
     def examples(self, ids: Sequence[str], *, split: str, training: bool, timed: bool) -> list[Example] | None:
-        """The examples of a split that these rows give, in the order of its clips; a clip without a row gives none.
+        """Return the examples of a split that these rows give, in the order of its clips; a clip without a row gives none.
 
         In training each row is an example. In evaluation all rows of one clip (and, where ``timed``, of one moment) are
         one example with several references, those with a prompt left out.
@@ -136,7 +136,7 @@ def write_caption_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, provena
 def choose_pairs(
     examples: Sequence[Example], count: int, *, seed: int, whole: Callable[[Example], bool]
 ) -> list[Example]:
-    """A few examples drawn at random, in the order of the clips.
+    """Draw a few examples at random, and return them in the order of the clips.
 
     Args:
         examples: To choose from.
@@ -162,7 +162,7 @@ def choose_pairs(
 
 
 def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *, timed: bool) -> list[Example]:
-    """Groups of rows -> examples with ids of their own."""
+    """Turn groups of rows into examples with ids of their own."""
     seen: Counter[str] = Counter()
     found = []
     for group in groups:

@@ -65,13 +65,13 @@ def to_sample(
     prompt: str | None = None,
     references: Sequence[str] | None = None,
 ) -> Sample:
-    """A clip in the shape of a batch's row.
+    """Build the sample of a clip: one row of a batch, not padded yet.
 
     Args:
         item: The decoded clip.
         frontend: Makes ``audio`` of its waveform, unless the item has the features already; None leaves the sound out.
         transforms: Augmentation of ``audio``.
-        generator: Their source of chance.
+        generator: Random generator of the transforms.
         caption: Target caption; None leaves it out.
         prompt: Instruction that asks for it; None leaves it out.
         references: Reference captions; None leaves them out.
@@ -140,7 +140,7 @@ def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:
 
 
 def _stack_times(samples: Sequence[Sample], name: str, mask: Tensor) -> Tensor:
-    """The times of one stream ``[B, n]`` as long as its mask; NaN where a sample has none."""
+    """Stack the times of one stream, ``[B, n]`` as its mask; NaN for a clip that has none."""
     out = torch.full(mask.shape, torch.nan)
     for row, sample in enumerate(samples):
         times = sample.get(f"{name}_time", out.new_empty(0))

@@ -83,7 +83,7 @@ class ClipDataset(Dataset):
         return len(self._examples)
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
-        """A sample.
+        """Return a sample.
 
         Args:
             key: ``(epoch, index)``, or an index alone for epoch 0.
@@ -113,11 +113,11 @@ class ClipDataset(Dataset):
         )
 
     def _find_column(self) -> DerivedColumn | None:
-        """What the front end made of the split before."""
+        """Return the derived column of the split."""
         return None if self.inputs.frontend is None else DerivedColumn.find(self.shards, self.inputs.frontend)
 
     def _item(self, clip: int, *, frames: int | None = None, choose: Choose = even_indices) -> Item:
-        """A clip with what is read of it; see :meth:`Shards.item`."""
+        """Return a clip with the streams that are read; see :meth:`Shards.item`."""
         item = self.shards.item(clip, frames=frames, choose=choose, streams=self._blobs)
         item.audio = None if self._column is None else self._column[clip]
         return item

@@ -69,7 +69,7 @@ class DerivedColumn:
         return cls(folder, shards) if folder.is_dir() else None
 
     def __getitem__(self, index: int) -> Tensor | None:
-        """The raw features ``[T, F]`` float32 of a clip; None of a clip without sound.
+        """Return the raw spectrogram ``[T, F]`` float32 of a clip; None for a clip without sound.
 
         Raises:
             ValueError: if the file cannot be read; the message names it.

@@ -49,7 +49,7 @@ class FrameChoice:
 
 
 def centre_indices(total: int, count: int) -> list[int]:
-    """The ``count`` pictures in a row at the middle of ``total``; :func:`even_indices` where there are too few.
+    """Return the ``count`` consecutive frames in the middle of ``total``; :func:`even_indices` if there are too few.
 
     AVCap evaluates so: of its 20 pictures number 10, or N (even) in a row from ``(20 - N) / 2``.
 
@@ -65,7 +65,7 @@ def random_indices(total: int, count: int, generator: random.Random) -> list[int
 
 
 def index_at(total: int, count: int, *, time: float, seconds: float) -> list[int]:
-    """The picture nearest to a moment, of ``total`` from the middles of as many equal parts of a clip; once for each of ``count``.
+    """Return, ``count`` times, the index of the frame nearest to a moment; the ``total`` frames are the middles of equal parts of a clip.
 
     Args:
         total: Stored pictures.

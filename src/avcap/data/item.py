@@ -166,7 +166,7 @@ def load_clip(
 
 
 def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str | bytes]:
-    """The flat record of an item: ``id``, ``meta`` (JSON) and one blob per stream, empty where the stream is absent.
+    """Return the flat record of an item: ``id``, ``meta`` (JSON) and one blob per stream, empty where the stream is absent.
 
     Args:
         item: The clip.
@@ -206,7 +206,7 @@ def unpack(
     choose: Choose = even_indices,
     streams: tuple[str, ...] = BLOBS,
 ) -> Item:
-    """The item of a record.
+    """Decode the item of a record.
 
     Args:
         record: What :func:`pack` made.
@@ -252,7 +252,7 @@ def _chosen(total: int, count: int | None, choose: Choose) -> list[int]:
 
 
 def _from_jpegs(blob: object, lengths: list[int], chosen: Sequence[int]) -> Tensor:
-    """The chosen JPEGs -> ``[N, 3, H, W]`` uint8."""
+    """Decode the chosen JPEGs to ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     view = memoryview(blob)
     decoded: dict[int, np.ndarray] = {}
@@ -272,7 +272,7 @@ def _jpegs(frames: Tensor, quality: int) -> list[bytes]:
 
 
 def sixteen_bits(wave: Tensor) -> Tensor:
-    """A waveform ``[S]`` in [-1, 1] as whole numbers of 16 bits, still in float32; what is louder is clipped."""
+    """Round a waveform ``[S]`` in [-1, 1] to 16-bit integers, kept in float32; clip louder samples."""
     return (wave * PEAK).round().clamp(-PEAK, PEAK - 1)
 
 

@@ -71,7 +71,7 @@ class ClipLoader:
         self.batch_sampler.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int | bool]:
-        """The epoch and the batches handed out so far."""
+        """Return the epoch and the batches handed out so far."""
         begun = self._epoch == self.batch_sampler.epoch
         return self.batch_sampler.state_dict(self._step if begun else self.batch_sampler.start)
 

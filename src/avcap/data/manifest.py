@@ -77,7 +77,7 @@ class MediaIndex:
                     self._add(folder, Path(parent, name))
 
     def find(self, entry: Entry) -> Clip:
-        """The clip of a caption-file entry, with the files found for it (perhaps none)."""
+        """Return the clip of a caption-file entry, with the files that belong to it (perhaps none)."""
         stems = self._stems(entry)
         audio, video, image, feature = (self._first(kind, stems) for kind in ("audio", "video", "image", "feature"))
         pictures: tuple[Path, ...] = ()
@@ -136,7 +136,7 @@ def find_clips(entries: list[Entry], index: MediaIndex) -> tuple[list[Clip], lis
 
 
 def _aliases(stem: str) -> list[str]:
-    """The stem itself, and the clips that it may mean by id and start time."""
+    """Return the stem, and the clip ids that it may stand for by id and start time."""
     aliases = [stem]
     if match := _MILLISECONDS.match(stem):
         aliases.append(_at(match["id"], int(match["start"])))

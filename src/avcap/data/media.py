@@ -118,7 +118,7 @@ def read_frames(
 
 
 def even_indices(total: int, count: int) -> list[int]:
-    """The indices of ``count`` of ``total`` things, each from the middle of one of ``count`` equal parts.
+    """Return ``count`` indices into ``total`` items, each in the middle of one of ``count`` equal parts.
 
     >>> even_indices(20, 4), even_indices(1, 3)
     ([2, 7, 12, 17], [0, 0, 0])
@@ -127,7 +127,7 @@ def even_indices(total: int, count: int) -> list[int]:
 
 
 def duration(path: Path) -> float:
-    """The length of a media file in seconds as its header says, NaN where it does not say.
+    """Return the duration in a media file's header, in seconds; NaN if the header has none.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -138,7 +138,7 @@ def duration(path: Path) -> float:
 
 
 def video_seconds(path: Path) -> float:
-    """The length of a file's pictures in seconds; its sound may be longer.
+    """Return the duration of a file's video in seconds; its sound may be longer.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -198,7 +198,7 @@ def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
 
 
 def _even_times(path: Path, container: object, stream: object, count: int, limit: float | None) -> list[float]:
-    """The middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
+    """Return the middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
     seconds = _shown_seconds(path, container, stream)
     seconds = seconds if limit is None else min(seconds, limit)
     return [(k + 0.5) * seconds / count for k in range(count)]
@@ -214,7 +214,7 @@ def _shown_seconds(path: Path, container: object, stream: object) -> float:
 
 
 def _measure(path: Path) -> float:
-    """The time of the last picture, for containers whose header does not tell the duration."""
+    """Return the time of the last frame, for containers whose header has no duration."""
     import av
 
     last = 0.0
@@ -264,7 +264,7 @@ def _opened(path: Path) -> Iterator[object]:
 
 
 def _damaged(path: Path, what: str, seconds: float, error: Exception) -> None:
-    """What was decoded before a fault is kept, and said; nothing decoded is an error."""
+    """Warn that decoding stopped early, so that the part before is used; raise if nothing was decoded."""
     if seconds <= 0.0:
         raise MediaError(f"The {what} of {path} cannot be decoded ({_reason(error)}).") from error
     log.warning(

@@ -124,7 +124,7 @@ def prepare(
 
 
 def _plan(settings: ShardInfo, clips: list[Clip], missing: list[str]) -> str:
-    """A hash of everything that decides the content of a split, except where the files lie and what is in them."""
+    """Return a hash of everything that decides the content of a split, except where the files lie and what is in them."""
     names = [(c.id, c.captions, c.audio is not None, len(c.frames), c.features is not None) for c in clips]
     text = json.dumps([repr(settings), names, missing], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -108,7 +108,7 @@ class TextDataModule(LightningDataModule):
         return self._loader(self._rows[: -self.val], shuffle=True)
 
     def val_dataloader(self) -> ClipLoader:
-        """The last rows, in order."""
+        """Return the last rows, in order."""
         return self._loader(self._rows[-self.val :], shuffle=False)
 
     def _loader(self, rows: Sequence[TextRow], *, shuffle: bool) -> ClipLoader:

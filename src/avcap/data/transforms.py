@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def generator_for(seed: int, epoch: int, clip_id: str) -> torch.Generator:
-    """The random generator of one clip in one epoch, the same on every rank, worker and resumed run."""
+    """Return the random generator of one clip in one epoch, the same on every rank, worker and resumed run."""
     digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 

@@ -81,7 +81,7 @@ def verify(shards: Path, *, quick: bool = False, progress: bool = False) -> Veri
 
 
 def _columns(split: Shards, report: VerifyReport) -> list[DerivedColumn]:
-    """The derived columns of a split; one that cannot be opened goes into the report."""
+    """Return the derived columns of a split; report those that cannot be opened."""
     columns = []
     for index in sorted((split.folder / DERIVED).glob(f"*/{INDEX}")):
         try:

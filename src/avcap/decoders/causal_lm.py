@@ -118,7 +118,7 @@ class CausalLMDecoder(ContextDecoder):
         return tokens._replace(x=embeds)
 
     def own_prompts(self, clips: int) -> list[str]:
-        """The prompt of the evaluation; in training one of its own for each clip, by torch's global generator on the CPU."""
+        """Return the evaluation prompt; in training, draw a prompt for each clip with torch's global generator on the CPU."""
         if not self.training:
             return [self.prompt] * clips
         return [self.prompts[i] for i in torch.randint(len(self.prompts), (clips,), device="cpu").tolist()]

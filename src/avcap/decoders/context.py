@@ -80,7 +80,7 @@ class ContextDecoder(Decoder):
 
     @abstractmethod
     def own_prompts(self, clips: int) -> list[str]:
-        """The decoder's own instruction for each clip."""
+        """Return the decoder's own instruction for each clip."""
 
     @abstractmethod
     def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
@@ -165,7 +165,7 @@ class ContextDecoder(Decoder):
 
     @torch.no_grad()
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
-        """The best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
+        """Return the best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.

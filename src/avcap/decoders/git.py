@@ -153,7 +153,7 @@ class GITDecoder(Decoder, Freezable):
         return self.loss_of_ids(tokens, ids, torch.ones_like(ids, dtype=torch.bool))
 
     def loss_of_ids(self, tokens: Tokens, ids: Tensor, predicted: Tensor) -> Tensor:
-        """The loss of texts that are ids already.
+        """Compute the loss of tokenised texts.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -185,7 +185,7 @@ class GITDecoder(Decoder, Freezable):
         return self.codec.decode(self.generate_ids(tokens, bos=special.bos, eos=special.eos[0], **settings).ids)
 
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
-        """The best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
+        """Return the best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
 
         The order is that of the search, whose normaliser may be another: scores need not fall.
 
@@ -224,7 +224,7 @@ class GITDecoder(Decoder, Freezable):
             return search.nbest(self.stepper(tokens), bos=start, eos=eos, settings=chosen, count=count)
 
     def stepper(self, tokens: Tokens) -> Step:
-        """What a search calls: the tokens are encoded here, once; then one word a beam is read at each call.
+        """Return the step function of a search: encode the prefix once, then read one word per beam at each call.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -279,7 +279,7 @@ class GITDecoder(Decoder, Freezable):
         return self._codec
 
     def _settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Settings that are known and in range, with ``no_repeat``."""
+        """Check that the settings are known and in range, and add ``no_repeat``."""
         check_settings(settings)
         check_ranges(settings, positions=self.text.positions.num_embeddings)
         return {**settings, "no_repeat": self.no_repeat}

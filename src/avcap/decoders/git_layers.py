@@ -82,7 +82,7 @@ class PrefixAttention(nn.Module):
         return self._attend(x, both, mask)
 
     def step(self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
-        """The newest word of each beam looks at the clip's prefix, at the words before it, and at itself.
+        """Let the newest word of each beam attend to the clip's prefix, to earlier words and to itself.
 
         The beams of a clip are queries on one set of prefix keys, so these are neither copied nor computed again.
 

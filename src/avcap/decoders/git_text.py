@@ -20,7 +20,7 @@ class Prefix(NamedTuple):
     mask: Tensor | None  # [B, 1, 1, P], True where a token may be seen; None: everywhere
 
     def packed(self) -> Prefix:
-        """The same, head by head in memory: a search reads it at every step, and would rearrange it each time."""
+        """Return the same keys and values, contiguous by head, so that no search step has to rearrange them."""
         return self._replace(layers=tuple(KeyValue(k.contiguous(), v.contiguous()) for k, v in self.layers))
 
 
@@ -148,7 +148,7 @@ class GITText(nn.Module):
     def step(
         self, ids: Tensor, prefix: Prefix, past: tuple[KeyValue, ...] | None = None
     ) -> tuple[Tensor, tuple[KeyValue, ...]]:
-        """The newest word of each beam, with all before it remembered.
+        """Compute the newest word of each beam from the cache of all words before it.
 
         Args:
             ids: ``[B, K]``, one word a beam.
@@ -199,7 +199,7 @@ class GITText(nn.Module):
 
 
 def init_bert(module: GITText) -> None:
-    """The start of BERT at any width: weights from a normal, biases zero, LayerNorms one and zero.
+    """Initialise as BERT does, at any width: normal weights, zero biases, LayerNorms one and zero.
 
     BERT's deviation 0.02 belongs to 768 channels. A layer of fewer channels sums fewer terms: with the same deviation what the
     words take from the tokens would vanish beside the words themselves, and a small decoder would learn to ignore the tokens.

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str, attention: str) -> nn.Module:
-    """A pretrained model with its weights, on the CPU.
+    """Load a pretrained model with its weights on the CPU.
 
     Raises:
         FileNotFoundError: if there is no such model.
@@ -36,7 +36,7 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
 
 
 def load_into(config: Any, source: Source, *, dtype: torch.dtype | str, attention: str) -> nn.Module:
-    """A pretrained model of the architecture that ``config`` describes, its vocabulary made as large.
+    """Load a pretrained model of the architecture in ``config``, and resize its vocabulary to match.
 
     Raises:
         FileNotFoundError: if there is no such model.
@@ -67,7 +67,7 @@ def build_language_model(
     dtype: torch.dtype | str,
     attention: str,
 ) -> nn.Module:
-    """A model without pretrained weights: empty where ``source`` says that they will come, else random.
+    """Build a model without pretrained weights: empty if ``source`` will load them later, else random.
 
     Args:
         config: A Hugging Face configuration, as a file or a mapping; None: the one of ``source``, which is then read.
@@ -90,7 +90,7 @@ def build_language_model(
 
 
 def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: str) -> nn.Module:
-    """A model with random weights on the default device (the meta device too)."""
+    """Build a model with random weights on the default device (or the meta device)."""
     from transformers import AutoModelForCausalLM
 
     dtype = torch.float32 if dtype == "auto" else dtype
@@ -122,7 +122,7 @@ def adapt(model: nn.Module, *, frozen: bool, lora: LoRA | None, gradient_checkpo
 
 
 def train_adapters_only(model: nn.Module, mode: bool) -> None:
-    """Evaluation mode for all of ``model`` but the dropout of its adapters, which gets ``mode``."""
+    """Set ``model`` to evaluation mode, but the dropout of its adapters to ``mode``."""
     for module in model.modules():
         # a layer that is recomputed looks at its own flag, and has no other use for it
         module.training = mode and getattr(module, "gradient_checkpointing", False)
@@ -170,7 +170,7 @@ def _rotary_shapes(width: int, x: Tensor, position_ids: Tensor) -> tuple[Tensor,
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the former mode afterwards."""
+    """Switch to evaluation mode inside the context, and restore the former mode afterwards."""
     training = module.training
     module.eval()
     try:

@@ -64,7 +64,7 @@ class Halves(NamedTuple):
 
 
 def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
-    """The instructions to train with.
+    """Return the instructions to train with.
 
     Args:
         prompts: A list of them, a text file with one a line, or None for :data:`CAPTION_PROMPTS`.
@@ -92,7 +92,7 @@ def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
 
 
 def check_template(template: str) -> str:
-    """The template itself, if ``{tokens}`` is in it once and ``{prompt}`` at most once.
+    """Return the template if it has ``{tokens}`` once and ``{prompt}`` at most once; raise otherwise.
 
     Raises:
         ValueError: otherwise.
@@ -105,7 +105,7 @@ def check_template(template: str) -> str:
 
 
 def fill_template(template: str, prompt: str, tokenizer: object | None = None) -> Halves:
-    """The text before and after the fused tokens.
+    """Return the text before and after the fused tokens.
 
     Args:
         template: Text with ``{tokens}`` and ``{prompt}``.

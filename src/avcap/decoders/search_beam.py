@@ -41,7 +41,7 @@ class GeneratorBeamSearch(Search):
         return Hypotheses(ids, scores * _length(words) ** settings.get("length_penalty", 1.0) / words)
 
     def _best(self, step: Step, bos: Tensor, eos: int, settings: Mapping[str, Any], *, count: int) -> Hypotheses:
-        """The best ``count`` closed texts ``[B, R, N]`` and their normalised sums ``[B, R]``."""
+        """Return the best ``count`` closed texts ``[B, R, N]`` and their normalised sums ``[B, R]``."""
         clips, beams, limit = len(bos), settings["num_beams"], settings["max_new_tokens"]
         power = settings.get("length_penalty", 1.0)
         rules = LogitRules(settings, eos=eos, device=bos.device)
@@ -80,5 +80,5 @@ class GeneratorBeamSearch(Search):
 
 
 def _length(words: int | Tensor) -> float | Tensor:
-    """The length that scores are divided by, before the power (Wu et al., "Google's neural machine translation", 2016)."""
+    """Return the length that scores are divided by, before the power (Wu et al., "Google's neural machine translation", 2016)."""
     return (5 + words) / 6

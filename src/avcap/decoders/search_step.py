@@ -48,7 +48,7 @@ class Search(ABC):
         """
 
     def nbest(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
-        """The best ``count`` texts of each clip, all different, in the order in which the search ranks them.
+        """Return the best ``count`` texts of each clip, all different, in the order in which the search ranks them.
 
         Args:
             step: See :meth:`__call__`, as all but the last.

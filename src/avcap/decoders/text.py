@@ -48,7 +48,7 @@ def special_ids(tokenizer: Any, config_eos: int | Sequence[int] | None) -> Speci
 
 
 def target_texts(captions: Sequence[str], *, clips: int, lowercase: bool) -> list[str]:
-    """The captions that a decoder is trained on.
+    """Return the captions that a decoder is trained on.
 
     Args:
         captions: One caption a clip.

@@ -68,7 +68,7 @@ class AudioEncoder(Encoder):
     frontend: FrontEnd
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """The shape that the front end gives; see :meth:`Encoder.input_shape`."""
+        """Return the shape that the front end gives; see :meth:`Encoder.input_shape`."""
         return self.frontend.shape
 
 

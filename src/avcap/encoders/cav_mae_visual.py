@@ -179,7 +179,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
 
 
 def _fit_kernel(kernel: Tensor, tubelet: int) -> Tensor:
-    """A patch kernel for another number of frames that answers to still frames as before."""
+    """Resize a patch kernel to another number of frames, so that its response to still frames stays the same."""
     still = kernel if kernel.ndim == 4 else kernel.sum(dim=2)  # [C, 3, patch, patch]
     if tubelet == 1:
         return still
@@ -187,7 +187,7 @@ def _fit_kernel(kernel: Tensor, tubelet: int) -> Tensor:
 
 
 def _own_start(side: int, steps: int, width: int) -> Tensor:
-    """The grid of one frame at each step ``[steps * side * side, C]``, and where there are several the time added."""
+    """Repeat the position grid of a frame for each step, ``[steps * side * side, C]``, and add the time if there are several."""
     grid = sincos_grid(side, side, width)  # [P, C]
     if steps == 1:
         return grid

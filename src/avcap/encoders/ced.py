@@ -154,7 +154,7 @@ class CEDEncoder(Freezable, AudioEncoder):
         return mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)
 
     def _attended(self, real: Tensor | None, rows: int) -> Tensor | None:
-        """The tokens ``[B, F/patch * T/patch]`` that attention sees; all of them in a clip without sound, to keep it finite."""
+        """Return the mask ``[B, F/patch * T/patch]`` of tokens that attention sees; all of them for a clip without sound, to stay finite."""
         if real is None:
             return None
         return (real | ~real.any(dim=1, keepdim=True)).repeat(1, rows)

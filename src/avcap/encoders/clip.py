@@ -149,11 +149,11 @@ class _Tower(Protocol):
 
     @staticmethod
     def model_class() -> type[PreTrainedModel]:
-        """The transformers class that holds the weights."""
+        """Return the transformers class that holds the weights."""
 
     @staticmethod
     def build(config: CLIPVisionConfig) -> nn.Module:
-        """The model with random weights."""
+        """Build the model with random weights."""
 
     @staticmethod
     def width(config: CLIPVisionConfig) -> int:

@@ -114,7 +114,7 @@ class DALIAudio(Freezable, AudioEncoder):
             return tokens._replace(x=self.projection(tokens.x))
 
     def features(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """The tokens before the projection ``[B, F/patch * T/patch, width]``; arguments as those of :meth:`forward`."""
+        """Return the tokens before the projection ``[B, F/patch * T/patch, width]``; arguments as for :meth:`forward`."""
         tokens = self.stream(x, mask, time)  # [B, F/patch * T/patch, width]
         seen = attention_mask(tokens.mask) if self.stream.mask_padding else None
         return tokens._replace(x=self.joint(tokens.x, seen))

@@ -140,13 +140,13 @@ def _depth(layer: int, settings: Any) -> int:
 
 
 def _tower(settings: Any, dtype: torch.dtype) -> nn.Module:
-    """The tower with random weights on the default device."""
+    """Build the tower with random weights on the default device."""
     from transformers import CLIPVisionModel
 
     return _without_final_norm(CLIPVisionModel(settings).to(dtype))
 
 
 def _without_final_norm(tower: nn.Module) -> nn.Module:
-    """The tower itself, rid of the norm that only the class token meets after the last layer."""
+    """Return the tower without the norm that only the class token passes after the last layer."""
     tower.vision_model.post_layernorm = nn.Identity()
     return tower

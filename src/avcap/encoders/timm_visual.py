@@ -96,7 +96,7 @@ class TimmVisual(FrameEncoder):
         _load_file(self.backbone, Path(source), model=self.model)
 
     def _as_tokens(self, features: Tensor) -> Tensor:
-        """A feature map, channels first or last, or tokens -> tokens ``[B, P, C]``."""
+        """Convert a feature map (channels first or last) or tokens to tokens ``[B, P, C]``."""
         if features.ndim == 3:
             return features
         if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
@@ -113,7 +113,7 @@ POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> nn.Module:
-    """The backbone with random weights and no classifier; only models bound to one image size are told of it."""
+    """Build the backbone with random weights and no classifier; pass the image size only to models that need it."""
     import timm
 
     if not timm.is_model(model):

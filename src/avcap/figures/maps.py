@@ -159,7 +159,7 @@ def edges(times: np.ndarray) -> np.ndarray:
 
 
 def _distinct(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The distinct known times in order, the place of each token among them, and how many tokens each has."""
+    """Return the distinct known times in order, the place of each token among them, and how many tokens each has."""
     known = times[~np.isnan(times)].astype(np.float64).round(4)  # float32 holds 0.1 ms
     return np.unique(known, return_inverse=True, return_counts=True)
 
@@ -214,7 +214,7 @@ def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: f
 
 
 def _draw_events(axes: Axes, events: Sequence[tuple[Mapping, str]]) -> None:
-    """A line for each true event: a thick bar while it is heard, a thin one below while it is seen."""
+    """Draw a line for each true event: a thick bar while it is heard, a thin one below while it is seen."""
     for i, (event, colour) in enumerate(events):
         for key, offset, thickness in (("audio", -0.12, 5), ("visual", 0.24, 2)):
             if span := event.get(key):
@@ -230,7 +230,7 @@ def _draw_events(axes: Axes, events: Sequence[tuple[Mapping, str]]) -> None:
 def _draw_spectrogram(
     axes: Axes, spectrogram: np.ndarray, times: np.ndarray, events: Sequence[tuple[Mapping, str]]
 ) -> None:
-    """The spectrogram, low bins below, with the start and end of each audible event."""
+    """Draw the spectrogram, low bins below, with the start and end of each audible event."""
     low, high = np.percentile(spectrogram, [2, 99.5])
     start, *_, end = edges(times)
     extent = (start, end, 0, spectrogram.shape[1])
@@ -244,7 +244,7 @@ def _draw_spectrogram(
 
 
 def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tuple[Mapping, str]]) -> QuadMesh:
-    """The map, the time of the picture downwards, and a named box for each event that is heard and seen."""
+    """Draw the map, the time of the frames downwards, and a named box for each event that is heard and seen."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
@@ -267,7 +267,7 @@ def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tup
 
 
 def _label_times(axes: Axes, seconds: float) -> None:
-    """The time axis that all others follow."""
+    """Set up the time axis that all others share."""
     axes.set_xlabel("time of the sound (s)", fontsize=8, color=INK)
     axes.set_xlim(0, seconds)
     axes.locator_params(axis="x", nbins=12)
@@ -281,7 +281,7 @@ def _tidy(axes: Axes, *, times: bool = True) -> None:
 
 
 def _lines(caption: str, references: Sequence[str] | None) -> list[tuple[str, str, str]]:
-    """The text below the map as (line, weight, colour)."""
+    """Return the text below the map as (line, weight, colour)."""
     lines = [(line, "bold", INK) for line in textwrap.wrap(caption, _COLUMNS)]
     for reference in references or ():
         wrapped = textwrap.wrap(reference, _COLUMNS, initial_indent="– ", subsequent_indent="   ")
@@ -290,7 +290,7 @@ def _lines(caption: str, references: Sequence[str] | None) -> list[tuple[str, st
 
 
 def _write(axes: Axes, lines: Sequence[tuple[str, str, str]], *, height: float) -> None:
-    """Writes the text into an axis ``height`` inches high, below the label of the axis above."""
+    """Write the text into an axis ``height`` inches high, below the label of the axis above."""
     axes.axis("off")
     for i, (line, weight, colour) in enumerate(lines):
         down = 1 - (0.45 + 0.22 * i) / height

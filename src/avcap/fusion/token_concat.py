@@ -113,7 +113,7 @@ class TokenConcat(Fusion, Freezable):
         return nn.Identity() if stream_width in (None, self.width) else nn.Linear(stream_width, self.width)
 
     def _project(self, stream: str, tokens: Tokens | None, width: int | None, projection: nn.Module) -> Tokens | None:
-        """The tokens at the fused width, zero where they are padded."""
+        """Return the tokens at the fused width, zero where they are padded."""
         if tokens is None:
             return None
         if tokens.x.shape[2] != width:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def attention_mask(real: Tensor | None) -> Tensor | None:
-    """What attention may see, or None where that is everything, which the fused kernels compute fastest.
+    """Return the mask of what attention may see, or None if that is everything, for which fused kernels are fastest.
 
     A clip without any real token attends to all of its tokens: they are masked in the output, and must only stay finite.
 

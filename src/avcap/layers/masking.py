@@ -9,7 +9,7 @@ from avcap.types import Tokens
 
 
 def zero_padding(tokens: Tokens) -> Tokens:
-    """The same tokens with zeros where they are not real, so that garbage (or NaN) in padding reaches nothing."""
+    """Set padded tokens to zero, so that garbage or NaN in padding cannot spread."""
     if tokens.mask is None:
         return tokens
     return tokens._replace(x=tokens.x.masked_fill(~tokens.mask.unsqueeze(-1), 0))
@@ -26,12 +26,12 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def have_both(first: Tokens, second: Tokens) -> Tensor:
-    """The clips that have a real token in both streams: bool ``[B]``."""
+    """Return the clips that have a real token in both streams: bool ``[B]``."""
     return first.full_mask().any(dim=1) & second.full_mask().any(dim=1)
 
 
 def mean_token(tokens: Tokens) -> Tensor:
-    """The mean of each clip's real tokens ``[B, C]``; 0 for a clip that has none."""
+    """Return the mean of each clip's real tokens ``[B, C]``; 0 for a clip that has none."""
     return zero_padding(tokens).x.sum(dim=1) / tokens.full_mask().sum(dim=1, keepdim=True).clamp_min(1)
 
 

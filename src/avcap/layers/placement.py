@@ -9,7 +9,7 @@ from avcap.types import Tokens
 
 
 def frame_rows(frames: int, rows: int, device: torch.device | None = None) -> Tensor:
-    """The audio row of each frame ``[frames]``: ``k * (rows // frames)``, as LAVCap's code places them.
+    """Return the audio row of each frame ``[frames]``: ``k * (rows // frames)``, as LAVCap's code places them.
 
     With more frames than rows that stride would be 0; then frame k goes to row ``k * rows // frames``.
     """

@@ -170,7 +170,7 @@ class ViTSize:
 
 
 def init_vit(module: nn.Module) -> None:
-    """The usual start of a vision transformer: linear weights from a normal of deviation 0.02 cut at 2, biases zero."""
+    """Initialise as vision transformers usually are: linear weights normal with deviation 0.02, cut at 2, biases zero."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.trunc_normal_(part.weight, std=0.02)

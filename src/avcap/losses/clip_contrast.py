@@ -48,7 +48,7 @@ class ClipContrast(Aligner):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """The weighted loss "clips", a scalar; 0 where fewer than two clips have both streams.
+        """Return the weighted loss "clips", a scalar; 0 if fewer than two clips have both streams.
 
         Args:
             audio: Audio tokens ``[B, Na, C]``.
@@ -64,7 +64,7 @@ class ClipContrast(Aligner):
             return AlignerOutput({"clips": self.weight * mean})
 
     def scores(self, audio: Tokens, video: Tokens) -> Tensor:
-        """The transported similarity of the pictures of every clip (rows) and the sound of every clip ``[B, B]``."""
+        """Compute the transported similarity ``[B, B]`` of each clip's video (rows) and each clip's audio (columns)."""
         audio, video = zero_padding(audio), zero_padding(video)
         clips = len(audio.x)
         rows = torch.arange(clips, device=audio.x.device).repeat_interleave(clips)  # [B * B]

@@ -58,11 +58,11 @@ class AttentiveOTAlignment(AlignmentObjective):
         self.scorer_gradient_to_tokens = scorer_gradient_to_tokens
 
     def scorer_parameters(self) -> list[nn.Parameter]:
-        """The parameters of both scorers."""
+        """Return the parameters of both scorers."""
         return [*self.audio_scorer.parameters(), *self.image_scorer.parameters()]
 
     def entropy_factor(self, epoch: int) -> float:
-        """The weight of the entropies in the scorers' loss in an epoch, counted from 1."""
+        """Return the weight of the entropies in the scorers' loss in an epoch, counted from 1."""
         return self.entropy_weight * max(1, self.fall_epochs - epoch)
 
     def forward(self, audio: Tokens, image: Tokens, *, epoch: int) -> AlignmentOutput:
@@ -97,7 +97,7 @@ class AttentiveOTAlignment(AlignmentObjective):
     def _solve(
         self, audio: Tokens, image: Tokens, masses: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The costs ``[B]`` with a gradient by the tokens, and their gradients by the masses (the dual potentials)."""
+        """Compute the costs ``[B]`` with a gradient for the tokens, and the costs' gradients for the masses (the dual potentials)."""
         with torch.enable_grad():
             a, b = (mass.detach().requires_grad_() for mass in masses)
             cost = self.distance(audio.x, image.x, a, b)

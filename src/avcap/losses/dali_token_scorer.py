@@ -50,7 +50,7 @@ class TokenScorer(nn.Module):
         return (learned * real + uniform) / 2
 
     def scores(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """The attention output averaged over the channels ``[B, N]``."""
+        """Average the attention output over the channels, ``[B, N]``."""
         padding = None
         if other.mask is not None:  # a clip without the other set attends to its zeros: its result is dropped
             padding = ~other.mask & other.mask.any(dim=1, keepdim=True)  # [B, M]

@@ -24,7 +24,7 @@ class TransportDistance(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """The distance, clip by clip.
+        """Compute the distance of each clip.
 
         Args:
             x: Tokens ``[B, n, C]``, finite also where they have no mass.

@@ -80,7 +80,7 @@ class PlanContrast(TokenPlan):
         return AlignerOutput(losses, plan)
 
     def temperature(self) -> Tensor:
-        """The factor of the logits: the parameter clamped to [0, ln 100], or its exponential."""
+        """Return the factor of the logits: the parameter clamped to [0, ln 100], or its exponential."""
         scale = as_full_precision(self.logit_scale).clamp(0, MAX_LOGIT_SCALE)
         return scale.exp() if self.exp_scale else scale
 

@@ -29,7 +29,7 @@ class TokenPlan(Aligner):
         self.grad: GradientPolicy = grad
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """The plan ``[B, Nv, Na]`` between tokens ``[B, Na, C]`` and ``[B, Nv, C]``."""
+        """Return the plan ``[B, Nv, Na]`` between tokens ``[B, Na, C]`` and ``[B, Nv, C]``."""
         _, plan = self.solve(audio, video)
         return AlignerOutput({}, plan)
 

@@ -46,7 +46,7 @@ def bleu(captions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[
 
 
 def _match(caption: str, references: Sequence[str]) -> _Matches:
-    """Compares a caption with its references."""
+    """Compare a caption with its references."""
     most: dict[Ngram, int] = {}
     for reference in references:
         for ngram, count in count_ngrams(reference).items():

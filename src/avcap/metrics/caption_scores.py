@@ -40,7 +40,7 @@ class CaptionScores(Metric):
         self.add_state("records", default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             ids: Clip ids.
@@ -73,7 +73,7 @@ class CaptionScores(Metric):
         return dict(self.scores.corpus)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What a line of predictions.jsonl says of each clip, sorted by id: caption, references, scores.
+        """Return a line of predictions.jsonl for each clip, sorted by id: caption, references, scores.
 
         Raises:
             RuntimeError: If ``compute`` was not called.

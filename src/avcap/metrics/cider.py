@@ -51,7 +51,7 @@ class CiderD:
         self.references = [[self._weigh(reference) for reference in clip] for clip in counts]
 
     def vector(self, caption: str) -> Vector:
-        """The tf-idf weights of one tokenised caption; an n-gram that no reference has counts as seen once."""
+        """Compute the tf-idf weights of a tokenised caption; an n-gram in no reference counts as seen once."""
         return self._weigh(count_ngrams(caption))
 
     def scores(self, captions: Sequence[str], *, clips: Sequence[int] | None = None) -> list[float]:
@@ -76,7 +76,7 @@ class CiderD:
         ]
 
     def _weigh(self, counts: Counter[Ngram]) -> Vector:
-        """Turns n-gram counts into tf-idf weights."""
+        """Turn n-gram counts into tf-idf weights."""
         squares, weights = [0.0] * ORDERS, {}
         for ngram, count in counts.items():
             weight = count * self._idf.get(ngram, self._log_clips)

@@ -31,7 +31,7 @@ def metric_names() -> list[str]:
 
 
 def default_metrics() -> list[str]:
-    """The metrics that are computed where none are named: all but those on request."""
+    """Return the metrics that are computed where none are named: all but those on request."""
     return [name for scorer in all_scorers() if not scorer.on_request for name in scorer.names]
 
 
@@ -78,7 +78,7 @@ def evaluate(
 
 
 def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) -> None:
-    """Raises a ValueError that names up to five ids unless predictions and references have the same ids.
+    """Raise a ValueError that names up to five ids unless predictions and references have the same ids.
 
     Raises:
         ValueError: If an id has no prediction or no reference, or if there is no clip at all.

@@ -37,7 +37,7 @@ def cache_dir() -> Path:
 
 
 def spice_lib() -> Path:
-    """The folder of the jars that SPICE needs."""
+    """Return the folder of the jars that SPICE needs."""
     return cache_dir() / "aac-metrics" / "spice" / "lib"
 
 
@@ -69,7 +69,7 @@ def missing_jars() -> str | None:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """Makes ``target`` a link to or a copy of ``source`` in one step, so that no process ever sees half a file.
+    """Make ``target`` a link to ``source``, or a copy, in one step, so that no process sees half a file.
 
     A target of the right size is left alone; a dangling link or a half copy is replaced.
 
@@ -91,7 +91,7 @@ def place_file(source: Path, target: Path) -> None:
 
 
 def _pycocoevalcap() -> Path:
-    """The folder of the installed package, found without importing it."""
+    """Find the folder of the installed package without importing it."""
     spec = importlib.util.find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the PTB tokeniser and METEOR need their jars: pip install pycocoevalcap")

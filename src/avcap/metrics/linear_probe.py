@@ -52,7 +52,7 @@ class LinearProbe:
         self._weight = found[self.penalty]  # [C, D]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """What is told from ``[n, C]``: ``[n, D]`` in float64."""
+        """Predict ``[n, D]`` from ``[n, C]``, in float64."""
         return self._apply(x, self._weight)
 
     def _apply(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class LinearProbe:
 
 
 def explained(predicted: Tensor, true: Tensor, centre: Tensor) -> float:
-    """The share of the squared distances of ``true`` ``[n, D]`` from a centre ``[D]`` that a prediction takes away (R squared).
+    """Compute R squared: the share of the squared distances of ``true`` ``[n, D]`` from a centre ``[D]`` that a prediction explains.
 
     1 for a perfect prediction, 0 for the centre itself, below 0 for what is worse than that.
     """

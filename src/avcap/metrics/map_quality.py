@@ -10,7 +10,7 @@ from torchmetrics import Metric
 
 
 def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
-    """The share of a map's mass on true pairs.
+    """Compute the share of a map's mass on true pairs.
 
     Args:
         plan: Assignment maps ``[B, Nv, Na]``, not negative; need not sum to 1.
@@ -31,7 +31,7 @@ def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
 
 
 def uniform_plan(plan: Tensor) -> Tensor:
-    """The map ``[B, Nv, Na]`` that says nothing: 1 wherever both the row and the column of ``plan`` have mass, else 0."""
+    """Return the uniform map ``[B, Nv, Na]``: 1 where both the row and the column of ``plan`` have mass, else 0."""
     return ((plan.sum(2, keepdim=True) > 0) & (plan.sum(1, keepdim=True) > 0)).double()
 
 
@@ -92,7 +92,7 @@ class MapQuality(Metric):
             self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, plan: Tensor, truth: Tensor) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             plan: Assignment maps ``[B, Nv, Na]``, not negative.

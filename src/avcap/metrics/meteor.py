@@ -50,7 +50,7 @@ def meteor(
 def _run(
     command: list[str], captions: Sequence[str], references: Sequence[Sequence[str]], complaints: IO[str]
 ) -> list[float]:
-    """The scores of the captions, and last that of all."""
+    """Return the scores of the captions, and last the corpus score."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, encoding="utf-8", bufsize=1) as process:
         try:
@@ -68,7 +68,7 @@ def _run(
 
 
 def _ask(questions: IO[str], answers: IO[str], line: str) -> str:
-    """Writes a line to the program and reads its answer."""
+    """Write a line to the program and read its answer."""
     questions.write(line + "\n")  # flushed at the end of the line
     return _read(answers)
 

@@ -11,7 +11,7 @@ Ngram = tuple[str, ...]
 
 
 def count_ngrams(caption: str) -> Counter[Ngram]:
-    """Counts the 1- to 4-grams of a tokenised caption."""
+    """Count the 1- to 4-grams of a tokenised caption."""
     words = caption.split()
     return Counter(tuple(words[i : i + n]) for n in range(1, ORDERS + 1) for i in range(len(words) - n + 1))
 

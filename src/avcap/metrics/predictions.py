@@ -10,7 +10,7 @@ from avcap.jsonl import read_json_lines, write_json_lines
 
 
 def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes predictions, whole or not at all.
+    """Write predictions in one step, so that no half file is left.
 
     Args:
         path: The file; folders are made.
@@ -21,7 +21,7 @@ def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
-    """Reads ids and captions, in file order.
+    """Read ids and captions, in file order.
 
     Args:
         path: A JSONL file whose lines have ``id`` and ``caption``, or ``id`` and ``captions``, the best first; a line that

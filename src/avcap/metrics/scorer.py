@@ -90,12 +90,12 @@ class Scorer(ABC):
 
 
 def mean(name: str, scores: list[float]) -> ScoreSet:
-    """A metric whose corpus score is the mean over the captions."""
+    """Build a metric whose corpus score is the mean over the captions."""
     return ScoreSet({name: sum(scores) / len(scores)}, {name: scores})
 
 
 def to_floats(outputs: tuple[dict, dict]) -> ScoreSet:
-    """Turns the two dictionaries of tensors that aac-metrics returns (corpus, captions) into plain floats."""
+    """Turn the two dictionaries of tensors that aac-metrics returns (corpus, captions) into plain floats."""
     corpus, captions = outputs
     return ScoreSet(
         {name: float(value) for name, value in corpus.items()},

@@ -70,7 +70,7 @@ class Vocab(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Count the distinct words."""
         return ScoreSet({"vocab": float(len({word for caption in texts.words for word in caption.split()}))}, {})
 
 
@@ -81,7 +81,7 @@ class UniqueRatio(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Compute the share of distinct captions."""
         return ScoreSet({"unique_ratio": len(set(texts.words)) / len(texts.words)}, {})
 
 
@@ -92,7 +92,7 @@ class Length(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Compute the mean number of words, and each caption's."""
         return mean("length", [float(len(caption.split())) for caption in texts.words])
 
 
@@ -103,7 +103,7 @@ class Repetition(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Find the captions that repeat three words, and compute their share."""
         return mean("repetition", [float(repeats(caption)) for caption in texts.words])
 
 

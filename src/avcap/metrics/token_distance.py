@@ -54,7 +54,7 @@ class TokenDistance(Metric):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], audio: Tokens, image: Tokens) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             ids: Clip ids.
@@ -74,7 +74,7 @@ class TokenDistance(Metric):
         self.values.append(torch.stack([discrepancy, divergence], dim=1))  # [B, 2]
 
     def compute(self) -> dict[str, float]:
-        """The means over all clips.
+        """Compute the means over all clips.
 
         Returns:
             ``mmd``, ``sinkhorn_divergence``, and ``recall_1``: the share of clips whose mean audio token is nearer to the

@@ -22,7 +22,7 @@ class TokenMoments:
         self._products = torch.zeros(width, width, dtype=torch.float64)
 
     def update(self, tokens: Tokens) -> None:
-        """Adds tokens ``[B, N, C]``; padding does not count."""
+        """Add tokens ``[B, N, C]``, without padding."""
         x = zero_padding(tokens).x.double().cpu().flatten(0, 1)  # [B * N, C]
         self._count += int(tokens.full_mask().sum())
         self._sum += x.sum(dim=0)

@@ -74,7 +74,7 @@ class PtbTokenizer(Tokenizer):
 
 
 def default_tokenizer() -> Tokenizer:
-    """The PTB tokeniser where Java and its jar are there, else the plain one."""
+    """Return the PTB tokeniser if Java and its jar are installed, else the plain one."""
     try:
         prepare_jars()
         return PtbTokenizer()

@@ -11,7 +11,7 @@ from avcap.scenes.scene import Event, Scene
 
 
 def visible(scene: Scene, time: float) -> list[Event]:
-    """The events that are drawn at a moment, from left to right."""
+    """Return the events that are drawn at a moment, from left to right."""
     seen = [event for event in scene.events if event.visual and event.box and event.visual[0] <= time < event.visual[1]]
     return sorted(seen, key=lambda event: event.box or (0.0,) * 4)
 

@@ -20,7 +20,7 @@ class Naming(NamedTuple):
 
 
 def words_of(kind: Kind) -> tuple[set[str], set[str]]:
-    """What decides that a caption names a kind: its nouns without their articles, and the first words of its verb phrases.
+    """Return the words by which a caption names a kind: its nouns without articles, and the first words of its verb phrases.
 
     How it sounds ("slowly", "loudly") and who exactly ("small", where the noun alone is a subject too) do not matter.
     """
@@ -30,7 +30,7 @@ def words_of(kind: Kind) -> tuple[set[str], set[str]]:
 
 
 def kinds_named(caption: str) -> set[str]:
-    """The kinds that a caption names, each by one of its nouns and right after it one of its verbs.
+    """Find the kinds that a caption names: one of their nouns, followed at once by one of their verbs.
 
     The right thing with another sound is another kind ("a dog barks", "a dog growls") or none ("a dog sings"). Only the
     words of the table of kinds are known, as in the data set and in the captions of a model that learned from it.
@@ -46,7 +46,7 @@ def kinds_named(caption: str) -> set[str]:
 
 
 def kinds_heard(events: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The kinds that sound in a clip; silent events and those of a kind that is not in the table do not count.
+    """Return the kinds that sound in a clip, without silent events and kinds that are not in the table.
 
     Args:
         events: Its events, as in ``events.jsonl``.

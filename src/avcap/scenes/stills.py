@@ -59,11 +59,11 @@ class Stills:
             raise ValueError(f"Stills cannot be made like this: {'; '.join(faults)}.")
 
     def scene(self, index: int, split: str) -> Scene:
-        """The scene of a still; no data set and no text has it."""
+        """Return the scene of a still, which is in no data set and no text."""
         return compose(FIRST_SEED + self.seed, index, split)
 
     def item(self, index: int, *, split: str) -> Item:
-        """A still as a clip of one picture without sound; its length is not known."""
+        """Return a still as a clip of one frame without sound and of unknown length."""
         scene = self.scene(index, split)
         picture, caption = still(scene, size=self.size)
         return Item(scene.id, [caption], frames=torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous())
@@ -125,7 +125,7 @@ def write_stills(
 
 
 def _info(stills: Stills, split: str, count: int) -> ShardInfo:
-    """The facts of a split before it is written."""
+    """Return the facts of a split before it is written."""
     plan = json.dumps([split, count, stills.size, stills.seed, dataset.VERSION, VERSION])
     return ShardInfo(
         split=split,

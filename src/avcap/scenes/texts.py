@@ -55,6 +55,6 @@ def _row(scene: Scene) -> dict[str, str]:
 
 
 def _shown(rng: np.random.Generator, scene: Scene) -> str:
-    """The image captions of all moments, or of one."""
+    """Return the image captions of all moments, or of one."""
     moments = [row["caption"] for row in image_captions(scene)]
     return _NEXT.join(moments) if rng.random() < _ALL_MOMENTS else str(rng.choice(moments))

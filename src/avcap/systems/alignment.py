@@ -86,7 +86,7 @@ class Alignment(System):
         return self._or_nothing(audio, batch), self._or_nothing(self._image_tokens(batch), batch)
 
     def forward(self, batch: Batch) -> AlignmentOutput:
-        """The objective's value for a batch; a clip that lacks a stream takes no part."""
+        """Compute the objective for a batch, without clips that lack a stream."""
         return self._compare(*self.tokens(batch), batch["id"])
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
@@ -108,7 +108,7 @@ class Alignment(System):
 
     @torch.no_grad()
     def _image_tokens(self, batch: Batch) -> Tokens | None:
-        """What the frozen tower makes of the pictures, or made of them before."""
+        """Return the frozen tower's tokens of the frames, from the cache if they are there."""
         kept = None if self._images is None else self._images.find(batch["id"])
         if kept is not None:
             return kept
@@ -141,7 +141,7 @@ class Alignment(System):
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of the loss and the scorers' own; stops the run where a clip's value is not finite."""
+        """Return the loss plus the scorers' loss; stop the run if a clip's value is not finite."""
         output = self(batch)
         clips = len(batch["id"])
         self.log("train/loss", output.loss, batch_size=clips, prog_bar=True)
@@ -154,11 +154,11 @@ class Alignment(System):
         return total + output.scorer_loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """The distances between the tokens of clips that were not trained on."""
+        """Compute the distances between the tokens of validation clips."""
         self._measure("val", self.validation_distance, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """The distances over all ranks, every clip once."""
+        """Log the distances over all ranks, with every clip once."""
         self._log_distances("val", self.validation_distance)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:

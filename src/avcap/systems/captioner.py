@@ -111,7 +111,7 @@ class Captioner(System):
     # -- steps --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of all losses; stops the run where it is not finite."""
+        """Return the sum of all losses; stop the run if it is not finite."""
         losses = self.model.losses(batch)
         total = torch.stack(list(losses.values())).sum() + idle((self.audio_encoder, self.visual_encoder), batch)
         if not torch.isfinite(total):

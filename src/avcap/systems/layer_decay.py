@@ -38,7 +38,7 @@ def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> d
 
 
 def find_blocks(module: nn.Module) -> nn.Module | None:
-    """The list of modules of one class that holds the most parameters; None where there is none."""
+    """Return the list of modules of one class with the most parameters, or None if there is none."""
     stacks = [m for m in module.modules() if isinstance(m, (nn.ModuleList, nn.Sequential)) and _uniform(m)]
     return max(stacks, key=_size, default=None)
 

@@ -44,10 +44,10 @@ class System(LightningModule, ABC):
 
     @abstractmethod
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """What a step minimises."""
+        """Compute the loss that a step minimises."""
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
-        """The loss of made-up inputs, without a tokenizer: what a training step costs (``avcap check``).
+        """Compute the loss of made-up inputs without a tokenizer, to measure a training step (``avcap check``).
 
         Args:
             batch: The inputs of the encoders, on the meta device as a rule; nothing else.

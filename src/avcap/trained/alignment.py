@@ -60,11 +60,11 @@ class AlignmentClips(NamedTuple):
         return cls(model, clips, data)
 
     def of(self, split: str) -> AlignmentClips:
-        """The same alignment with another split."""
+        """Return the same alignment with another split."""
         return self._replace(clips=self.data.dataset(split))
 
     def batches(self, batch_size: int, *, most: int | None = None) -> Iterator[Batch]:
-        """The clips of the split in order, or no more than ``most`` of them, at even distances."""
+        """Return the clips of the split in order, or at most ``most`` of them, evenly spaced."""
         total = len(self.clips)
         chosen = even_indices(total, total if most is None else min(most, total))
         for at in range(0, len(chosen), batch_size):

@@ -59,7 +59,7 @@ class CheckpointClips(NamedTuple):
     def clips(
         self, corruptions: Sequence[Corruption] = (), *, seed: int = 0, limit: int | None = None
     ) -> CorruptedClips:
-        """The split as the model takes it, spoilt or not; streams that the model does not read are not loaded."""
+        """Return the split as the model reads it, corrupted or not; do not load streams that the model does not read."""
         return CorruptedClips(
             self.shards,
             self.model.inputs,
@@ -75,7 +75,7 @@ class CheckpointClips(NamedTuple):
         return {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
     def batches(self, clips: CorruptedClips, *, batch_size: int, num_workers: int) -> Iterator[Batch]:
-        """The clips in order, on the model's device."""
+        """Yield the clips in order, on the model's device."""
         sampler = ClipBatchSampler(len(clips), batch_size, shuffle=False)
         for batch in ClipLoader(clips, sampler, num_workers=num_workers):
             yield {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
@@ -98,12 +98,12 @@ def one_clip(clips: ClipDataset, name: str | None) -> Batch:
 
 
 def run_folder(ckpt_path: Path) -> Path:
-    """The folder of the run that a checkpoint lies in (``<run>/checkpoints/best.ckpt``)."""
+    """Return the run folder of a checkpoint (``<run>/checkpoints/best.ckpt``)."""
     return ckpt_path.parent.parent
 
 
 def shards_of(config: Path) -> Path:
-    """The folder of shards that a config names.
+    """Return the folder of shards that a config names.
 
     Raises:
         FileNotFoundError: if there is no such config.

@@ -124,7 +124,7 @@ class _Term(NamedTuple):
 
 
 def _combined(within: Tensor | None, between: Tensor | None) -> Tensor | None:
-    """The gradient by a set: it is both arguments of its own term, so that this term's gradient counts twice as well."""
+    """Compute the gradient for a set; its own term has it as both arguments, so this term's gradient counts twice."""
     return None if within is None or between is None else 2 * (within - between)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which autocast is off, on any device (also on ``meta``, which has no autocast).
+    """Return a context without autocast on any device (also on ``meta``, which has no autocast).
 
     Args:
         device: The device that the tensors of the block live on.

@@ -32,7 +32,7 @@ class AVCapOfficial(CheckpointFormat):
         return needed <= set(keys) and AVCAP.holds(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """The encoder as from a CAV-MAE checkpoint, the decoder as from a GIT one, with the projection."""
+        """Convert the encoder as from a CAV-MAE checkpoint, and the decoder with its projection as from a GIT one."""
         encoder = convert_cav_mae(_below(state, ENCODER), options)
         decoder = decoder_to_ours(
             {key: tensor for key, tensor in state.items() if key.startswith(DECODER)}, AVCAP, projection=True

@@ -92,7 +92,7 @@ def block_depths(names: Iterable[str]) -> dict[str, int]:
 
 
 def convert_cav_mae(state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-    """A state dict under official names -> ours, with the audio positions fitted to the target length.
+    """Convert a state dict from official names to ours, with the audio positions resized to the target length.
 
     Args:
         state: Official name (without ``module.``) -> tensor.
@@ -183,7 +183,7 @@ def _unused_norm(key: str) -> bool:
 
 
 def _about(state: Mapping[str, Tensor], depths: Mapping[str, int], options: ImportOptions) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     kernel = state.get("visual.patch_embed.weight")
     norm = state.get("joint.norm.joint.weight")
     return {

@@ -36,7 +36,7 @@ _LORA_KEY = re.compile(r"blocks\.\d+\..+\.lora_[AB]\.default\.weight")
 
 
 def our_ced_name(key: str) -> str | None:
-    """The name of an official weight in :class:`~avcap.encoders.ced.CEDEncoder`; None where it has no place there."""
+    """Return the name of an official weight in :class:`~avcap.encoders.ced.CEDEncoder`, or None if it has none."""
     if key in TABLE:
         return TABLE[key]
     block = _BLOCK_KEY.fullmatch(key)
@@ -65,7 +65,7 @@ def fit_time_positions(positions: Tensor, places: int) -> Tensor:
 
 
 def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored: tuple[str, ...] = ()) -> Conversion:
-    """A CED state dict under official names (prefix removed, qkv fused or not) -> ours, with time positions fitted.
+    """Convert a CED state dict from official names (prefix removed, qkv fused or not) to ours, with time positions resized.
 
     Args:
         state: Official name -> tensor.
@@ -91,7 +91,7 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
 
 
 def _about(state: Mapping[str, Tensor], depth: int, options: ImportOptions) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     width = state["norm.weight"].shape[0] if "norm.weight" in state else 0
     rank = min(
         (min(tensor.shape) for key, tensor in state.items() if _LORA_KEY.fullmatch(key)), default=0

@@ -68,7 +68,7 @@ class DALIAudioOfficial(CheckpointFormat):
         return {"modality_a", "patch_embed_a.proj.weight", "norm_a.weight", *PROJECTION} <= set(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """The path of sound as from a CAV-MAE checkpoint, the norms of sound alone under plain names."""
+        """Convert the audio path as from a CAV-MAE checkpoint, with the audio norms under plain names."""
         ignored = tuple(key for key in state if _takes_no_part(key))
         added = {key: ours for key, ours in (PROJECTION | SCORERS).items() if key in state}
         rest = {key: tensor for key, tensor in state.items() if key not in added and key not in ignored}
@@ -88,7 +88,7 @@ class DALIAudioOfficial(CheckpointFormat):
         )
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The path of sound, the projection, and the scorers if there are any; what takes no part in it is not written."""
+        """Return the audio path, the projection, and the scorers if there are any; nothing else is written."""
         audio = {name: tensor for name, tensor in state.items() if name.startswith("audio.")}
         depths = cav_mae.block_depths(_cav_mae_name(name) for name in audio)
         names = official_dali_names(depths["audio"], depths["joint"])
@@ -113,7 +113,7 @@ def _cav_mae_name(name: str) -> str:
 
 
 def _about(state: Mapping[str, Tensor], depths: Mapping[str, int], options: ImportOptions) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     projection = state.get("audio.projection.weight")
     width, output_width = (0, 0) if projection is None else (projection.shape[1], projection.shape[0])
     return {

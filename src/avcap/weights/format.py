@@ -59,7 +59,7 @@ class CheckpointFormat(ABC):
         """
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The way back: weights under our names -> the names (and shapes) of this format.
+        """Convert weights under our names back to the names (and shapes) of this format.
 
         Args:
             state: Our names, each beginning with its part (``audio.``, ``visual.``, ``joint.``, ``decoder.``); parts that

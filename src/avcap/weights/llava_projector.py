@@ -53,11 +53,11 @@ class LlavaProjector(CheckpointFormat):
 
 
 def _stem(keys: Collection[str]) -> str | None:
-    """What stands before the layers' numbers; None where there is no projector."""
+    """Return the prefix of the layers' numbers, or None if there is no projector."""
     first = next(iter(TABLE))
     return next((root + stem for root in ("", ROOT) for stem in STEMS if root + stem + first in keys), None)
 
 
 def _original(key: str, keys: Collection[str]) -> str:
-    """The name of a layer without what stands before it; another key stays."""
+    """Return the name of a layer without its prefix; leave other keys unchanged."""
     return key.removeprefix(_stem(keys) or "")

@@ -34,7 +34,7 @@ class ImportReport:
     ignored: tuple[str, ...]
 
     def summary(self) -> str:
-        """Counts in one line, for people."""
+        """Summarise the counts in one readable line."""
         return (
             f"{self.format} -> {self.component}: {len(self.loaded)} loaded, {len(self.missing)} missing, "
             f"{len(self.unexpected)} unexpected, {len(self.ignored)} ignored"

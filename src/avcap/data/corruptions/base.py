@@ -50,7 +50,7 @@ class Corruption(ABC):
 
     @abstractmethod
     def __call__(self, item: Item, source: Source) -> Item:
-        """The spoilt clip; ``item`` is left as it is."""
+        """Return the corrupted clip, without changing ``item``."""
 
 
 class Drop(Corruption):

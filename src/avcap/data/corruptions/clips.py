@@ -48,7 +48,7 @@ class CorruptedClips(ClipDataset):
         self._next = dict(zip(order, [*order[1:], order[0]], strict=True))
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
-        """A sample; the epoch of ``key`` has no meaning here. See :meth:`ClipDataset.__getitem__`."""
+        """Return a sample and ignore the epoch in ``key``; see :meth:`ClipDataset.__getitem__`."""
         index = key[1] if isinstance(key, tuple) else key
         item = self._item(index)
         for corruption in self.corruptions:
@@ -63,7 +63,7 @@ class CorruptedClips(ClipDataset):
         return to_sample(item, self.inputs.frontend, caption=caption, references=item.captions)
 
     def partner(self, index: int, stream: str) -> Item:
-        """The next clip of the split, in the drawn order, that has the stream.
+        """Return the next clip, in the drawn order of the split, that has the stream.
 
         Raises:
             ValueError: if no other clip has it.

@@ -32,7 +32,7 @@ class SoundCorruption(Corruption):
 
     @abstractmethod
     def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """The spoilt waveform; ``[S]`` in, and as a rule as many samples out."""
+        """Return the corrupted recording ``[S]``, as a rule with as many samples as were given."""
 
 
 class SilentSound(SoundCorruption):

@@ -71,7 +71,7 @@ def waves(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def water(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A tap: ``run`` splashes with bubbling resonances, ``drip`` lets single drops fall."""
+    """Synthesise a tap: ``run`` splashes with bubbling resonances, ``drip`` lets single drops fall."""
     if call.manner == "drip":
         length = int(0.09 * signal.SAMPLE_RATE)
         at = np.arange(length) / signal.SAMPLE_RATE

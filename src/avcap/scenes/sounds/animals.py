@@ -9,7 +9,7 @@ from avcap.scenes.sounds.call import Call
 
 
 def _repeat(call: Call, cry: np.ndarray) -> np.ndarray:
-    """A cry repeated as often as asked, at an even pace."""
+    """Synthesise a cry, repeated ``count`` times at an even pace."""
     return signal.lay(call.samples, np.arange(call.times) * call.samples / call.times, [cry])
 
 
@@ -23,7 +23,7 @@ def bark(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def growl(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A growl: a low throaty tone beaten 25 times a second."""
+    """Synthesise a growl: a low throaty tone beaten 25 times a second."""
     pitch = rng.uniform(85, 110)
     voice = signal.tone(pitch * (1 + 0.08 * signal.random_curve(rng, call.samples, rate=4)), 0.93 ** np.arange(20))
     beat = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(22, 28) * np.arange(call.samples) / signal.SAMPLE_RATE)
@@ -62,7 +62,7 @@ def crow(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def chirp(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A song bird: quick upward whistles in groups between 3 and 6 kHz."""
+    """Synthesise a song bird: quick upward whistles in groups between 3 and 6 kHz."""
     starts = signal.pulse_starts(rng, call.samples, rng.uniform(6.0, 7.5), jitter=0.3)
     pitch = rng.uniform(3200, 3900)
     length = int(0.08 * signal.SAMPLE_RATE)

@@ -36,7 +36,7 @@ def _syllables(rng: np.random.Generator, *, pitch: float, seconds: float, stretc
 
 
 def _babble(rng: np.random.Generator, samples: int, manner: str, *, pitch: float, stretch: float) -> np.ndarray:
-    """A row of syllables, 6 (``fast``) or 3 (``slow``) a second, with pauses between phrases."""
+    """Synthesise a row of syllables, 6 (``fast``) or 3 (``slow``) a second, with pauses between phrases."""
     rate = rng.uniform(6.0, 7.0) if manner == "fast" else rng.uniform(2.6, 3.1)
     syllables = _syllables(rng, pitch=pitch, seconds=0.85 / rate, stretch=stretch)
     return signal.lay(samples, signal.pulse_starts(rng, samples, rate, jitter=0.12), syllables)
@@ -89,7 +89,7 @@ def laugh(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def cry(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A baby: long wails near 480 Hz that rise, waver and break off, one a second."""
+    """Synthesise a baby: long wails near 480 Hz that rise, waver and break off, one a second."""
     length = int(0.8 * signal.SAMPLE_RATE)
     pitch = rng.uniform(440, 540)
     line = signal.glide(length, 0.85, 1.15, 1.2, 1.1, 0.8) * (1 + 0.03 * signal.random_curve(rng, length, rate=20))

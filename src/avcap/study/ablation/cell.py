@@ -59,7 +59,7 @@ class Cell:
         return self._run("test", str(best if best.is_file() else checkpoints / "last.ckpt"))
 
     def command(self, verb: str, checkpoint: str, *more: str) -> list[str]:
-        """The command line of ``avcap fit`` or ``avcap test``."""
+        """Return the command line of ``avcap fit`` or ``avcap test``."""
         return [
             *self.launch,
             *(sys.executable, "-m", "avcap", verb),

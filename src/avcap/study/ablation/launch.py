@@ -64,7 +64,7 @@ class Resumable:
         return self.cell()
 
     def checkpoint(self) -> Any:
-        """Called inside the job: let the training save, then say what to queue."""
+        """Let the training save, then return the job to queue again; submitit calls this inside the job."""
         from submitit.helpers import DelayedSubmission
 
         os.kill(os.getpid(), signal.SIGTERM)  # the cell passes it on to the training

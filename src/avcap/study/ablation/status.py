@@ -55,7 +55,7 @@ def write_status(folder: Path, status: Status) -> None:
 
 
 def read_status(folder: Path) -> Status | None:
-    """What ``status.json`` says; None where there is none.
+    """Return the content of ``status.json``, or None if there is none.
 
     Raises:
         ValueError: if the file is damaged.
@@ -71,7 +71,7 @@ def read_status(folder: Path) -> Status | None:
 
 
 def look_up(folder: Path) -> Status:
-    """The status as it is now: a dead process is not running, and a finished cell whose configs have changed is stale.
+    """Return the current status: a dead process is not running, and a finished cell whose configs have changed is stale.
 
     Raises:
         ValueError: if ``status.json`` is damaged.
@@ -97,7 +97,7 @@ def is_fresh(folder: Path, status: Status) -> bool:
 
 
 def last_line(log: Path, *, longest: int = 300) -> str:
-    """What a log says last, without colours and what a progress bar has overwritten: an error, if its last lines tell of one."""
+    """Return the last line of a log, without colours and progress bars: the error, if the last lines report one."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [_COLOURS.sub("", line).rpartition("\r")[2].strip() for line in text.splitlines()]
     end = [line for line in lines if line][-5:][::-1]

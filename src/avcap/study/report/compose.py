@@ -44,7 +44,7 @@ def compose_report(
     kinds: Mapping[str, Mapping[str, str]],
     clips: int,
 ) -> Content:
-    """Computes everything that is to be said of some runs.
+    """Compute everything that the report shows.
 
     Args:
         groups: Cells, by the clips they were tested on.
@@ -89,7 +89,7 @@ def compose_report(
 
 
 def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping[str, str]) -> list[Path]:
-    """Writes ``report.html``, ``report.md``, ``report.tex`` and ``report.csv``.
+    """Write ``report.html``, ``report.md``, ``report.tex`` and ``report.csv``.
 
     Args:
         out: Their folder; it is made.

@@ -45,7 +45,7 @@ class Table(NamedTuple):
 
 
 def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
-    """The main table: each cell's mean and standard deviation over seeds, the best of each metric strong.
+    """Build the main table: each cell's mean and standard deviation over seeds, the best of each metric in bold.
 
     Args:
         group: Cells tested on the same clips.
@@ -142,7 +142,7 @@ def clips_by_kind(ids: Sequence[str], kinds: Mapping[str, str]) -> dict[str, np.
 
 
 def configs_of(group: Group, axis: str) -> Table | None:
-    """The config keys in which the cells of an axis differ; None where none does."""
+    """Return the config keys in which the cells of an axis differ; None where none does."""
     cells = group.axes[axis]
     table = differences([cell.runs[0].config for cell in cells])
     if not table:
@@ -166,14 +166,14 @@ def versions_of(group: Group) -> Table:
 
 
 def metrics_of(group: Group) -> list[str]:
-    """The columns: what ``results_table`` shows, as far as some run has it."""
+    """Return the columns of ``results_table`` that at least one run has."""
     present = {metric for cell in group.cells for run in cell.runs for metric in run.results["scores"]}
     quiet = {"bleu_1", "bleu_2", "bleu_3"} - set(DEFAULT_METRICS)
     return [metric for metric in TITLES if metric in present - quiet]
 
 
 def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Sequence[str]) -> list[TableEntry]:
-    """A column of differences, with intervals where the corpus score is the mean of the clips' scores."""
+    """Build a column of differences, with intervals if the corpus score is the mean of the clips' scores."""
     own = _averaged(baseline, metric, ids)
     theirs = {i: scores for i, cell in enumerate(cells) if (scores := _averaged(cell, metric, ids)) is not None}
     bounds: dict[int, Difference] = {}
@@ -184,7 +184,7 @@ def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Se
 
 
 def _averaged(cell: CellRuns, metric: str, ids: Sequence[str]) -> np.ndarray | None:
-    """The scores of the clips ``[N]`` where the score of all clips is their mean, else None."""
+    """Return the clips' scores ``[N]`` if the corpus score is their mean, else None."""
     scores = cell.clip_scores(metric, ids) if ids else None
     if scores is None or not np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6):
         return None
@@ -201,7 +201,7 @@ def _difference(scores: np.ndarray, baseline: np.ndarray, bounds: Difference | N
 
 
 def _signed(value: float) -> str:
-    """Times 100, with its sign; zero has none."""
+    """Format a number times 100 with its sign; zero has none."""
     text = f"{100 * value:+.1f}".replace("-", "−")
     return "0.0" if text[1:] == "0.0" else text
 
@@ -227,7 +227,7 @@ def _spread_of(values: np.ndarray, *, digits: int) -> str:
 
 
 def _mean(value: float, *, best: bool) -> TableEntry:
-    """A mean over clips; minus infinity stands for none."""
+    """Return a mean over clips, or minus infinity if there is none."""
     return TableEntry(f"{100 * value:.1f}" if np.isfinite(value) else ABSENT, value, best)
 
 
@@ -251,7 +251,7 @@ def _facts(cell: CellRuns, speed: float | None) -> list[TableEntry]:
 
 
 def millions(count: int) -> str:
-    """A number of parameters: 4.28 M, 812 k, 6.74 G."""
+    """Format a number of parameters: 4.28 M, 812 k, 6.74 G."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{f'{count / size:#.3g}'.rstrip('.')} {unit}"

@@ -73,7 +73,7 @@ def drops(
 
 
 def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
-    """The index of every family that has conditions of both streams; drops are averaged over the levels first."""
+    """Compute the index of each family with conditions of both streams; average drops over the levels first."""
     families = dict.fromkeys(drop.family for drop in found)
     means = {
         family: {
@@ -137,7 +137,7 @@ def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, met
 
 
 def _draw_family(panel: Axes, row: Sequence[ScoreDrop]) -> None:
-    """The bars of one family, the first on top."""
+    """Draw the bars of one family, the first on top."""
     places = range(len(row))
     values = [100 * drop.absolute for drop in row]
     errors = [[100 * (d.absolute - d.low) for d in row], [100 * (d.high - d.absolute) for d in row]]

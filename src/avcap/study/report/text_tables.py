@@ -32,7 +32,7 @@ _TEX = {
 
 
 def markdown(table: Table, *, heading: bool = True) -> str:
-    """A heading if wanted, the table with aligned columns, and its notes; strong entries are bold."""
+    """Format an optional heading, the table with aligned columns, and its notes; strong entries are bold."""
 
     def write(entry: TableEntry) -> str:
         text = re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(entry.text.split()))
@@ -45,7 +45,7 @@ def markdown(table: Table, *, heading: bool = True) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A ``tabular`` that needs no package; strong entries are bold, notes are comments above.
+    r"""Format a LaTeX ``tabular`` that needs no package; strong entries are bold, notes are comments above.
 
     Rows that are no systems stand below a line of their own.
     """

@@ -45,7 +45,7 @@ def write_page(
     illustrations: Illustrations,
     appendix: Sequence[tuple[str, Sequence[Table]]],
 ) -> None:
-    """Writes the page.
+    """Write the page.
 
     Args:
         path: The HTML file.
@@ -83,7 +83,7 @@ def write_page(
 
 
 def table_html(table: Table, *, captioned: bool = True) -> str:
-    """A table that scrolls sideways where it must; the script lets its columns be sorted."""
+    """Return a table that scrolls sideways if needed and whose columns the script can sort."""
 
     def row(entries: Sequence[TableEntry]) -> str:
         first = f'<th scope="row">{_breakable(entries[0].text)}</th>'
@@ -125,7 +125,7 @@ def curves_html(groups: Sequence[Group], curves: Mapping[Path, Mapping[str, Curv
 
 
 def pictures_html(groups: Sequence[Group], folder: str) -> str:
-    """The pictures that the first seed of each cell has in a folder, folded away but for the first cell's."""
+    """Return the figures of each cell's first seed as collapsible sections; only the first one is open."""
     parts = [
         (cell, pictures)
         for group in groups
@@ -151,7 +151,7 @@ def _tables(title: str, tables: Sequence[Table]) -> Section:
 
 
 def _breakable(name: str) -> str:
-    """A name whose line may break after a slash, a dot or an underscore, rather than anywhere."""
+    """Return a name that may break across lines only after a slash, a dot or an underscore."""
     return re.sub(r"([/._])(?=\w)", r"\1<wbr>", escape(name))
 
 
@@ -170,6 +170,6 @@ def _picture(cell: CellRuns, path: Path) -> str:
 
 
 def _heading(group: Group, axis: str, groups: Sequence[Group]) -> str:
-    """The axis, with the clips where the report has several lists of them."""
+    """Return the heading of an axis, with its list of clips if the report has several."""
     clips = f"clips {group.id_hash}" if len(groups) > 1 else ""
     return ", ".join(part for part in (axis, clips) if part)

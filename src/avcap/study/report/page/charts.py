@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
-    """An SVG element; empty where no value is finite.
+    """Return an SVG element; empty if no value is finite.
 
     Args:
         title: What is drawn.
@@ -72,7 +72,7 @@ def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """The key to the lines, numbered in this order."""
+    """Return the legend of the lines, numbered in this order."""
     items = "".join(
         f'<li><svg viewBox="0 0 24 8" aria-hidden="true">{_stroke(number, "M0 4H24")}</svg>{escape(name)}</li>'
         for number, name in enumerate(names)
@@ -98,7 +98,7 @@ def _thin(line: Line) -> Line:
 
 
 def _path(line: Line, heights: np.ndarray, across: Callable, up: Callable) -> str:
-    """A line with its name for the pointer; a gap where a value is not finite; a dot where there is one value."""
+    """Return a line with a tooltip: a gap for values that are not finite, a dot for a single value."""
     places = [(across(s), up(h)) for s, h in zip(line.steps, heights, strict=True) if math.isfinite(h)]
     if not places:
         return ""

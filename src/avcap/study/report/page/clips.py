@@ -12,7 +12,7 @@ from avcap.study.report.table import TITLES
 
 
 def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[str, Any] | None:
-    """The browser's data, ready for JSON; equal texts are stored once.
+    """Return the data of the clip browser, ready for JSON, with equal texts stored once.
 
     Args:
         group: Cells tested on the same clips; of each, the captions and scores of the first seed are shown.
@@ -85,5 +85,5 @@ def disagreement(group: Group) -> dict[str, float]:
 
 
 def shown_ids(groups: Sequence[Group], clips: int) -> list[str]:
-    """The clips that the browser shows, each once."""
+    """Return the clips that the browser shows, each once."""
     return list(dict.fromkeys(clip for group in groups for clip in choose_clips(group, clips)))

@@ -16,7 +16,7 @@ _HEAT = np.array([[10, 8, 26], [84, 18, 96], [180, 48, 84], [244, 122, 60], [252
 
 
 def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
-    """The spectrogram above a strip of frames, as a data URI of some 6 to 10 kB.
+    """Return the spectrogram above a strip of frames as a data URI of about 6 to 10 kB.
 
     Args:
         fbank: Mel spectrogram ``[T, F]`` in any scale; None for a clip without sound.
@@ -41,7 +41,7 @@ def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
 
 
 def light_picture(path: Path) -> str:
-    """A picture file as a data URI, no wider than a page needs.
+    """Return an image file as a data URI, no wider than the page needs.
 
     Raises:
         ValueError: If it cannot be read.
