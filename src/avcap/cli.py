@@ -80,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run(argv: list[str]) -> Any:
-    """Dispatch one command line; raises instead of exiting where the input is bad."""
+    """Run one command line; raise instead of exiting if the input is wrong."""
     if argv and argv[0] in LIGHTNING:
         from avcap.lightning_cli import build_cli
 

@@ -47,7 +47,7 @@ class OneSentence(_Parser):
         sys.exit(2)
 
     def class_names(self) -> Collection[str]:
-        """Short names of the classes that a config can use."""
+        """Return the short names of the classes that a config can use."""
         return ()
 
 
@@ -121,7 +121,7 @@ def _near(word: str, known: Collection[str]) -> str:
 
 
 def _arguments(path: str) -> list[str]:
-    """Names of the constructor arguments of the class at a dotted path, those behind ``**`` included."""
+    """Return the names of the constructor arguments of the class at a dotted path, those behind ``**`` included."""
     module, _, name = path.rpartition(".")
     if not module:
         return []

@@ -21,7 +21,7 @@ def clip_id(youtube_id: str, start_time: float | str) -> str:
 
 
 def id_hash(ids: Iterable[str]) -> str:
-    """Twelve hexadecimal digits that name a set of clips, in any order.
+    """Return twelve hexadecimal digits that identify a set of clips, in any order.
 
     Published AudioCaps test lists differ (975, 944, 928 clips), so every score carries this hash.
 

@@ -67,7 +67,7 @@ class AvcapParser(OneSentence, LightningArgumentParser):
         return super().parse_args(args, *more, **kwargs)
 
     def class_names(self) -> list[str]:
-        """Short names of avcap's classes and of a user's that are imported."""
+        """Return the short names of avcap's classes and of a user's that are imported."""
         return [component.__name__ for component in components(*NAMED)]
 
 
@@ -143,7 +143,7 @@ class AvcapCLI(LightningCLI):
 
 
 def quieten() -> None:
-    """Hide warnings about what is meant to be so, and advertisements."""
+    """Hide warnings about intended behaviour, and advertisements."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_of_use)  # added once, however often called
     for pattern in QUIET:
         warnings.filterwarnings("ignore", message=pattern)

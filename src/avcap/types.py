@@ -91,7 +91,7 @@ class AssignmentMap(NamedTuple):
         return cls(plan.detach(), visual.full_time(), audio.full_time())
 
     def is_timed(self) -> bool:
-        """Whether the time of at least one visual and one audio token is known."""
+        """Return whether the time of at least one visual and one audio token is known."""
         return bool(self.visual_time.isfinite().any() and self.audio_time.isfinite().any())
 
     def to(self, device: torch.device | str) -> AssignmentMap:

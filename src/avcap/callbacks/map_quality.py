@@ -106,7 +106,7 @@ def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
 
 
 def has_both(model: CaptionerParts, batch: Batch) -> bool:
-    """Whether the model reads both streams and the batch has them."""
+    """Return whether the model reads both streams and the batch has them."""
     encoders = (model.audio_encoder, model.visual_encoder)
     return all(encoder is not None and encoder.input in batch for encoder in encoders)
 

@@ -43,7 +43,7 @@ class WriteResults(Callback):
         self._events: dict[str, list[dict[str, Any]]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier test."""
+        """Delete the files of an earlier test."""
         self._drawn, self._spare = {}, {}
         scenes = read_scenes(self.events or beside_the_shards(getattr(data_of(trainer), "shards", None)))
         self._events = {clip: scene.events for clip, scene in scenes.items()}

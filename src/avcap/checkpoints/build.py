@@ -70,5 +70,5 @@ def _value(value: Any, hint: Any) -> Any:
 
 
 def _is_record(hint: Any) -> bool:
-    """Whether it is a dataclass or a named tuple."""
+    """Return whether a class is a dataclass or a named tuple."""
     return isinstance(hint, type) and (hasattr(hint, "__dataclass_fields__") or hasattr(hint, "_fields"))

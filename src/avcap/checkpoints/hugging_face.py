@@ -65,7 +65,7 @@ def make_config(settings: Mapping[str, Any], *, field: str = "decoder.config") -
 
 
 def fetch(factory: Any, source: Source, **settings: Any) -> Any:
-    """``factory.from_pretrained`` that asks the network only for what is not on this machine.
+    """Call ``factory.from_pretrained``, which downloads only what is not on this machine.
 
     Args:
         factory: One of transformers' ``Auto`` classes.
@@ -92,12 +92,12 @@ def fetch(factory: Any, source: Source, **settings: Any) -> Any:
 
 
 def is_empty(model: nn.Module) -> bool:
-    """Whether the weights are still to come."""
+    """Return whether the model has no weights yet: its parameters lie on the meta device."""
     return any(parameter.is_meta for parameter in model.parameters())
 
 
 def _looks_like_a_path(name: str) -> bool:
-    """Whether a name that is no folder was meant as one: more than two parts, or a start that only paths have."""
+    """Return whether a name looks like the path of a folder: more than two parts, or a start that only paths have."""
     parts = Path(name).parts
     if name.startswith(("./", "../", "/", "~")) or len(parts) > 2:
         return True

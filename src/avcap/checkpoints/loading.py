@@ -94,7 +94,7 @@ def load_part(
 
 
 def by_part(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
-    """Tensors of a file with their part before their names, which a file of one component has in its metadata."""
+    """Return the tensors of a file with their part as prefix; a file of one component has its part in its metadata."""
     begin = f"{metadata[PART]}." if PART in metadata else ""
     return {begin + name: tensor for name, tensor in state.items()}
 
@@ -113,7 +113,7 @@ def parts_of(path: str | Path) -> frozenset[str]:
 
 
 def is_component(path: str | Path) -> bool:
-    """Whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
+    """Return whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
     path = Path(path)
     if path.suffix != ".safetensors" or not path.is_file():
         return False
@@ -157,7 +157,7 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
+    """Read tensors and metadata of a safetensors file."""
     with _opened(path) as (file, metadata):
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 

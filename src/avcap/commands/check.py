@@ -77,7 +77,7 @@ def _require(model: System, data: object) -> None:
 
 
 def _frames(data: object) -> int:
-    """Pictures of a clip: what the config says, what the shards hold, or 20 as in AudioCaps' published features."""
+    """Return the number of frames of a clip: that of the config, of the shards, or 20 as in AudioCaps' published features."""
     count = getattr(getattr(data, "frames", None), "count", None)
     if count is not None:
         return count

@@ -71,7 +71,7 @@ def calibrate(
 
 
 def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
+    """Compute mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
     heard, seen = TokenMoments(model.audio_encoder.width), TokenMoments(model.audio_encoder.width)
     for batch in batches:
         _, audio, image = paired_tokens(model, batch)

@@ -108,7 +108,7 @@ def _state(model: Captioner) -> dict[str, Tensor]:
 
 
 def _processor(model: Captioner) -> Any:
-    """Tokenizer, image processor and chat template, as the three parts use them."""
+    """Build the processor: tokenizer, image processor and chat template as the three parts use them."""
     from transformers import CLIPImageProcessor, LlavaProcessor
 
     vision, decoder = model.visual_encoder, model.decoder

@@ -21,7 +21,7 @@ def doctor(*, json: bool = False) -> None:
 
 
 def _json(findings: list[Finding]) -> str:
-    """One object, by section and name."""
+    """Return the findings as one JSON object, by section and name."""
     sections = {
         section: {f.name: {"value": f.value, "problem": f.problem} for f in group}
         for section, group in groupby(findings, key=lambda finding: finding.section)

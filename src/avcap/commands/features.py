@@ -103,7 +103,7 @@ def _clips(root: Path, media: Path | None) -> list[Clip]:
 def _encode(
     encoder: VisualEncoder, rows: list[tuple[str, torch.Tensor]], device: torch.device
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Tokens ``[N, C]`` of each clip."""
+    """Yield the tokens ``[N, C]`` of each clip."""
     if rows:
         tokens = encoder(torch.stack([pictures for _, pictures in rows]).to(device)).x  # [B, N, C]
         yield from zip((clip for clip, _ in rows), tokens.half().cpu().numpy(), strict=True)

@@ -35,7 +35,7 @@ class LabelCLI(AvcapCLI):
     """Takes the options of `avcap predict` and those of the verb."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Where the captions go, of which split, and by which weights."""
+        """Describe the file to write: its path, split and weights."""
         super().add_arguments_to_parser(parser)
         parser.add_argument("--out", type=Path, default="runs/dali/pseudo.jsonl", help="the JSON lines to write")
         parser.add_argument("--split", type=str, default="train", help="the split to caption")

@@ -56,7 +56,7 @@ def report(
 
 
 def thumbnails(groups: list[Group], clips: int) -> dict[str, str]:
-    """Clip id -> sprite, for the clips that the browser shows and the shards of some run still hold."""
+    """Return a sprite for each clip id that the browser shows and that the shards of some run still hold."""
     wanted, pictures = set(shown_ids(groups, clips)), {}
     for folder in dict.fromkeys(filter(None, map(shards_of, _runs(groups)))):
         for split in reversed(SPLITS):  # a test split most likely
@@ -73,7 +73,7 @@ def thumbnails(groups: list[Group], clips: int) -> dict[str, str]:
 
 
 def scene_kinds(group: Group) -> dict[str, str]:
-    """Clip id -> kind of scene, from the ``events.jsonl`` beside the shards; empty without one."""
+    """Return the kind of scene of each clip id, from the ``events.jsonl`` beside the shards; empty without one."""
     files = [folder.parent / "events.jsonl" for folder in filter(None, map(shards_of, _runs([group])))]
     file = next((file for file in files if file.is_file()), None)
     clips = (clip for _, clip in read_json_lines(file)) if file else ()

@@ -37,7 +37,7 @@ class Test(NamedTuple):
 
     @torch.inference_mode()
     def rows(self, corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
-        """Id, caption, references and scores of every clip under one condition."""
+        """Return id, caption, references and scores of every clip under one condition."""
         clips = self.source.clips(corruptions, seed=self.seed, limit=self.limit)
         captions: dict[str, str] = {}
         references: dict[str, list[str]] = {}
@@ -128,7 +128,7 @@ def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False
 
 
 def _settings(test: Test, ckpt_path: Path, split: str) -> dict[str, Any]:
-    """All that the captions and scores depend on."""
+    """Return the settings that captions and scores depend on."""
     with ckpt_path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
     ids = test.source.clips(limit=test.limit).ids

@@ -27,7 +27,7 @@ def score(
     human: bool = False,
     out: Path | None = None,
 ) -> None:
-    """Scores captions against references and prints a table.
+    """Score captions against references and print a table.
 
     Every clip of the references must have exactly one line. Where lines have several captions, the first is scored as ever,
     and the best of them beside it (``<metric>_max``). Metrics that cannot be computed here are named with the reason on the
@@ -70,7 +70,7 @@ def score(
 def human(
     references: Path, *, json: bool = False, metrics: list[str] | None = None, leave_one_out: bool = False
 ) -> None:
-    """Scores people: the first reference caption of each clip against the clip's others.
+    """Score people: the first reference caption of each clip against the clip's others.
 
     Args:
         references: AudioCaps CSV (v1 or v2), Clotho CSV, COCO JSON, or JSONL with id and references.
@@ -133,7 +133,7 @@ def _lines(
 
 
 def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
-    """One JSON object without nesting."""
+    """Return one JSON object without nesting."""
     return json_format.dumps(
         {
             "clips": scores.clip_count,

@@ -155,7 +155,7 @@ class AudioCapsDataModule(LightningDataModule):
         return ShardInfo.load(self.shards / split)
 
     def input_settings(self) -> dict[str, Any]:
-        """How the pictures of a loose file become the same input: kept in checkpoints for `avcap caption`."""
+        """Return how a media file's frames are prepared; checkpoints keep this for `avcap caption`."""
         info = self.info()
         return {
             "frames": self.frames.count or info.frames,
@@ -240,21 +240,21 @@ class AudioCapsDataModule(LightningDataModule):
             require_provided(inputs, self.info(split), self.shards / split, training=stage == "fit")
 
     def train_dataloader(self) -> ClipLoader:
-        """Shuffled batches with one ``caption`` a clip."""
+        """Return shuffled batches with one ``caption`` per clip."""
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         dataset = self.dataset("train", training=True)
         return self._loader(dataset, self.batch_size, shuffle=not overfit, persistent=True)
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
-        """Batches in order, with ``caption`` and ``references``; none where there is no val split."""
+        """Return batches in order, with ``caption`` and ``references``; none where there is no val split."""
         return self._loader(self.dataset("val"), self.eval_batch_size) if self._has("val") else []
 
     def test_dataloader(self) -> ClipLoader:
-        """Batches in order, with ``references``."""
+        """Return batches in order, with ``references``."""
         return self._loader(self.dataset("test"), self.eval_batch_size)
 
     def predict_dataloader(self) -> ClipLoader:
-        """Batches of ``clips.predict_split`` in order, with ``references`` where there are any."""
+        """Return batches of ``clips.predict_split`` in order, with ``references`` where there are any."""
         return self._loader(self.dataset(self.clips.predict_split), self.eval_batch_size)
 
     def _examples(self, split: str, shards: Shards, *, training: bool) -> list[Example] | None:

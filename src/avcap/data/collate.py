@@ -98,7 +98,7 @@ def to_sample(
 
 
 def row_times(rows: int, hop: float) -> Tensor:
-    """Middles of rows of ``hop`` seconds each ``[rows]`` float32: 0.005, 0.015, ... of a hop of 10 ms."""
+    """Return the middles of rows of ``hop`` seconds, ``[rows]`` float32: 0.005, 0.015, ... of a hop of 10 ms."""
     return ((torch.arange(rows, dtype=torch.float64) + 0.5) * hop).float()
 
 
@@ -124,7 +124,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:
-    """One stream ``[B, n, ...]``, padded to its longest, and its mask ``[B, n]``."""
+    """Pad one stream to its longest clip, ``[B, n, ...]``, and return it with its mask ``[B, n]``."""
     present = {row: sample[name] for row, sample in enumerate(samples) if name in sample}
     shapes = {tuple(x.shape[1:]) for x in present.values()}
     if len(shapes) > 1:

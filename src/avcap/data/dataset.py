@@ -123,7 +123,7 @@ class ClipDataset(Dataset):
         return item
 
     def _choice(self, epoch: int, example: Example) -> Choose:
-        """Which of the stored pictures are taken."""
+        """Return the indices of the stored frames to read."""
         if example.time is None:
             return self.frames.choose(f"{self.seed}/{epoch}/{example.id}/frames" if self.training else None)
         seconds = self.shards.meta(example.clip)["duration"]
@@ -135,7 +135,7 @@ class ClipDataset(Dataset):
         return partial(index_at, time=example.time, seconds=seconds)
 
     def _is_whole(self, example: Example) -> bool:
-        """Whether an example has a caption and both sound and pictures, as far as they are read."""
+        """Return whether an example has a caption and every stream that is read."""
         meta = self.shards.meta(example.clip)
         heard = self.inputs.frontend is None or AUDIO not in self.inputs.keys or meta["has_audio"]
         seen = not {FRAMES, FEATURES} & set(self.inputs.keys) or meta["has_video"]

@@ -106,7 +106,7 @@ class DerivedColumn:
 
 
 def folder_of(shards: Shards, frontend: FrontEnd) -> Path:
-    """Where the column of a front end is, or would be."""
+    """Return the folder of a front end's column, which need not exist."""
     return shards.folder / DERIVED / frontend.fingerprint
 
 

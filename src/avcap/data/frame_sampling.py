@@ -38,7 +38,7 @@ class FrameChoice:
             raise ValueError(f"frames.count must be null or at least 1, got {self.count}.")
 
     def choose(self, key: str | None = None) -> Choose:
-        """How they are chosen.
+        """Return the indices of the chosen frames.
 
         Args:
             key: Seed of chance in training; None in evaluation.
@@ -60,7 +60,7 @@ def centre_indices(total: int, count: int) -> list[int]:
 
 
 def random_indices(total: int, count: int, generator: random.Random) -> list[int]:
-    """``count`` pictures in a row from a random start (AVCap's training); :func:`even_indices` where there are too few."""
+    """Return ``count`` consecutive frames from a random start (AVCap's training); :func:`even_indices` if there are too few."""
     return _row(total, count, generator.randint(0, max(0, total - count)))
 
 
@@ -83,7 +83,7 @@ EVALUATION: dict[str, Choose] = {"even": even_indices, "centre": centre_indices,
 
 
 def picture_times(total: int, seconds: float, chosen: Sequence[int] | None = None) -> Tensor:
-    """When pictures were taken that stand at the middles of ``total`` equal parts of a clip.
+    """Return the times of frames that lie at the middles of ``total`` equal parts of a clip.
 
     Args:
         total: Pictures of the whole clip.

@@ -72,7 +72,7 @@ class Item:
         return [key for key, stream in given.items() if stream is not None]
 
     def picture_times(self, total: int, chosen: Sequence[int] | None = None) -> Tensor:
-        """When ``total`` pictures (or features) of the clip were taken, or the ``chosen`` of them; see :func:`picture_times`."""
+        """Return the times of the clip's ``total`` frames (or features), or of the ``chosen`` ones; see :func:`picture_times`."""
         return picture_times(total, self.duration if math.isnan(self.video_seconds) else self.video_seconds, chosen)
 
     def take_frames(self, choose: Choose, count: int) -> None:
@@ -236,7 +236,7 @@ def unpack(
 
 
 def checksum(record: dict[str, object]) -> int:
-    """CRC-32 over the blobs of a record."""
+    """Compute the CRC-32 over the blobs of a record."""
     value = 0
     for name in BLOBS:
         value = zlib.crc32(record[name], value)

@@ -57,7 +57,7 @@ class ClipLoader:
         )
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, on every rank."""
+        """Return the number of batches of a whole epoch, on every rank."""
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -189,7 +189,7 @@ def _picture(reformatter: object, frame: object, size: int) -> np.ndarray:
 
 
 def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
-    """Pictures with their seconds after the first one."""
+    """Yield frames with their times, in seconds after the first one."""
     start = None
     for frame in container.decode(stream):
         time = float(frame.time or 0.0)
@@ -205,7 +205,7 @@ def _even_times(path: Path, container: object, stream: object, count: int, limit
 
 
 def _shown_seconds(path: Path, container: object, stream: object) -> float:
-    """How long pictures are shown: what the header says of them, else of the file, else the time of the last one."""
+    """Return the duration of the video: from its stream header, else the file header, else the time of the last frame."""
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and container.duration > 0:
@@ -238,7 +238,7 @@ def _read_image(path: Path) -> Image.Image:
 
 
 def _square(image: Image.Image, size: int) -> np.ndarray:
-    """Bicubic resize of the short side to ``size``, then the central square ``[size, size, 3]``."""
+    """Resize the short side to ``size`` (bicubic), then crop the central square ``[size, size, 3]``."""
     width, height = image.size
     if (width, height) != (size, size):
         scale = size / min(width, height)

@@ -29,7 +29,7 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 def run_jobs(
     jobs: Sequence[AnyJob], work: Callable[[AnyJob], None], *, title: str, num_workers: int, progress: bool
 ) -> None:
-    """Do the jobs that are not done yet.
+    """Run the jobs that are not done yet.
 
     Args:
         jobs: All jobs.

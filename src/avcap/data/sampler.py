@@ -75,7 +75,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
         }
 
     def load_state_dict(self, state: dict[str, int | bool]) -> None:
-        """Begin where ``state`` was taken.
+        """Continue from ``state``.
 
         Raises:
             ValueError: if clips, clips a step, seed or shuffling have changed since: the place has no meaning then.

@@ -48,7 +48,7 @@ def read_texts(path: Path) -> list[TextRow]:
 
 
 def collate_texts(rows: Sequence[TextRow]) -> TextBatch:
-    """Rows -> a batch."""
+    """Collate rows to a batch."""
     return TextBatch(**{name: [row[name] for row in rows] for name in FIELDS})
 
 
@@ -104,7 +104,7 @@ class TextDataModule(LightningDataModule):
             )
 
     def train_dataloader(self) -> ClipLoader:
-        """Shuffled batches."""
+        """Return shuffled batches."""
         return self._loader(self._rows[: -self.val], shuffle=True)
 
     def val_dataloader(self) -> ClipLoader:

@@ -27,7 +27,7 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, fbank: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Transform; the inputs are left as they are.
+        """Return the transformed spectrogram, without changing the input.
 
         Args:
             fbank: ``[T, F]``, already padded or cut to its final length.

@@ -60,7 +60,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
-        """One caption a clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
+        """Generate one caption per clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
 
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
         """Return the ``count`` best captions of each clip with their scores, the best first; not every decoder can return several."""

@@ -112,7 +112,7 @@ class CausalLMDecoder(ContextDecoder):
         self.train(self.training)
 
     def embed_tokens(self, tokens: Tokens) -> Tokens:
-        """Fused tokens ``[B, N, input_width]`` -> embeddings ``[B, N, C]``."""
+        """Convert fused tokens ``[B, N, input_width]`` to embeddings ``[B, N, C]``."""
         self._require_usable(tokens.x)
         embeds = self.norm(self.projection(tokens.x)).to(self.lm.get_input_embeddings().weight.dtype)
         return tokens._replace(x=embeds)

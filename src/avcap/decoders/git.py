@@ -130,7 +130,7 @@ class GITDecoder(Decoder, Freezable):
             self.freeze(*chosen)
 
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
-        """Label-smoothed KL divergence of the captions and their end tokens, the mean over all of the batch.
+        """Compute the label-smoothed KL divergence of the captions and their end tokens, averaged over the batch.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -168,11 +168,11 @@ class GITDecoder(Decoder, Freezable):
         return smoothed_divergence(logits, targets, smoothing=self.captions.label_smoothing)
 
     def logits(self, tokens: Tokens, ids: Tensor) -> Tensor:
-        """Logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""
+        """Return logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""
         return self.text.logits(self.text(ids, self.prefix(tokens)))
 
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
-        """One caption a clip; every clip is decoded to its own end.
+        """Generate one caption per clip; every clip is decoded to its own end.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -205,7 +205,7 @@ class GITDecoder(Decoder, Freezable):
     def generate_ids(
         self, tokens: Tokens, *, bos: int, eos: int, count: int | None = None, **settings: object
     ) -> Hypotheses:
-        """One text a clip, as ids, with its score, or the best ``count``.
+        """Search for one text per clip (ids with a score), or for the best ``count``.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.

@@ -120,7 +120,7 @@ class GITText(nn.Module):
         return Prefix(tuple(layers), visible)
 
     def forward(self, ids: Tensor, prefix: Prefix) -> Tensor:
-        """All of a text at once.
+        """Compute a whole text at once.
 
         Args:
             ids: ``[B, L]``, the opening word first.
@@ -171,7 +171,7 @@ class GITText(nn.Module):
         return x, tuple(grown)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Last layer ``[..., C]`` -> logits ``[..., V]``."""
+        """Convert last layer ``[..., C]`` to logits ``[..., V]``."""
         weight = self.words.weight if self.output_weight is None else self.output_weight
         return F.linear(x, weight, self.output_bias)
 
@@ -182,7 +182,7 @@ class GITText(nn.Module):
         return self.dropout(self.norm(words + self.positions(places)))
 
     def _kept(self, ids: Tensor) -> Tensor | None:
-        """Which words are read in training, ``[B, L]``; None: all. The opening word always is."""
+        """Draw which words are read in training, ``[B, L]``; None means all. The opening word is always read."""
         if not self.training or self.word_dropout == 0:
             return None
         kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout

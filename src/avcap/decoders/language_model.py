@@ -131,12 +131,12 @@ def train_adapters_only(model: nn.Module, mode: bool) -> None:
 
 
 def positions(mask: Tensor) -> Tensor:
-    """Positions ``[B, S]`` that count the real entries of ``mask [B, S]`` alone."""
+    """Return positions ``[B, S]`` that count only the real entries of ``mask [B, S]``."""
     return (mask.cumsum(1) - 1).clamp_min(0)
 
 
 def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int) -> Tensor:
-    """Logits ``[B, last, V]`` of the last positions; on the meta device too, where ``mask`` must be None.
+    """Compute logits ``[B, last, V]`` of the last positions; on the meta device too, where ``mask`` must be None.
 
     Args:
         model: A causal language model.
@@ -152,7 +152,7 @@ def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int)
 
 @contextmanager
 def shapes_only(model: nn.Module) -> Iterator[None]:
-    """Stand-ins for the rotary positions, which transformers cannot compute on the meta device."""
+    """Return stand-ins for the rotary positions, which transformers cannot compute on the meta device."""
     rotary = [module for module in model.modules() if isinstance(getattr(module, "inv_freq", None), Tensor)]
     for module in rotary:
         module.forward = partial(_rotary_shapes, 2 * module.inv_freq.numel())

@@ -146,7 +146,7 @@ class LlavaDecoder(ContextDecoder):
         return tuple(name for name, file in files.items() if file is None)
 
     def embed_tokens(self, tokens: Tokens) -> Tokens:
-        """Fused tokens ``[B, N, C]``, and the prefix behind them ``[B, N + K, C]``."""
+        """Return fused tokens ``[B, N, C]``, and the prefix behind them ``[B, N + K, C]``."""
         self._require_usable(tokens.x)
         tokens = tokens._replace(x=tokens.x.to(self.lm.get_input_embeddings().weight.dtype))
         return tokens if self.prefix is None else self.prefix(tokens)

@@ -147,7 +147,7 @@ class PromptTable:
         self._known: dict[str, tuple[list[int], list[int]]] = {}
 
     def rows(self, prompts: Sequence[str]) -> tuple[Ids, Ids]:
-        """Ids before the fused tokens (padded right) and after them (padded left), a row a prompt.
+        """Return ids before the fused tokens (padded right) and after them (padded left), a row a prompt.
 
         Raises:
             ValueError: if nothing stands after the tokens.

@@ -14,7 +14,7 @@ class Step(Protocol):
     """Reads one more word of every beam; it remembers the words before."""
 
     def __call__(self, words: Tensor, parents: Tensor | None) -> Tensor:
-        """Logits of the next words.
+        """Compute the logits of the next words.
 
         Args:
             words: ``[B, K]``, the newest word of each beam.
@@ -38,7 +38,7 @@ class Search(ABC):
 
     @abstractmethod
     def __call__(self, step: Step, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
-        """Search.
+        """Search for texts.
 
         Args:
             step: What is searched; each of its calls reads one word a beam.
@@ -87,7 +87,7 @@ class LogitRules:
         self.processors = _processors(settings, eos=eos, device=device)
 
     def __call__(self, ids: Tensor, logits: Tensor) -> Tensor:
-        """Texts so far ``[B, K, T]`` (opening word first) and their logits ``[B, K, V]`` -> float32 ``[B, K, V]``."""
+        """Adjust the logits ``[B, K, V]`` of texts so far ``[B, K, T]`` (opening word first); return float32 ``[B, K, V]``."""
         logits = logits.float()
         if self.no_repeat and ids.shape[2] > 1:
             logits = logits.scatter(2, ids[:, :, -1:], -10000.0)
@@ -97,7 +97,7 @@ class LogitRules:
 
 
 def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[Any]:
-    """Hugging Face's processors for the settings that differ from doing nothing."""
+    """Return Hugging Face's processors for the settings that have an effect."""
     found = []
     if settings.get("repetition_penalty", 1.0) != 1.0:
         from transformers import RepetitionPenaltyLogitsProcessor
@@ -130,6 +130,6 @@ def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) 
 
 
 def take(x: Tensor, parents: Tensor) -> Tensor:
-    """Beams ``[B, K, ...]`` in the order of ``parents [B, K']`` -> ``[B, K', ...]``."""
+    """Reorder beams ``[B, K, ...]`` by ``parents [B, K']`` to ``[B, K', ...]``."""
     rows = torch.arange(len(x), device=x.device)[:, None]
     return x[rows, parents]

@@ -40,7 +40,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Shape of the longest input of one clip, the batch axis left out.
+        """Return the shape of the longest input of one clip, the batch axis left out.
 
         Args:
             frames: Video frames of a clip; ignored by an encoder of sound.

@@ -54,7 +54,7 @@ class CAVMAEStream(Freezable):
             self.freeze()
 
     def grad_mode(self) -> torch.set_grad_enabled:
-        """No graph where nothing of this encoder is trained."""
+        """Return a context without graph if nothing of this encoder is trained."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad)
 
     def transform(self, tokens: Tensor, positions: Tensor, real: Tensor | None) -> Tensor:

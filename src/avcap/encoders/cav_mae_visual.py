@@ -91,7 +91,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         self.restrict(frozen=frozen, lora=lora)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        """Return the shape of the frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
@@ -140,7 +140,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             load_part(self, self.pretrained, part="visual", component=name, depth="size.depth", adapt=self._adapt)
 
     def _fill(self, images: Tensor, mask: Tensor) -> Tensor:
-        """Zero at the frames that are not real; in a pair with one real frame, that frame twice."""
+        """Set padded frames to zero; in a pair with one real frame, repeat that frame."""
         images = torch.where(mask[:, :, None, None, None], images, 0)
         if self.frames == 1:
             return images
@@ -148,7 +148,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         return torch.where(real[..., None, None, None], pairs, pairs.flip(2)).flatten(1, 2)
 
     def _adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Fit the patch kernel and the positions of a file to the number of frames."""
+        """Resize the patch kernel and the positions of a file to the number of frames."""
         kernel, positions = state.get("patch_embed.weight"), state.get("pos_embed")
         if kernel is None or positions is None or positions.ndim != 3 or positions.shape[1] % self.places:
             return state  # the strict loading that follows names what is wrong
@@ -195,7 +195,7 @@ def _own_start(side: int, steps: int, width: int) -> Tensor:
 
 
 def _official_start(side: int, steps: int, width: int) -> Tensor:
-    """As the official code starts: a normal distribution for 4 frames, else one square grid over all tokens."""
+    """Initialise as the official code does: a normal distribution for 4 frames, else one square grid over all tokens."""
     if steps == NORMAL_START_STEPS:
         return nn.init.normal_(torch.empty(steps * side * side, width), std=0.02)
     root = math.isqrt(steps * side * side)

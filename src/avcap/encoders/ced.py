@@ -142,13 +142,13 @@ class CEDEncoder(Freezable, AudioEncoder):
             load_weights(self, self.pretrained, component="CEDEncoder")
 
     def _embed(self, x: Tensor) -> Tensor:
-        """fbank ``[B, T, F]`` -> patches with positions ``[B, F/patch, T/patch, C]``."""
+        """Convert a spectrogram ``[B, T, F]`` to patches with positions ``[B, F/patch, T/patch, C]``."""
         x = self.patch_embed(self.init_bn(x.transpose(1, 2)))  # [B, F/patch, T/patch, C]
         positions = self.time_pos_embed[..., : x.shape[2]] + self.freq_pos_embed  # [1, C, F/patch, T/patch]
         return x + positions.permute(0, 2, 3, 1)
 
     def _token_mask(self, mask: Tensor, columns: int) -> Tensor:
-        """Frames ``[B, T]`` -> patch columns ``[B, T/patch]`` that hold sound; with padding counted, all or none of a clip."""
+        """Convert the mask of rows ``[B, T]`` to that of patch columns ``[B, T/patch]``; if padding counts, all or none of a clip."""
         if not self.mask_padding:
             return mask.any(dim=1, keepdim=True).expand(-1, columns)
         return mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)

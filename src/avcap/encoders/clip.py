@@ -111,7 +111,7 @@ class CLIPVisual(FrameEncoder):
         self.pretrained = pretrained
 
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, one or the patches."""
+        """Convert images ``[B * N, 3, S, S]`` to tokens ``[B * N, P, C]``, one or the patches."""
         return self._tower.run(self.backbone, images)
 
     def load_backbone(self, source: str) -> None:
@@ -157,11 +157,11 @@ class _Tower(Protocol):
 
     @staticmethod
     def width(config: CLIPVisionConfig) -> int:
-        """Channels that come out."""
+        """Return the number of output channels."""
 
     @staticmethod
     def run(model: nn.Module, images: Tensor) -> Tensor:
-        """Images ``[B, 3, S, S]`` -> tokens ``[B, P, C]``."""
+        """Convert images ``[B, 3, S, S]`` to tokens ``[B, P, C]``."""
 
 
 class _Projected(_Tower):

@@ -149,6 +149,6 @@ class DALIAudio(Freezable, AudioEncoder):
 
 
 def _norms_of_sound_alone(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """CAV-MAE's joint layers -> those that only sound passes."""
+    """Convert CAV-MAE's joint layers to layers for audio alone."""
     names = {name: single_stream_name(name, "audio") for name in state}
     return {own: state[name] for name, own in names.items() if own is not None}

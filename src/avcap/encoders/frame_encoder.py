@@ -53,10 +53,10 @@ class FrameEncoder(Freezable, VisualEncoder):
 
     @abstractmethod
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Normalised images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, P for each image."""
+        """Convert normalised images ``[B * N, 3, S, S]`` to tokens ``[B * N, P, C]``, P for each image."""
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        """Return the shape of the frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:

@@ -68,7 +68,7 @@ class LlavaVision(FrameEncoder):
         self.dtype: Format = dtype
 
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Images ``[B * N, 3, S, S]`` -> the layer's tokens ``[B * N, P, C]``, without the final norm."""
+        """Convert images ``[B * N, 3, S, S]`` to the layer's tokens ``[B * N, P, C]``, without the final norm."""
         tokens = self.backbone(images.to(self.backbone.dtype)).last_hidden_state  # [B * N, 1 + P, C]
         return tokens if self.select == "full" else tokens[:, 1:]
 
@@ -107,7 +107,7 @@ class LlavaImages(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames ``[B, N, 3, H, W]`` in 0..255 -> images ``[B * N, 3, S, S]``.
+        """Convert frames ``[B, N, 3, H, W]`` in 0..255 to images ``[B * N, 3, S, S]``.
 
         Raises:
             ValueError: if the frames are not RGB.
@@ -117,7 +117,7 @@ class LlavaImages(nn.Module):
         return (images / 255 - self.mean) / self.std
 
     def _cropped(self, images: Tensor) -> Tensor:
-        """Images whose short side is ``image_size``, cut to a square."""
+        """Resize images to a short side of ``image_size``, and crop them to a square."""
         size, (height, width) = self.image_size, images.shape[-2:]
         if min(height, width) != size:
             short = min(height, width)
@@ -130,7 +130,7 @@ class LlavaImages(nn.Module):
 
 
 def _depth(layer: int, settings: Any) -> int:
-    """Layers to build so that the last one gives ``hidden_states[layer]`` of the whole tower."""
+    """Return how many layers to build, so that the last one gives ``hidden_states[layer]`` of the whole tower."""
     depth = settings.num_hidden_layers
     if not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
         raise ValueError(

@@ -77,7 +77,7 @@ class TimmVisual(FrameEncoder):
         self.pooling = pooling
 
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Images ``[B * N, 3, S, S]`` -> one token ``[B * N, 1, C]``, or all patch tokens ``[B * N, P, C]``."""
+        """Convert images ``[B * N, 3, S, S]`` to one token ``[B * N, 1, C]``, or all patch tokens ``[B * N, P, C]``."""
         tokens = self._as_tokens(self.backbone.forward_features(images))  # [B * N, prefix + P, C]
         return POOLINGS[self.pooling](tokens, self.prefix)
 

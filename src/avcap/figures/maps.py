@@ -36,7 +36,7 @@ def figure_map(
     caption: str = "",
     references: Sequence[str] | None = None,
 ) -> Figure:
-    """Draws frames, spectrogram and assignment map over one time axis, and the caption below.
+    """Draw frames, spectrogram and assignment map over one time axis, and the caption below.
 
     Everything stands at its own time, in whatever order it comes; tokens of one time (patches of a picture, bands of a
     sound) are summed.
@@ -97,7 +97,7 @@ def figure_map(
 
 
 def draw_map(path: Path, **parts: Any) -> Figure:
-    """Draws as ``figure_map`` does and writes the picture.
+    """Draw as ``figure_map`` does, and write the image file.
 
     Args:
         path: The file; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``). Folders are made.
@@ -148,7 +148,7 @@ def by_time(
 
 
 def edges(times: np.ndarray) -> np.ndarray:
-    """Where the cells of increasing times ``[N]`` begin and end ``[N + 1]``: halfway to the neighbours.
+    """Return the edges ``[N + 1]`` of cells at increasing times ``[N]``: halfway to the neighbours.
 
     The outer cells are as wide on their other side, but begin at 0 at the earliest. A single time is the middle of the clip.
     """
@@ -165,7 +165,7 @@ def _distinct(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _times(times: Tensor | np.ndarray | None, name: str, count: int, seconds: float) -> np.ndarray:
-    """Given times, or the middles of equal parts."""
+    """Return the given times, or the middles of equal parts."""
     if times is None:
         return (np.arange(count) + 0.5) * seconds / count
     array = _array(times, f"{name} [{count}]", dims=1)
@@ -175,7 +175,7 @@ def _times(times: Tensor | np.ndarray | None, name: str, count: int, seconds: fl
 
 
 def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
-    """Any tensor as a float array of the stated number of dimensions."""
+    """Convert a tensor to a float array, and check its number of dimensions."""
     import torch
 
     array = torch.as_tensor(values).detach().float().cpu().numpy()
@@ -185,13 +185,13 @@ def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
 
 
 def _strip_height(pictures: np.ndarray) -> float:
-    """Height in inches at which frames, side by side, fill the width."""
+    """Compute the height in inches at which frames, side by side, fill the width."""
     count, _, height, width = pictures.shape
     return min(1.3, 0.8 * _WIDTH / count * height / width) + 0.2
 
 
 def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: float) -> None:
-    """Frames at their times, in their own proportions, with the time above."""
+    """Draw frames at their times, in their own proportions, with the time above."""
     from matplotlib.transforms import blended_transform_factory
 
     _, _, height, width = pictures.shape
@@ -275,7 +275,7 @@ def _label_times(axes: Axes, seconds: float) -> None:
 
 
 def _tidy(axes: Axes, *, times: bool = True) -> None:
-    """Thin, quiet axes; without numbers on the time axis where another one below has them."""
+    """Style the axes; hide the numbers of the time axis if another one below has them."""
     tidy(axes)
     axes.tick_params(axis="x", bottom=times, labelbottom=times)
 

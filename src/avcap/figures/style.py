@@ -32,7 +32,7 @@ def colour(number: int) -> str:
 
 
 def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: bool = False) -> None:
-    """Thin axes without a frame, small labels, and a faint grid if wanted."""
+    """Style axes: thin lines without a border, small labels, and a faint grid if wanted."""
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=7.5, color=FAINT, labelcolor=INK, length=2.5)
     if title:

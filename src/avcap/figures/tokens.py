@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def project(image: Tensor, audio: Tensor) -> tuple[np.ndarray, np.ndarray, float]:
-    """Two principal components, fitted on the image tokens alone, so that the plane does not move with the audio encoder.
+    """Fit two principal components, fitted on the image tokens alone, so that the plane does not move with the audio encoder.
 
     Args:
         image: Mean image tokens ``[n, C]``, two clips or more.
@@ -42,7 +42,7 @@ def project(image: Tensor, audio: Tensor) -> tuple[np.ndarray, np.ndarray, float
 
 
 def figure_tokens(image: Tensor, audio: Tensor, *, joined: int = 12, title: str = "") -> Figure:
-    """Draws the mean image token and the mean audio token of each clip, and joins the two of a few clips.
+    """Draw the mean image token and the mean audio token of each clip, and join the two of a few clips.
 
     Args:
         image: Mean image tokens ``[n, C]``.

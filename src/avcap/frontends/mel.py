@@ -65,7 +65,7 @@ class MelFrontEnd(FrontEnd):
 
     @abstractmethod
     def spectrogram(self, wave: Tensor) -> Tensor:
-        """``[B, S]`` -> ``[B, T, F]``."""
+        """Convert ``[B, S]`` to ``[B, T, F]``."""
 
 
 @lru_cache(maxsize=4)

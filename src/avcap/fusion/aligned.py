@@ -60,7 +60,7 @@ class AlignedFusion(TwoStreamFusion):
         return tuple(f"merge.{name}" for name in getattr(self.merge, "always_saved", ()))
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """Align, then merge; losses and maps of both, the map "plan" ``[B, Nv, Na]`` where an aligner solves one."""
+        """Align, then merge; return losses and maps of both, the map "plan" ``[B, Nv, Na]`` where an aligner solves one."""
         outputs = [self.get_submodule(name)(audio, video) for name in self.aligners]
         plan = next((out.plan.plan for out in outputs if out.plan is not None), None)
         if self.normalise:

@@ -21,7 +21,7 @@ class Interleaved(TwoStreamFusion):
     """
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``.
+        """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``.
 
         Raises:
             ValueError: if the times of a stream are not known.

@@ -153,7 +153,7 @@ class LlavaProjection(Fusion, Freezable):
 
 
 def _projector(config: Any) -> nn.Module:
-    """LLaVA's projector with random weights on the default device."""
+    """Build LLaVA's projector with random weights on the default device."""
     from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
     return LlavaMultiModalProjector(config)

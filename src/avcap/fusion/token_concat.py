@@ -124,7 +124,7 @@ class TokenConcat(Fusion, Freezable):
         return zero_padding(tokens._replace(x=projection(zero_padding(tokens).x)))
 
     def _kind(self, audio: Tokens | None, video: Tokens | None) -> int | Tensor:
-        """Which norms the clips go through: one number where all are alike in evaluation, else one for each ``[B]``."""
+        """Return which norms the clips use: one number if all are alike in evaluation, else one per clip ``[B]``."""
         if audio is None or video is None:
             present, alone = (video, VIDEO) if audio is None else (audio, AUDIO)
             if present is None:
@@ -139,14 +139,14 @@ class TokenConcat(Fusion, Freezable):
         return kind
 
     def _spread(self, kind: int, tokens: Tokens) -> int | Tensor:
-        """In training one number for each clip, so that the norms of the other kinds get a (zero) gradient too."""
+        """Return one number per clip in training, so that the norms of the other kinds get a (zero) gradient too."""
         if not self.training:
             return kind
         return torch.full(tokens.x.shape[:1], kind, device=tokens.x.device)
 
 
 def _concat(audio: Tokens | None, video: Tokens | None) -> Tokens:
-    """Audio tokens, then visual ones, of the streams that are there."""
+    """Concatenate audio tokens and visual tokens, of the streams that are present."""
     if audio is None or video is None:
         return video if audio is None else audio
     return concat_time(audio, video)

@@ -25,5 +25,5 @@ def attention_mask(real: Tensor | None) -> Tensor | None:
 
 
 def whole_clips(real: Tensor, tokens: int) -> Tensor:
-    """``[B, T]`` -> ``[B, tokens]``: all True for a clip with anything real, all False for one without."""
+    """Convert the mask ``[B, T]`` to ``[B, tokens]``: all True for a clip with anything real, all False for one without."""
     return real.any(dim=1, keepdim=True).expand(-1, tokens)

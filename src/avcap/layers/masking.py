@@ -16,7 +16,7 @@ def zero_padding(tokens: Tokens) -> Tokens:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` where ``mask`` is True, over all axes; 0 (with a graph) where it is True nowhere.
+    """Average ``values`` where ``mask`` is True, over all axes; 0 (with a graph) if it is True nowhere.
 
     Args:
         values: Any shape, finite where the mask is True.
@@ -36,7 +36,7 @@ def mean_token(tokens: Tokens) -> Tensor:
 
 
 def concat_time(first: Tokens, second: Tokens) -> Tokens:
-    """One sequence after the other ``[B, N1 + N2, C]``; mask and time stay None where neither has one."""
+    """Concatenate two sequences, ``[B, N1 + N2, C]``; mask and time stay None if neither has one."""
     x = torch.cat([first.x, second.x], dim=1)  # [B, N1 + N2, C]
     mask = time = None
     if first.mask is not None or second.mask is not None:
@@ -47,7 +47,7 @@ def concat_time(first: Tokens, second: Tokens) -> Tokens:
 
 
 def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
-    """``tokens``, but ``other`` for the clips of which ``tokens`` has no real one.
+    """Return ``tokens``, but ``other`` for the clips without a real token in ``tokens``.
 
     Shapes depend on shapes only: without a mask no clip can lack tokens, and nothing changes; with a mask the
     sequences are as long as the longer of the two.

@@ -40,7 +40,7 @@ def place_frames(video: Tokens, rows: int) -> Tokens:
 
 
 def concat_channels(audio: Tokens, video: Tokens) -> Tokens:
-    """Audio tokens with the frame of the same time beside them on the channel axis.
+    """Concatenate audio tokens with the frame of the same time on the channel axis.
 
     Args:
         audio: Audio tokens ``[B, Na, Ca]``, zero where not real; with no audio rows (Na = 0) the frames make the grid.

@@ -88,7 +88,7 @@ class AttentiveOTAlignment(AlignmentObjective):
         return AlignmentOutput(loss, per_clip, {"transport": loss.detach(), "entropy": entropy}, scorer_loss)
 
     def _masses(self, audio: Tokens, image: Tokens, *, trained: bool) -> tuple[Tensor, Tensor]:
-        """Masses ``[B, Na]``, ``[B, Nv]``; the scorers' parameters are constants unless ``trained``."""
+        """Compute masses ``[B, Na]``, ``[B, Nv]``; the scorers' parameters are constants unless ``trained``."""
         return (
             _call(self.audio_scorer, audio, image, trained=trained),
             _call(self.image_scorer, image, audio, trained=trained),
@@ -113,12 +113,12 @@ class AttentiveOTAlignment(AlignmentObjective):
 
 
 def _first_order(potentials: tuple[Tensor, Tensor], masses: tuple[Tensor, Tensor]) -> Tensor:
-    """0 ``[B]``, with the gradient that the transport cost has by the masses."""
+    """Return 0 ``[B]`` with the gradient of the transport cost for the masses."""
     return sum((f * (mass - mass.detach())).sum(dim=1) for f, mass in zip(potentials, masses, strict=True))
 
 
 def _entropy(mass: Tensor) -> Tensor:
-    """``-sum m log m`` in nats ``[B]``."""
+    """Compute ``-sum m log m`` in nats ``[B]``."""
     return -torch.xlogy(mass, torch.where(mass > 0, mass, 1)).sum(dim=1)
 
 

@@ -34,7 +34,7 @@ class TokenScorer(nn.Module):
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
 
     def forward(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """Masses of the tokens.
+        """Compute the masses of the tokens.
 
         Args:
             tokens: The tokens to be weighed ``[B, N, C]``, finite also on padding.

@@ -34,7 +34,7 @@ class TokenPlan(Aligner):
         return AlignerOutput({}, plan)
 
     def solve(self, audio: Tokens, video: Tokens) -> tuple[Tensor, TransportPlan]:
-        """Cosine similarities ``[B, Nv, Na]`` and their plan, in float32 also under autocast.
+        """Compute cosine similarities ``[B, Nv, Na]`` and their plan, in float32 also under autocast.
 
         Args:
             audio: Audio tokens ``[B, Na, C]``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def bias_index(audio_drop: float, video_drop: float) -> float | None:
-    """How much more a captioner loses with its sound than with its pictures: avcap's own modality-bias index.
+    """Compute how much more a captioner loses without audio than without video: avcap's own modality-bias index.
 
     ``(a - v) / (a + v)`` of the two losses, where a loss below 0 (a score that rose) counts as 0.
 

@@ -29,7 +29,7 @@ def human_bound(
     metrics: Sequence[str] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Scores:
-    """Scores the first reference caption of every clip against the clip's others.
+    """Score the first reference caption of every clip against the clip's others.
 
     Args:
         references: Clip id to reference captions, at least two each.

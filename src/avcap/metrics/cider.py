@@ -55,7 +55,7 @@ class CiderD:
         return self._weigh(count_ngrams(caption))
 
     def scores(self, captions: Sequence[str], *, clips: Sequence[int] | None = None) -> list[float]:
-        """Scores one caption a clip, or any number.
+        """Score one caption a clip, or any number.
 
         Args:
             captions: Tokenised captions.
@@ -87,7 +87,7 @@ class CiderD:
 
 
 def similarity(caption: Vector, reference: Vector) -> float:
-    """Mean over the orders of the clipped cosine, times the length penalty: between 0 and 1."""
+    """Compute the mean over the orders of the clipped cosine, times the length penalty: between 0 and 1."""
     dots = [0.0] * ORDERS
     for ngram, weight in caption.weights.items():
         other = reference.weights.get(ngram)
@@ -98,7 +98,7 @@ def similarity(caption: Vector, reference: Vector) -> float:
 
 
 def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Corpus CIDEr-D with the plain tokeniser, as used for model choice during training.
+    """Compute corpus CIDEr-D with the plain tokeniser, as used for model choice during training.
 
     Args:
         predictions: One caption a clip, as written.

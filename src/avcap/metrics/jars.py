@@ -32,7 +32,7 @@ _PLACES = {
 
 
 def cache_dir() -> Path:
-    """Where avcap keeps what it makes once and uses often: ``$AVCAP_CACHE`` or ``~/.cache/avcap``."""
+    """Return avcap's cache folder: ``$AVCAP_CACHE`` or ``~/.cache/avcap``."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avcap")
 
 
@@ -42,7 +42,7 @@ def spice_lib() -> Path:
 
 
 def prepare_jars() -> Path:
-    """Links (or copies) the jars into the cache folder. Quick where they are there; safe for several processes at once.
+    """Link (or copy) the jars into the cache folder. Fast if they are there already; safe for several processes at once.
 
     Returns:
         The cache folder, which aac-metrics calls ``cache_path``.
@@ -60,7 +60,7 @@ def prepare_jars() -> Path:
 
 
 def missing_jars() -> str | None:
-    """None where the jars are or can be put into the cache folder, else why not."""
+    """Return None if the jars are or can be put into the cache folder, else the reason."""
     try:
         prepare_jars()
     except OSError as error:

@@ -42,7 +42,7 @@ def pair_truth(
     audio_times: Tensor,
     visual_times: Tensor,
 ) -> Tensor:
-    """Which token pairs belong together, from the times of events that are both heard and seen.
+    """Find the token pairs that belong together, from the times of events that are both heard and seen.
 
     A token belongs to an event if its time lies in the event's span. The two streams have times of their own: audio tokens cover
     the spectrogram with its padding (512 rows are 5.12 s), pictures the clip (5 s).
@@ -67,7 +67,7 @@ def pair_truth(
 
 
 def _inside(spans: Sequence[tuple[float, float]], times: Tensor) -> Tensor:
-    """Whether each time lies in each span: ``[spans, times]`` bool; to 0.1 ms, which float32 holds for ten minutes."""
+    """Return whether each time lies in each span: ``[spans, times]`` bool; to 0.1 ms, which float32 holds for ten minutes."""
     bounds = torch.tensor(list(spans), dtype=torch.float64).reshape(-1, 2, 1)
     times = times.double().round(decimals=4)
     return (bounds[:, 0] <= times) & (times < bounds[:, 1])
@@ -109,7 +109,7 @@ class MapQuality(Metric):
         self.clips += counts.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Means over the clips that count.
+        """Compute the means over the clips that count.
 
         Returns:
             ``map_mass`` (of the plan), ``map_uniform`` (of a uniform plan), ``map_gain`` (their ratio: 1 is chance),

@@ -20,7 +20,7 @@ _BAR = " ||| "
 def meteor(
     captions: Sequence[str], references: Sequence[Sequence[str]], *, java: Path, jar: Path
 ) -> tuple[float, list[float]]:
-    """METEOR of one caption a clip; seconds, most of them to read the paraphrase table.
+    """Compute METEOR of one caption per clip; it takes seconds, mostly to read the paraphrase table.
 
     The program turns each caption into statistics, and then the statistics of all into scores.
 
@@ -74,7 +74,7 @@ def _ask(questions: IO[str], answers: IO[str], line: str) -> str:
 
 
 def _read(answers: IO[str]) -> str:
-    """One line of the program; an error where it has ended."""
+    """Read one line of the program; raise if it has ended."""
     line = answers.readline()
     if not line:
         raise ValueError("no answer")

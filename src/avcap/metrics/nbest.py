@@ -31,7 +31,7 @@ def evaluate_nbest(
     metrics: Sequence[str] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Scores:
-    """Scores the best of several captions a clip, each metric by itself.
+    """Score the best of several captions a clip, each metric by itself.
 
     The references choose the caption, so this is an upper bound on what re-ranking could reach, and not to be compared
     with scores of one caption a clip.

@@ -17,7 +17,7 @@ def count_ngrams(caption: str) -> Counter[Ngram]:
 
 
 def repeats(caption: str, *, order: int = 3) -> bool:
-    """Whether a tokenised caption says some ``order`` words in a row twice."""
+    """Return whether a tokenised caption repeats a sequence of ``order`` words."""
     words = caption.split()
     runs = [tuple(words[i : i + order]) for i in range(len(words) - order + 1)]
     return len(set(runs)) < len(runs)

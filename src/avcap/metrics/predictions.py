@@ -47,5 +47,5 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
 
 
 def _is_texts(value: Any) -> bool:
-    """Whether it is a list of at least one text, and of nothing else."""
+    """Return whether a value is a list of one or more texts."""
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)

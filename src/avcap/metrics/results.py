@@ -85,7 +85,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions; packages that are not installed are left out."""
+    """Return installed versions, without packages that are not installed."""
     found = {}
     for name in names:
         try:

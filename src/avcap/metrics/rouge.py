@@ -13,7 +13,7 @@ BETA = 1.2
 
 
 def rouge_l(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """ROUGE-L of one caption a clip: the best precision and the best recall over the references.
+    """Compute ROUGE-L of one caption per clip: the best precision and the best recall over the references.
 
     Args:
         captions: Tokenised captions: words joined by blanks.

@@ -81,12 +81,12 @@ class Scorer(ABC):
     on_request: bool = False
 
     def why_not(self) -> str | None:
-        """None where it can be computed here, else what is missing and the remedy."""
+        """Return None if it can be computed here, else what is missing and the remedy."""
         return None
 
     @abstractmethod
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
 
 
 def mean(name: str, scores: list[float]) -> ScoreSet:

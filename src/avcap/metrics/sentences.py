@@ -60,7 +60,7 @@ class SentenceEncoder:
         self.batch_size = batch_size
 
     def embed(self, sentences: Sequence[str]) -> Tensor:
-        """Embeds sentences, in batches of similar length.
+        """Embed sentences, in batches of similar length.
 
         Args:
             sentences: At least one.
@@ -79,7 +79,7 @@ class SentenceEncoder:
         return embeddings[torch.tensor(order).argsort()]
 
     def _embed(self, sentences: list[str]) -> Tensor:
-        """One batch."""
+        """Embed one batch."""
         import torch
 
         text = self.tokenizer(sentences, padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt").to(

@@ -100,7 +100,7 @@ class TokenDistance(Metric):
         }
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gathers over processes; one that saw no clip takes part with empty tensors of the right shape."""
+        """Gather over processes; one without clips takes part with empty tensors of the right shape."""
         if not self.names:
             self.names.append(pack_rows([], device=self.device))
             self.audio.append(torch.zeros(0, self.width, device=self.device))

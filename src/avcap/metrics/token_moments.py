@@ -29,7 +29,7 @@ class TokenMoments:
         self._products += x.mT @ x
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean ``[C]`` and covariance ``[C, C]`` (of the population) in float64.
+        """Compute mean ``[C]`` and covariance ``[C, C]`` (of the population) in float64.
 
         Raises:
             ValueError: if there was no token.

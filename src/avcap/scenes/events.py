@@ -17,7 +17,7 @@ class SceneEvents(NamedTuple):
 
 
 def read_scenes(path: Path | None) -> dict[str, SceneEvents]:
-    """Clip id -> its scene, from an ``events.jsonl``; empty without one."""
+    """Read the scene of each clip id from an ``events.jsonl``; empty without one."""
     if path is None:
         return {}
     with Path(path).open(encoding="utf-8") as lines:

@@ -34,7 +34,7 @@ def _articles(noun: str) -> str:
 
 
 def image_captions(scene: Scene) -> list[dict[str, Any]]:
-    """One caption for each visible event, at the middle of its appearance; at least one for every scene.
+    """Write one caption for each visible event, at the middle of its appearance; at least one per scene.
 
     Returns:
         Rows ``{"id", "time", "caption"}`` with different captions, in order of time.

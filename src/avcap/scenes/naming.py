@@ -55,7 +55,7 @@ def kinds_heard(events: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def naming_scores(captions: Mapping[str, str], events: Mapping[str, Iterable[Mapping[str, Any]]]) -> Naming:
-    """How many of the kinds heard in each clip its caption names, and how many of those named are heard.
+    """Score how many of the kinds heard in each clip its caption names, and how many of those named are heard.
 
     Args:
         captions: Clip id -> caption.
@@ -88,7 +88,7 @@ def naming_scores(captions: Mapping[str, str], events: Mapping[str, Iterable[Map
 
 
 def _pattern() -> re.Pattern[str]:
-    """One group a kind, in the order of the table: a noun, perhaps a form of "to be", a verb."""
+    """Compile a pattern with one group per kind, in the order of the table: a noun, an optional form of "to be", a verb."""
 
     def either(words: Iterable[str]) -> str:
         return "|".join(map(re.escape, sorted(words)))

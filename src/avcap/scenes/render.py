@@ -51,7 +51,7 @@ def _track(scene: Scene, number: int, event: Event) -> np.ndarray:
 
 
 def _moves(track: np.ndarray, frames: int) -> np.ndarray:
-    """Whether a track is audible while each frame is shown: bool [frames]."""
+    """Return whether a track is audible while each frame is shown: bool [frames]."""
     length = len(track) // frames
     level = np.sqrt((track[: frames * length].reshape(frames, length) ** 2).mean(1))  # [frames]
     return level > max(_AUDIBLE * float(level.max()), 1e-5)

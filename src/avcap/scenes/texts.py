@@ -23,7 +23,7 @@ _NEXT = ", then "
 
 
 def texts(count: int, *, seed: int = 1, seconds: float = 5.0) -> Iterator[dict[str, str]]:
-    """Compose scenes and put them into words, nothing else: none is rendered, and none is a clip of a data set.
+    """Compose scenes and describe them in text, without rendering; none of them is a clip of a data set.
 
     A row says in ``prompt_text`` what the pictures of a scene show, and in ``text`` the same again (task ``see``), or what
     is heard in the scene (task ``hear``). Both are drawn by the grammar of the data set, so that a text is as probable,

@@ -58,7 +58,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All strings in a document that may be paths."""
+    """Return all strings in a document that may be paths."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

@@ -63,7 +63,7 @@ class Step:
         return hashlib.sha256(json.dumps([self.commands, configs, needs]).encode()).hexdigest()[:16]
 
     def is_made(self) -> bool:
-        """Tell whether the file is there and right. One without a record, made by hand, must not be older than its needs."""
+        """Return whether the file is there and right. One without a record, made by hand, must not be older than its needs."""
         if not self.makes.exists():
             return False
         if self.record.is_file() and (recorded := self.record.read_text(encoding="utf-8")):
@@ -71,7 +71,7 @@ class Step:
         return all(need.stat().st_mtime <= self.makes.stat().st_mtime for need in self.needs)
 
     def keep(self) -> None:
-        """Note what a file is made from that was there without a record."""
+        """Record what an existing file was made from."""
         if not self.record.is_file():
             self.record.write_text(self.mark(), encoding="utf-8")
 
@@ -176,7 +176,7 @@ def run_steps(
 
 
 def _note(step: Step, ended: Future[str], outcome: Outcome, *, stopped: bool) -> None:
-    """Enter into ``outcome`` how a step has ended."""
+    """Record in ``outcome`` how a step has ended."""
     why = ended.result()
     if not why:
         outcome.made.append(step.makes)

@@ -20,7 +20,7 @@ LATE = 1_000_000  # an epoch after all that objectives schedule
 
 
 def adam(parameters: list[dict]) -> Optimizer:
-    """Adam as in the paper, for when a config names no optimiser."""
+    """Build Adam as in the paper, for a config without an optimiser."""
     return torch.optim.Adam(parameters, lr=1e-4)
 
 
@@ -81,7 +81,7 @@ class Alignment(System):
     # -- forward ------------------------------------------------------------------------------------------------
 
     def tokens(self, batch: Batch) -> tuple[Tokens, Tokens]:
-        """Audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``; one masked token for a stream that the batch lacks."""
+        """Return audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``; one masked token for a stream that the batch lacks."""
         audio = encode(self.audio_encoder, batch)
         return self._or_nothing(audio, batch), self._or_nothing(self._image_tokens(batch), batch)
 
@@ -162,12 +162,12 @@ class Alignment(System):
         self._log_distances("val", self.validation_distance)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """As in validation."""
+        """Do as in validation."""
         self._measure("test", self.test_distance, batch)
         return {}
 
     def on_test_epoch_end(self) -> None:
-        """As in validation."""
+        """Do as in validation."""
         self._log_distances("test", self.test_distance)
 
     def _measure(self, stage: str, distance: TokenDistance, batch: Batch) -> None:

@@ -21,7 +21,7 @@ def draw_answers(
     seed: int = 0,
     progress: bool = False,
 ) -> list[str]:
-    """One answer a caption, as LLaVA got its training texts: a language model reads the caption, not the picture.
+    """Generate one answer per caption as LLaVA's training texts were made: a language model reads the caption, not the image.
 
     Captions of like length are read together. Each batch is drawn by a seed of its own, so that an answer depends on
     nothing outside its batch; where nothing was said, the likeliest answer is taken. (Liu et al., NeurIPS 2023, section 3.)

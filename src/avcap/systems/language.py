@@ -55,7 +55,7 @@ class LanguageModelling(System):
         self.optimise_with(optimizer, schedule)
 
     def loss(self, batch: TextBatch) -> Tensor:
-        """Cross-entropy of the answers and their ends, the mean over all tokens of the batch."""
+        """Compute the cross-entropy of the answers and their ends, averaged over all tokens of the batch."""
         context = self.context(batch)  # [B, S]
         answer = self.decoder.codec.encode_captions(batch["text"], limit=self.decoder.captions.max_tokens)  # [B, L]
         length = answer.ids.shape[1]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> dict[Tensor, float]:
-    """Learning rate factors of the parameters of some submodules.
+    """Return the learning rate factors of the parameters of some submodules.
 
     In a submodule with blocks 0 to n - 1, block i has the factor ``decay ** (n - 1 - i)``, so the last one has 1; what comes
     before the blocks has ``decay ** n``, what comes after them 1 (Clark et al., "ELECTRA", ICLR 2020; BEiT and MAE tune so,

@@ -23,7 +23,7 @@ OptimizerFactory = Callable[[Iterable], Optimizer]  # parameter groups -> optimi
 
 
 def adamw(parameters: Iterable) -> Optimizer:
-    """AdamW at its defaults, for when a config names no optimiser."""
+    """Build AdamW with its defaults, for a config without an optimiser."""
     return AdamW(parameters, lr=1e-4)
 
 
@@ -121,7 +121,7 @@ class System(LightningModule, ABC):
         self._pretrained_loaded = True
 
     def configure_optimizers(self) -> Optimizer:
-        """One optimiser; biases and norms without weight decay, parts and layers with their own learning rate factors."""
+        """Build one optimiser: no weight decay for biases and norms, own learning rate factors for parts and layers."""
         optimizer = self.optimizer(parameter_groups(self.network, self.parts, self.lr_scales, self.layer_decay))
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
@@ -135,7 +135,7 @@ class System(LightningModule, ABC):
         self.log("lr", max(group["lr"] for group in self.optimizers().param_groups))
 
     def _progress(self, batch_idx: int) -> float:
-        """Share of the run that is done, from the epochs or steps of the config."""
+        """Return the share of the run that is done, from the epochs or steps of the config."""
         if self.trainer.max_steps > 0:
             return self.global_step / self.trainer.max_steps
         epochs = self.trainer.max_epochs or 1
@@ -161,7 +161,7 @@ class System(LightningModule, ABC):
 
 
 def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
-    """Zero, but with a gradient path to the encoders that the batch has no input for.
+    """Return zero with a gradient path to the encoders for which the batch has no input.
 
     Under DDP every process must have a gradient of every parameter, also the one whose batch happens to lack a stream.
     """
@@ -170,5 +170,5 @@ def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
 
 
 def zero(parameters: Iterable[Tensor]) -> Tensor | float:
-    """Zero, with a gradient (of zeros) for every trainable parameter."""
+    """Return zero with a gradient (of zeros) for every trainable parameter."""
     return sum(0.0 * parameter.flatten()[0] for parameter in parameters if parameter.requires_grad)

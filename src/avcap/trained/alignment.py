@@ -71,13 +71,13 @@ class AlignmentClips(NamedTuple):
             yield collate([self.clips[i] for i in chosen[at : at + batch_size]])
 
     def clip(self, name: str | None = None) -> Batch:
-        """One clip alone, as a batch; the first of the split where none is named."""
+        """Return one clip as a batch; the first of the split if none is named."""
         return one_clip(self.clips, name)
 
 
 @torch.no_grad()
 def paired_tokens(model: Alignment, batch: Batch) -> tuple[list[str], Tokens, Tokens]:
-    """Ids, audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]`` of the clips of a batch that have both streams."""
+    """Return ids, audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]`` of the clips of a batch that have both streams."""
     pair = model.tokens(batch)
     both = have_both(*pair)  # [B]
     ids = [name for name, there in zip(batch["id"], both.tolist(), strict=True) if there]

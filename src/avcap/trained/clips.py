@@ -70,7 +70,7 @@ class CheckpointClips(NamedTuple):
         )
 
     def clip(self, name: str | None = None) -> Batch:
-        """One clip alone, as a batch on the model's device; the first of the split where none is named."""
+        """Return one clip as a batch on the model's device; the first of the split if none is named."""
         batch = one_clip(self.clips(), name)
         return {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
@@ -82,7 +82,7 @@ class CheckpointClips(NamedTuple):
 
 
 def one_clip(clips: ClipDataset, name: str | None) -> Batch:
-    """One clip of a split as a batch.
+    """Return one clip of a split as a batch.
 
     Args:
         clips: The whole split, every clip once.

@@ -174,7 +174,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
 
 
 def parse_files(words: Sequence[Path]) -> list[Path | tuple[Path, Path]]:
-    """Files of a command line; ``sound.wav+picture.jpg`` is a pair, unless a file has that name."""
+    """Parse the files of a command line; ``sound.wav+picture.jpg`` is a pair, unless a file has that name."""
     files: list[Path | tuple[Path, Path]] = []
     for word in words:
         parts = str(word).split("+")

@@ -27,7 +27,7 @@ class AVCapOfficial(CheckpointFormat):
     summary = "AVCap, the whole captioner as its trainer saves it (four parts)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Both halves, and AVCap's name of the projection."""
+        """Match both halves, and AVCap's name of the projection."""
         needed = {f"{ENCODER}modality_a", f"{ENCODER}modality_v", f"{AVCAP.projection}.0.weight"}
         return needed <= set(keys) and AVCAP.holds(keys)
 
@@ -48,7 +48,7 @@ class AVCapOfficial(CheckpointFormat):
         )
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """All names of the official captioner; its unused tagging head is filled with ones and zeros."""
+        """Convert to all names of the official captioner; fill its unused tagging head with ones and zeros."""
         encoder = export_cav_mae(state, format_name=self.name)
         like = encoder["norm.weight"]
         encoder |= {

@@ -46,7 +46,7 @@ def our_ced_name(key: str) -> str | None:
 
 
 def our_names(depth: int) -> frozenset[str]:
-    """Every name that an encoder with ``depth`` blocks needs (adapters are extra)."""
+    """Return every name that an encoder with ``depth`` blocks needs (adapters are extra)."""
     blocks = {
         f"blocks.{i}.{layer}.{leaf}" for i in range(depth) for layer in BLOCK_LAYERS for leaf in ("weight", "bias")
     }
@@ -54,7 +54,7 @@ def our_names(depth: int) -> frozenset[str]:
 
 
 def fit_time_positions(positions: Tensor, places: int) -> Tensor:
-    """Time positions ``[1, C, 1, P]`` for ``places`` patches: the first ones where there are enough, else interpolated.
+    """Return time positions ``[1, C, 1, P]`` for ``places`` patches: the first ones if there are enough, else interpolated.
 
     Bilinear over the time axis without aligned corners, as LAVCap's loader does (63 places -> 64).
     """

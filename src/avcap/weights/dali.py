@@ -38,7 +38,7 @@ SCORERS = {  # official name -> ours
 
 
 def dali_name(name: str) -> str | None:
-    """Name of ours for a CAV-MAE weight -> its name in DALI's audio encoder; None where sound alone does not pass."""
+    """Convert our name of a CAV-MAE weight to its name in DALI's audio encoder; None if audio alone does not use it."""
     part, _, rest = name.partition(".")
     if part == "audio":
         return f"audio.stream.{rest}"
@@ -47,7 +47,7 @@ def dali_name(name: str) -> str | None:
 
 
 def official_dali_names(depth: int, joint_depth: int) -> dict[str, str]:
-    """Our name -> official one (q, k and v apart), of everything that the audio encoder needs."""
+    """Return the official name (q, k and v apart) of each of our names that the audio encoder needs."""
     table = cav_mae.official_names({"audio": depth, "visual": 0, "joint": joint_depth})
     names = {own: official for name, official in table.items() if (own := dali_name(name)) is not None}
     return names | {ours: official for official, ours in PROJECTION.items()}
@@ -64,7 +64,7 @@ class DALIAudioOfficial(CheckpointFormat):
     summary = "DALI's audio backbone after alignment (audio encoder; scorers of attentive transport)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """CAV-MAE's path of sound, with DALI's projection."""
+        """Match CAV-MAE's audio path, with DALI's projection."""
         return {"modality_a", "patch_embed_a.proj.weight", "norm_a.weight", *PROJECTION} <= set(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
@@ -102,13 +102,13 @@ class DALIAudioOfficial(CheckpointFormat):
 
 
 def _takes_no_part(key: str) -> bool:
-    """Whether an official weight is known, and none that sound alone passes."""
+    """Return whether an official weight is known and not used for audio alone."""
     name = cav_mae.our_name(key)
     return key.startswith(IGNORED) or (name is not None and dali_name(name) is None)
 
 
 def _cav_mae_name(name: str) -> str:
-    """``audio.stream.blocks.0.*`` -> ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` -> ``joint.blocks.0.*``."""
+    """Convert ``audio.stream.blocks.0.*`` to ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` to ``joint.blocks.0.*``."""
     return name.replace("audio.stream.", "audio.", 1).replace("audio.joint.", "joint.", 1)
 
 

@@ -53,7 +53,7 @@ def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str
 
 
 def split_by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a captioner's checkpoint -> names of a weights file; the latter stay as they are."""
+    """Convert names of a captioner's checkpoint to names of a weights file; leave the latter as they are."""
     return {part_name(name): tensor for name, tensor in state.items()}
 
 

@@ -48,11 +48,11 @@ class CheckpointFormat(ABC):
 
     @abstractmethod
     def matches(self, keys: Collection[str]) -> bool:
-        """Whether a checkpoint with these keys is of this kind, judged by its structure."""
+        """Return whether a checkpoint with these keys has this format, judged by its structure."""
 
     @abstractmethod
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """Rename, cut and fit the tensors.
+        """Rename, crop and fit the tensors.
 
         Raises:
             ValueError: if a tensor has a shape that cannot be used.

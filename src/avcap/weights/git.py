@@ -48,7 +48,7 @@ class GITNames:
     projection: str
 
     def text_table(self, depth: int) -> dict[str, str]:
-        """Their name -> ours, for a text decoder of ``depth`` layers; the output weights are not among them."""
+        """Return our name of each of GIT's names, for a text decoder of ``depth`` layers without its output weights."""
         table = {
             f"{self.words}.weight": f"{TEXT}words.weight",
             f"{self.positions}.weight": f"{TEXT}positions.weight",
@@ -62,16 +62,16 @@ class GITNames:
         return table
 
     def projection_table(self) -> dict[str, str]:
-        """Their name -> ours, of the projection."""
+        """Return our name of each of GIT's names of the projection."""
         return {f"{self.projection}.{leaf}": f"{PROJECTION}{leaf}" for leaf in _PROJECTION_LAYERS}
 
     def depth(self, keys: Collection[str]) -> int:
-        """Layers that the keys speak of."""
+        """Count the layers that the keys refer to."""
         layer = re.compile(re.escape(self.layers) + r"\.(\d+)\.")
         return 1 + max((int(found[1]) for key in keys if (found := layer.match(key))), default=-1)
 
     def holds(self, keys: Collection[str]) -> bool:
-        """Whether word embeddings, a first layer and an output of these names are among the keys."""
+        """Return whether word embeddings, a first layer and an output of these names are among the keys."""
         first = f"{self.layers}.0.attention.self.query.weight"
         return {f"{self.words}.weight", first, f"{self.output}.bias"} <= set(keys)
 

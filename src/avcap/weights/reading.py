@@ -55,7 +55,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
 
 
 def sha256(file: Path) -> str:
-    """Fingerprint of a file's bytes."""
+    """Compute the sha256 of a file's bytes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -78,7 +78,7 @@ def fingerprints(settings: Any) -> dict[str, str]:
 
 
 def _is_safetensors(file: Path) -> bool:
-    """Safetensors begin with the length of a JSON header, then the header itself."""
+    """Recognise a safetensors file, which begins with the length of a JSON header, then the header."""
     with file.open("rb") as stream:
         return stream.read(9)[8:] == b"{"
 

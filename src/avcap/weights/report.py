@@ -78,6 +78,6 @@ def require_weights(state: Mapping[str, Tensor], needed: frozenset[str], *, form
 
 
 def _list(word: str, names: tuple[str, ...], limit: int = 5) -> str:
-    """``2 missing (a, b)``."""
+    """Format a count with its names: ``2 missing (a, b)``."""
     shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
     return f"{len(names)} {word}" + (f" ({shown})" if names else "")

@@ -95,7 +95,7 @@ class Shift(Corruption):
 
 
 def drop_parts(parts: int, share: float, generator: torch.Generator) -> torch.Tensor:
-    """Which of ``parts`` equal parts of a clip are lost, ``[parts]`` bool: the nearest number to the share, one at least.
+    """Draw which of ``parts`` equal parts of a clip are lost, ``[parts]`` bool: the number nearest to the share, at least one.
 
     Of one clip, those lost at a small share are lost at a larger one too.
     """

@@ -79,7 +79,7 @@ class CorruptedClips(ClipDataset):
         raise ValueError(f"No other clip of {self.shards.folder} has {stream} to swap with {self.shards.ids[index]}.")
 
     def _find_column(self) -> DerivedColumn | None:
-        """None where the sound is spoilt: what was made of the clean one is of no use."""
+        """Return None if the audio is corrupted, since the derived column comes from clean audio."""
         spoilt = any(corruption.stream == "audio" for corruption in self.corruptions)
         return None if spoilt else super()._find_column()
 

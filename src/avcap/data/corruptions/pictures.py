@@ -36,7 +36,7 @@ class PictureCorruption(Corruption):
 
     @abstractmethod
     def spoil(self, rows: Tensor, item: Item, source: Source) -> Tensor:
-        """Spoilt pictures ``[N, 3, H, W]`` uint8, or features ``[N, C]`` float32."""
+        """Return corrupted frames ``[N, 3, H, W]`` uint8, or features ``[N, C]`` float32."""
 
 
 class BlackPictures(PictureCorruption):

@@ -149,7 +149,7 @@ class ShiftedSound(Shift, SoundCorruption):
 
 
 def delay(rows: Tensor, places: int, filling: Tensor) -> Tensor:
-    """``rows`` moved by ``places`` to the back (to the front where negative), rows of ``filling`` in the gap.
+    """Shift ``rows`` by ``places`` to the back (to the front if negative), and fill the gap with rows of ``filling``.
 
     >>> delay(torch.tensor([1, 2, 3]), 1, torch.zeros(3)).tolist()
     [0, 1, 2]
@@ -164,6 +164,6 @@ def delay(rows: Tensor, places: int, filling: Tensor) -> Tensor:
 
 
 def pink(white: Tensor, sample_rate: int) -> Tensor:
-    """White noise ``[S]`` with its amplitudes divided by the square root of the frequency, which counts as 20 Hz below that."""
+    """Make pink noise ``[S]``: white noise with amplitudes divided by the square root of the frequency (at least 20 Hz)."""
     hertz = torch.fft.rfftfreq(len(white), d=1 / sample_rate).clamp_min(20.0)
     return torch.fft.irfft(torch.fft.rfft(white) / hertz.sqrt(), n=len(white))

@@ -24,7 +24,7 @@ BOTH = "both_suppress"
 
 
 def suite() -> dict[str, tuple[Corruption, ...]]:
-    """Condition -> the corruptions it applies: all that `avcap robustness` tests by default, by family.
+    """Return the conditions that `avcap robustness` tests by default, by family, each with its corruptions.
 
     ``both_suppress`` spoils both streams: what is left is what the decoder says of nothing.
     """

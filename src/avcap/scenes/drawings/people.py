@@ -72,7 +72,7 @@ def baby(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def hands(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """Four raised hands over a dark row of heads; the hands clap."""
+    """Draw four raised hands over a dark row of heads; the hands clap."""
     for x in (0.16, 0.5, 0.84):
         canvas.disc(x, 0.94, 0.18, (60, 50, 70))
     apart = {0: 0.15, 1: 0.05, 2: 0.13}[phase]
@@ -90,7 +90,7 @@ def hands(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def shoes(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """Two legs that walk."""
+    """Draw two legs that walk."""
     left, right = {0: (0.0, 0.0), 1: (0.2, 0.0), 2: (0.0, 0.2)}[phase]
     for x, lift in ((0.2, left), (0.6, right)):
         canvas.box(x, 0.0, x + 0.18, 0.72 - lift, (44, 62, 120))

@@ -14,7 +14,7 @@ def _repeat(call: Call, cry: np.ndarray) -> np.ndarray:
 
 
 def bark(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Barks: short rough bursts whose pitch jumps up and falls."""
+    """Synthesise barks: short rough bursts whose pitch jumps up and falls."""
     length = int(0.22 * signal.SAMPLE_RATE)
     pitch = rng.uniform(320, 480)
     voice = signal.tone(signal.glide(length, pitch, pitch * 1.5, pitch * 0.8), 0.82 ** np.arange(14))
@@ -32,7 +32,7 @@ def growl(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def whimper(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Whines: thin falling tones near 1.2 kHz, two a second."""
+    """Synthesise whines: thin falling tones near 1.2 kHz, two a second."""
     length = int(0.36 * signal.SAMPLE_RATE)
     pitch = rng.uniform(1050, 1350)
     whine = signal.tone(signal.glide(length, pitch, pitch * 1.25, pitch * 0.75), np.array([1, 0.18, 0.06]))
@@ -41,7 +41,7 @@ def whimper(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def meow(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Meows: a bright gliding tone that opens and closes."""
+    """Synthesise meows: a bright gliding tone that opens and closes."""
     length = int(0.62 * signal.SAMPLE_RATE)
     pitch = rng.uniform(560, 720)
     cry = signal.tone(signal.glide(length, pitch * 0.8, pitch * 1.15, pitch, pitch * 0.7), 0.75 ** np.arange(10))
@@ -52,7 +52,7 @@ def meow(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def crow(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Cock-a-doodle-doo: three short steps and a long high note."""
+    """Synthesise cock-a-doodle-doo: three short steps and a long high note."""
     length = int(1.15 * signal.SAMPLE_RATE)
     pitch = rng.uniform(620, 740)
     steps = signal.glide(length, 1, 1, 1.3, 1.1, 1.1, 1.5, 1.9, 1.9, 1.8, 1.2)
@@ -76,7 +76,7 @@ def chirp(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def quack(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Quacks: nasal buzzing bursts with a strong 1.4 kHz resonance."""
+    """Synthesise quacks: nasal buzzing bursts with a strong 1.4 kHz resonance."""
     length = int(0.26 * signal.SAMPLE_RATE)
     pitch = rng.uniform(190, 230)
     buzz = signal.tone(signal.glide(length, pitch * 1.1, pitch, pitch * 0.8), np.ones(30))

@@ -27,7 +27,7 @@ def engine(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def rotor(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Helicopter blades: chops of noise, 10 to 13 a second; ``pass`` swells and fades."""
+    """Synthesise helicopter blades: chops of noise, 10 to 13 a second; ``pass`` swells and fades."""
     rate = rng.uniform(10, 13)
     starts = signal.pulse_starts(rng, call.samples, rate, jitter=0.02)
     length = 1100

@@ -15,7 +15,7 @@ Points = tuple[tuple[float, float], ...]
 
 @lru_cache(maxsize=256)
 def _gain(length: int, points: Points) -> np.ndarray:
-    """Gain of each bin of a real FFT of ``length`` samples."""
+    """Compute the gain of each bin of a real FFT of ``length`` samples."""
     frequency = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLE_RATE), 1.0)
     hertz, level = zip(*points, strict=True)
     return (10 ** (np.interp(np.log(frequency), np.log(hertz), level) / 20)).astype(np.float32)
@@ -41,7 +41,7 @@ def shape(x: np.ndarray, points: Points) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, samples: int, points: Points) -> np.ndarray:
-    """Gaussian noise of a given spectrum, of standard deviation one [samples]."""
+    """Draw Gaussian noise of a given spectrum, of standard deviation one [samples]."""
     x = shape(rng.standard_normal(samples, dtype=np.float32), points)
     return x / (x.std() + 1e-9)
 
@@ -86,7 +86,7 @@ def glide(samples: int, *values: float) -> np.ndarray:
 
 
 def tone(frequency: np.ndarray, amplitudes: np.ndarray) -> np.ndarray:
-    """Harmonics of a moving fundamental, none above the Nyquist frequency.
+    """Synthesise harmonics of a moving fundamental, none above the Nyquist frequency.
 
     Args:
         frequency: Fundamental in Hz [samples].

@@ -18,7 +18,7 @@ def _formants(x: np.ndarray, first: float, second: float, *, stretch: float) -> 
 
 
 def _syllables(rng: np.random.Generator, *, pitch: float, seconds: float, stretch: float) -> list[np.ndarray]:
-    """One syllable a vowel: a short burst of breath and a vowel [samples]."""
+    """Synthesise one syllable per vowel: a short burst of breath and a vowel [samples]."""
     length = int(seconds * signal.SAMPLE_RATE)
     found = []
     for first, second in VOWELS:
@@ -43,22 +43,22 @@ def _babble(rng: np.random.Generator, samples: int, manner: str, *, pitch: float
 
 
 def speak_man(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Babble at 95 to 125 Hz."""
+    """Synthesise babble at 95 to 125 Hz."""
     return _babble(rng, call.samples, call.manner, pitch=rng.uniform(95, 125), stretch=0.95)
 
 
 def speak_woman(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Babble at 200 to 240 Hz."""
+    """Synthesise babble at 200 to 240 Hz."""
     return _babble(rng, call.samples, call.manner, pitch=rng.uniform(200, 240), stretch=1.12)
 
 
 def speak_child(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Babble at 350 to 420 Hz."""
+    """Synthesise babble at 350 to 420 Hz."""
     return _babble(rng, call.samples, call.manner, pitch=rng.uniform(350, 420), stretch=1.4)
 
 
 def sing(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Long notes of a scale with vibrato."""
+    """Synthesise long notes of a scale with vibrato."""
     notes = 260 * 2 ** (
         rng.choice([0, 2, 4, 5, 7, 9, 12], size=max(2, round(call.samples / signal.SAMPLE_RATE / 0.55))) / 12
     )
@@ -70,7 +70,7 @@ def sing(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def laugh(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Ha-ha-ha: breathy bursts, five a second, each run falling in pitch."""
+    """Synthesise ha-ha-ha: breathy bursts, five a second, each run falling in pitch."""
     length = int(0.13 * signal.SAMPLE_RATE)
     pitch = rng.uniform(330, 400)
     bursts = []

@@ -46,7 +46,7 @@ class Cell:
     launch: tuple[str, ...] = ()
 
     def __call__(self) -> int:
-        """Fit from the last checkpoint, then test the best one; the exit status of the first that fails, else 0."""
+        """Fit from the last checkpoint, then test the best one; return the exit status of the first that fails, else 0."""
         status = read_status(self.out) or Status("running")
         if not status.fitted:
             code = self._run("fit", "last", "--trainer.callbacks+=avcap.callbacks.MeasureSpeed")
@@ -87,7 +87,7 @@ class Cell:
 
 
 def run_cell(cell: Cell, launcher: Launcher | None = None) -> Status:
-    """Bring a cell to its end, whatever its folder holds: a finished cell, a stopped one, one of another config, nothing.
+    """Run a cell to its end, whatever its folder holds: a finished cell, a stopped one, one of another config, or nothing.
 
     A finished cell is left as it is; one that was stopped or has failed goes on from its last checkpoint; one that was
     made from other configs or data is deleted and starts anew. Another process at work on the cell is waited for.
@@ -128,7 +128,7 @@ def _written(folder: Path, status: Status) -> Status:
 
 
 def _outcome(code: int, folder: Path) -> dict[str, Any]:
-    """State and error of a cell that has ended."""
+    """Return state and error of a cell that has ended."""
     if code in (0, *STOPPED) and (folder / RESULTS).is_file():
         return {"state": "done", "error": None}
     if code in STOPPED:
@@ -156,7 +156,7 @@ def _clear(folder: Path, *, known: bool) -> None:
 
 
 def _rank() -> int:
-    """Which of several processes of one job this is."""
+    """Return the rank of this process in its job."""
     return int(os.environ.get("SLURM_PROCID", 0))
 
 

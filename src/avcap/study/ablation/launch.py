@@ -84,7 +84,7 @@ def _not_finished(cell: Cell, error: Exception) -> int:
 
 
 def read_settings(text: str) -> dict[str, Any]:
-    """``"gpus_per_node=1 slurm_partition=gpu"`` -> a mapping; values are read as YAML.
+    """Convert ``"gpus_per_node=1 slurm_partition=gpu"`` to a mapping; values are read as YAML.
 
     Raises:
         ValueError: if a word has no ``=``.

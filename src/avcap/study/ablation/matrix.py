@@ -116,7 +116,7 @@ class CellStep(Step):
     """A cell: `avcap ablation cell` itself knows what is done, and holds the folder alone."""
 
     def is_made(self) -> bool:
-        """Tell whether the cell has results, of its configs and data as they are now."""
+        """Return whether the cell has results, of its configs and data as they are now."""
         out = self.makes.parent
         status = read_status(out) if self.makes.is_file() else None
         return status is not None and status.fingerprint == fingerprint(self.configs, seed=int(out.name))
@@ -139,7 +139,7 @@ class LinkStep(Step):
         return self.needs[0].parent
 
     def is_made(self) -> bool:
-        """Tell whether the link is there, and results behind it."""
+        """Return whether the link exists and leads to results."""
         link = self.makes.parent
         return link.is_symlink() and link.resolve() == self.source.resolve() and self.makes.is_file()
 
@@ -147,7 +147,7 @@ class LinkStep(Step):
         """Do nothing: a link needs no record."""
 
     def make(self, runner: Runner) -> None:
-        """Link.
+        """Create the link.
 
         Raises:
             FileExistsError: if a folder of its own stands in the place.

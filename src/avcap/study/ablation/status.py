@@ -87,7 +87,7 @@ def look_up(folder: Path) -> Status:
 
 
 def is_fresh(folder: Path, status: Status) -> bool:
-    """Whether a finished cell has its results, of the configs and the data as they are now."""
+    """Return whether a finished cell has its results, of the configs and the data as they are now."""
     if not (folder / RESULTS).is_file():
         return False
     try:

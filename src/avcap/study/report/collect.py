@@ -200,7 +200,7 @@ def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[st
 
 
 def short_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Each path's last parts, as many as it takes to tell it from the others."""
+    """Return the last parts of each path, as many as distinguish it from the others."""
     wanted = set(paths)
 
     def shortest(path: Path) -> str:
@@ -221,7 +221,7 @@ def _folders(place: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path
 
 
 def _read(folder: Path, axis: str, variant: str) -> Run:
-    """One run with what lies beside its results."""
+    """Read one run with the files beside its results."""
     results = read_results(folder / "results.json")
     config_file, predictions = folder / "config.yaml", folder / "predictions.jsonl"
     config = {}

@@ -17,7 +17,7 @@ ABSENT = "–"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and their values as JSON (text without quotes); a list is one value."""
+    """Return dotted keys and their values as JSON (text without quotes); a list is one value."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{prefix}{key}.")

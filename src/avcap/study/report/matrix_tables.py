@@ -68,7 +68,7 @@ def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
 
 
 def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
-    """How far the cells of one axis are from a baseline, with paired bootstrap intervals."""
+    """Build the table of differences between an axis' cells and a baseline, with paired bootstrap intervals."""
     cells = [cell for cell in group.axes[axis] if cell is not baseline]
     metrics = metrics_of(group)
     columns = {metric: _compare(cells, baseline, metric, group.ids) for metric in metrics}
@@ -87,7 +87,7 @@ def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
 
 
 def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = None) -> Table | None:
-    """One metric by kind of scene and of all clips; None where the kinds or the clips' scores are not known.
+    """Build the table of one metric by kind of scene and of all clips; None if kinds or clips' scores are unknown.
 
     Args:
         group: Cells tested on the same clips; a cell without a score of every clip has dashes.
@@ -117,7 +117,7 @@ def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = No
 
 
 def map_quality_of(group: Group) -> Table | None:
-    """How much of the assignment maps' mass is on true pairs of sound and picture; None where no run measured it."""
+    """Build the table of the assignment maps' mass on true pairs of tokens; None if no run measured it."""
     cells = [cell for cell in group.originals.values() if all(map(_measures_maps, cell.runs))]
     if not cells:
         return None
@@ -136,7 +136,7 @@ def map_quality_of(group: Group) -> Table | None:
 
 
 def clips_by_kind(ids: Sequence[str], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Kind of scene, by name -> which clips are of it, ``[N]`` bool; a clip of no known kind is of the kind "other"."""
+    """Return for each kind of scene, by name, which clips belong to it, ``[N]`` bool; a clip of unknown kind is "other"."""
     labels = np.array([kinds.get(clip, "other").replace("_", "-") for clip in ids])
     return {str(kind): labels == kind for kind in np.unique(labels)}
 
@@ -152,7 +152,7 @@ def configs_of(group: Group, axis: str) -> Table | None:
 
 
 def versions_of(group: Group) -> Table:
-    """Software, a row a package; versions that are not the same in all runs are all named."""
+    """Build the table of software, a row per package, with all versions if runs differ."""
     found: dict[str, dict[str, None]] = {}
     for run in (run for cell in group.cells for run in cell.runs):
         versions = {**run.results.get("versions", {}), "words split by": run.results.get("tokenizer", ABSENT)}
@@ -221,7 +221,7 @@ def _over_seeds(values: Sequence[float]) -> TableEntry:
 
 
 def _spread_of(values: np.ndarray, *, digits: int) -> str:
-    """Mean and, of several, standard deviation."""
+    """Format the mean and, if there are several, the standard deviation."""
     mean, std, _ = mean_and_std(values)
     return f"{mean:.{digits}f}".replace("-", "−") + ("" if std is None else f" ± {std:.{digits}f}")
 
@@ -232,13 +232,13 @@ def _mean(value: float, *, best: bool) -> TableEntry:
 
 
 def _ties(means: Sequence[float]) -> list[bool]:
-    """Which are the highest as printed, with one decimal."""
+    """Return which values are the highest as printed, with one decimal."""
     printed = [round(100 * mean, 1) for mean in means]
     return [value == max(printed) and np.isfinite(value) for value in printed]
 
 
 def _facts(cell: CellRuns, speed: float | None) -> list[TableEntry]:
-    """Vocabulary, parameter counts, speed and number of seeds."""
+    """Build the table of vocabulary, parameter counts, speed and number of seeds."""
     words = cell.scores("vocab")
     parameters = [run.results.get("settings", {}).get("parameters", {}) for run in cell.runs]
     counts = [next((p[which] for p in parameters if which in p), None) for which in ("trainable", "all")]
@@ -259,7 +259,7 @@ def millions(count: int) -> str:
 
 
 def _bounds(group: Group, metrics: Sequence[str]) -> list[list[TableEntry]]:
-    """People, and the constant caption, from the first run that has them."""
+    """Return the rows of the human bound and the constant caption, from the first run that has them."""
     rows: dict[str, list[TableEntry]] = {}
     for run in (run for cell in group.cells for run in cell.runs):
         for name, scores, *_ in rows_of(run.results)[1:]:

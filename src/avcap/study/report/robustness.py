@@ -46,7 +46,7 @@ class Bias(NamedTuple):
 def drops(
     clean: Mapping[str, float], spoilt: Mapping[str, Mapping[str, float]], kinds: Mapping[str, tuple[str, str]]
 ) -> list[ScoreDrop]:
-    """Paired drops of every condition; all are resampled with the same draws of clips.
+    """Compute the paired drops of every condition, all resampled with the same draws of clips.
 
     Args:
         clean: Clip id -> score on the clean clip.
@@ -91,7 +91,7 @@ def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
 
 
 def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -> str:
-    """Two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
+    """Format two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
 
     Args:
         clean: Score on the clean clips.

@@ -55,7 +55,7 @@ def rows_of(results: Mapping[str, Any]) -> list[Row]:
 
 
 def results_table(rows: Sequence[Row], *, metrics: Sequence[str] | None = None, notes: Sequence[str] = ()) -> str:
-    """Draws a table.
+    """Format a table.
 
     Args:
         rows: One line each.
@@ -90,7 +90,7 @@ def _columns(rows: Sequence[Row]) -> list[str]:
 
 
 def _number(scores: Mapping[str, float], metric: str) -> str:
-    """One cell."""
+    """Format one cell."""
     if metric not in scores:
         return _ABSENT
     value = scores[metric]

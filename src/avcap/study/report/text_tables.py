@@ -64,12 +64,12 @@ def latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters made harmless."""
+    """Escape LaTeX's special characters."""
     return "".join(_TEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
-    """One line a run with every score as ``results.json`` has it (not multiplied by 100).
+    """Format a line per run with every score as in ``results.json`` (not multiplied by 100).
 
     Args:
         runs: All runs.

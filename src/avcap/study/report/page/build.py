@@ -102,7 +102,7 @@ def table_html(table: Table, *, captioned: bool = True) -> str:
 
 
 def curves_html(groups: Sequence[Group], curves: Mapping[Path, Mapping[str, Curve]]) -> str:
-    """For every axis a row of charts, a line a run, a colour a variant; empty where no run has curves."""
+    """Return a row of charts per axis, with a line per run and a colour per variant; empty if no run has curves."""
     parts = []
     for group in groups:
         for axis, cells in group.axes.items():
@@ -140,7 +140,7 @@ def pictures_html(groups: Sequence[Group], folder: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand inside a ``script`` element, whatever text it holds."""
+    """Return JSON that is safe inside a ``script`` element, whatever text it holds."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

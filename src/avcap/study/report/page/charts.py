@@ -81,7 +81,7 @@ def legend(names: Sequence[str]) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers in a range that is not empty."""
+    """Return about five round numbers in a range that is not empty."""
     raw = (high - low) / 5
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
@@ -89,7 +89,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _thin(line: Line) -> Line:
-    """Means over stretches of neighbouring points, so that few remain."""
+    """Average neighbouring points, so that few remain."""
     parts = min(len(line.steps), _POINTS)
     steps, values = (
         np.array([part.mean() for part in np.array_split(array, parts)]) for array in (line.steps, line.values)

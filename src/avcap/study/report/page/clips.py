@@ -59,7 +59,7 @@ def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[
 
 
 def choose_clips(group: Group, clips: int) -> list[str]:
-    """All clips, or half of them those on which the systems disagree most and half evenly spaced over the others.
+    """Return all clips, or half those on which the systems disagree most and half evenly spaced over the others.
 
     Args:
         group: Cells tested on the same clips.
@@ -76,7 +76,7 @@ def choose_clips(group: Group, clips: int) -> list[str]:
 
 
 def disagreement(group: Group) -> dict[str, float]:
-    """Clip id -> standard deviation over the cells of its score; empty for one cell or without scores of clips."""
+    """Return the standard deviation of each clip's score over the cells; empty for one cell or without clips' scores."""
     if len(group.captioned) < 2 or not group.clip_metrics:
         return {}
     metric = group.clip_metrics[0]  # every cell has it for every clip

@@ -57,7 +57,7 @@ def light_picture(path: Path) -> str:
 
 
 def _spectrogram(fbank: np.ndarray) -> Image.Image:
-    """Low bins below, dark where it is quiet."""
+    """Draw the spectrogram: low bins below, dark where it is quiet."""
     low, high = np.percentile(fbank, [5, 99.5])
     level = np.clip((fbank.T[::-1] - low) / max(high - low, 1e-6), 0, 1)  # [F, T]
     stops = np.linspace(0, 1, len(_HEAT))
@@ -66,7 +66,7 @@ def _spectrogram(fbank: np.ndarray) -> Image.Image:
 
 
 def _strip(frames: np.ndarray) -> Image.Image:
-    """Up to eight frames at even times, side by side, in their own proportions."""
+    """Draw up to eight frames at even times, side by side, in their own proportions."""
     chosen = frames[np.linspace(0, len(frames) - 1, min(len(frames), _TILES)).round().astype(int)]  # [n, 3, H, W]
     width = WIDTH // len(chosen)
     height = min(round(width * frames.shape[2] / frames.shape[3]), 160)
