@@ -25,7 +25,7 @@ class Batch(TypedDict, total=False):
     """What a data module yields. A stream that no clip of the batch has is left out.
 
     A mask is ``True`` where the data is real; a clip that lacks one stream has an all-``False`` row. A time is the middle of
-    a row or picture in seconds of the clip, NaN where it is not known; it is left out where none is known.
+    a row or frame in seconds of the clip, NaN where it is not known; it is left out where none is known.
     """
 
     id: list[str]  # youtube_id + "_" + start time in seconds

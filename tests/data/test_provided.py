@@ -71,8 +71,8 @@ def test_sound_alone_can_be_tested_with_a_model_of_both_and_is_told(
     data.info = lambda _: info
     with caplog.at_level(logging.WARNING, logger="avcap"):
         data.require(both, "test")
-    assert "have no pictures; the model does without" in caplog.text
-    with pytest.raises(ValueError, match=r"hold no frames, .* store pictures with"):
+    assert "have no video; the model does without" in caplog.text
+    with pytest.raises(ValueError, match=r"hold no frames, .* store frames with"):
         data.require(both, "fit")
     with pytest.raises(ValueError, match="hold no frames"):
         data.require(Inputs(None, ("frames",)), "test")  # nothing is left to read

@@ -52,7 +52,7 @@ class CaptionerParts(Protocol):
 
     @property
     def visual_encoder(self) -> Encoder | None:
-        """The encoder of the pictures; None: audio only."""
+        """The encoder of the frames; None: audio only."""
 
     @property
     def fusion(self) -> Fusion:

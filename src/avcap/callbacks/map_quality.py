@@ -21,13 +21,13 @@ class MeasureMaps(Callback):
     """Log how much of the maps' mass falls on pairs of tokens of the same event: ``val/map_gain``, ``test/map_gain`` and others.
 
     Only where the fusion makes maps and the true times are known. Beside the map's own share (``map_mass``) stand that of a
-    uniform map (``map_uniform``), the ratio of the two (``map_gain``, 1 is chance), how much of the way from the uniform map to a
-    perfect one is done (``map_skill``), and the gain of maps whose pictures are those of another clip (``map_gain_shuffled``):
-    what of the gain comes without looking.
+    uniform map (``map_uniform``), the ratio of the two (``map_gain``, 1 is chance level), the progress from the uniform map to a
+    perfect one (``map_skill``), and the gain of maps whose frames are those of another clip (``map_gain_shuffled``):
+    the part of the gain that does not depend on the video.
 
     Args:
         events: An ``events.jsonl`` with the true times; None for the one beside the shards, where there is one.
-        batches: How many batches are fused a second time with shuffled pictures; 0 leaves the control out.
+        batches: How many batches are fused a second time with shuffled frames; 0 leaves the control out.
     """
 
     def __init__(self, events: Path | None = None, batches: int = 4) -> None:
@@ -72,7 +72,7 @@ class MeasureMaps(Callback):
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
             return
-        found = first(maps)
+        found = shown_map(maps)
         if not found.is_timed():
             rank_zero_warn(
                 "The maps are not measured: the times of their tokens are unknown. An encoder sets Tokens.time, a data module "
@@ -84,7 +84,7 @@ class MeasureMaps(Callback):
         if number < self.batches and len(batch["id"]) > 1:
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
                 other = model.fuse(with_other_pictures(model, batch))
-            self._shuffled.update(first(other.maps).plan, truth)
+            self._shuffled.update(shown_map(other.maps).plan, truth)
 
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._truth is None or trainer.sanity_checking:
@@ -99,7 +99,7 @@ class MeasureMaps(Callback):
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
 
 
-def first(maps: dict[str, AssignmentMap]) -> AssignmentMap:
+def shown_map(maps: dict[str, AssignmentMap]) -> AssignmentMap:
     """Return the map to measure, with its plan in float32, where a fusion makes several."""
     found = next(iter(maps.values()))
     return found._replace(plan=found.plan.float())

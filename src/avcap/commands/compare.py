@@ -13,7 +13,7 @@ from avcap.study.report.table import TITLES, align
 def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), metric: str = "cider_d") -> None:
     """Print one metric of several runs by kind of scene: which stream does a system need?
 
-    In a sound-alike scene only the picture tells what sounds, in a look-alike scene only the sound does.
+    In a sound-alike scene only the video shows the source of the sound; in a look-alike scene only the audio tells it.
 
     Args:
         runs: Folders of runs after `avcap test`, or folders above them. Seeds of one variant (`variant/0`, `variant/1`) are one row.

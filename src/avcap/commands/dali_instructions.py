@@ -1,4 +1,4 @@
-"""``avcap dali instructions``: captions of pictures, and what a language model answers about them, to train an image captioner."""
+"""``avcap dali instructions``: captions of images, and what a language model answers about them, to train an image captioner."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def instructions(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Write image captions, and what a language model answers to an instruction when it reads one in the place of its picture.
+    """Write image captions, and what a language model answers to an instruction when it reads one in the place of its image.
 
     Each caption of the shards gives two rows: the caption itself, for the image captioner's own instruction, and the answer,
     with the instruction as `prompt`. So an image captioner learns to follow both, as LLaVA did, though nobody heard
-    the pictures. A file that was made of the same model, shards and settings is kept.
+    the images. A file that was made of the same model, shards and settings is kept.
 
     Args:
         language_model: Folder or hub name of the language model: that of configs/dali/0a_language.yaml.
-        shards: Folder of shards whose captions are of pictures, with one folder a split.
+        shards: Folder of shards whose captions are of images, with one folder a split.
         split: The split.
         out: The JSON lines to write, for `captions` of the data module.
         prompt: The instruction that is answered.
@@ -85,7 +85,7 @@ def instructions(
         (clip, text) for clip, texts in zip(clips.ids, clips.captions(range(len(clips))), strict=True) for text in texts
     ]
     if not seen:
-        raise ValueError(f"The clips in {clips.folder} have no captions; name shards of captioned pictures.")
+        raise ValueError(f"The clips in {clips.folder} have no captions; name shards of captioned images.")
     answers = draw_answers(
         _model(language_model, prompt),
         [text for _, text in seen],

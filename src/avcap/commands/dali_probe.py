@@ -1,4 +1,4 @@
-"""``avcap dali probe``: what the tokens of an alignment tell, of the pictures and of what is heard."""
+"""``avcap dali probe``: what the tokens of an alignment tell, of the images and of what is heard."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def probe(
     shards: Path | None = None,
     batch_size: int = 50,
 ) -> dict[str, float]:
-    """Measure what the audio tokens of an alignment tell of the pictures, and whether they still hold what is heard.
+    """Measure what the audio tokens of an alignment tell of the images, and whether they still hold what is heard.
 
-    Of each clip the mean audio token and the mean image token are compared, on the test split. How much of the pictures a sound
+    Of each clip the mean audio token and the mean image token are compared, on the test split. How much of the images a sound
     tells at all is what a linear map, fitted to the training split, makes of the audio tokens: no alignment by squared distances
-    can come closer than the mean picture of a sound.
+    can come closer than the mean image of a sound.
 
     Args:
         ckpt: Checkpoint of an alignment.

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class _Frames(Dataset):
-    """The pictures of clips; a clip that cannot be read gives its reason instead."""
+    """The frames of clips; a clip that cannot be read gives its reason instead."""
 
     def __init__(self, clips: list[Clip], frames: int, size: int) -> None:
         self.clips, self.frames, self.size = clips, frames, size
@@ -57,10 +57,10 @@ def features(
 
     Args:
         root: Folder with `<split>.csv` or `<split>.json`, and the media unless `media` is given.
-        out: Where one `<id>.npy` [pictures, channels] float16 a clip goes; null: `<root>/visual_feature`.
+        out: Where one `<id>.npy` [frames, channels] float16 a clip goes; null: `<root>/visual_feature`.
         encoder: The encoder and its settings.
         media: Folder of the media files.
-        frames: Pictures of each clip.
+        frames: Frames of each clip.
         size: Their height and width in pixels.
         batch_size: Clips that are encoded at once.
         num_workers: Processes that decode.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from avcap.callbacks.map_quality import first, has_both, with_other_pictures
+from avcap.callbacks.map_quality import has_both, shown_map, with_other_pictures
 from avcap.losses.token_plan import TokenPlan
 from avcap.metrics.map_quality import MapQuality
 from avcap.models.parts import encode
@@ -43,7 +43,7 @@ def maps(
     """Print how much of the assignment maps' mass falls on pairs of tokens of the same event.
 
     The plan is solved anew at each epsilon with the tokens of the trained model. A gain of 1 is that of a uniform map; the
-    shuffled one has the pictures of another clip, that of time alone knows when tokens are and nothing else.
+    shuffled one has the frames of another clip, that of time alone knows when tokens are and nothing else.
     docs/lavcap.md defines the columns.
 
     Args:
@@ -83,7 +83,7 @@ def map_quality(
 ) -> dict[float | None, dict[str, float]]:
     """Compute :class:`avcap.metrics.MapQuality` of a captioner's maps at each epsilon.
 
-    Beside it ``map_gain_shuffled``, with the pictures of another clip, and ``map_gain_timed``, that of a map which is a Gaussian of the
+    Beside it ``map_gain_shuffled``, with the frames of another clip, and ``map_gain_timed``, that of a map which is a Gaussian of the
     time between two tokens and knows nothing else.
 
     Args:
@@ -123,7 +123,7 @@ def _update(
     plans: Sequence[TokenPlan],
     measured: Mapping[float | None, tuple[MapQuality, ...]],
 ) -> None:
-    """Measure a batch as it is, and with the pictures of other clips, at every epsilon; encoded once."""
+    """Measure a batch as it is, and with the frames of other clips, at every epsilon; encoded once."""
     audio, video = encode(model.audio_encoder, batch), encode(model.visual_encoder, batch)
     others = encode(model.visual_encoder, with_other_pictures(model, batch)) if len(batch["id"]) > 1 else None
     for epsilon, (own, shuffled, timed) in measured.items():
@@ -132,12 +132,12 @@ def _update(
         maps = model.fusion(audio, video).maps
         if not maps:
             raise ValueError(f"{type(model.fusion).__name__} makes no assignment maps.")
-        found = first(maps).to("cpu")
+        found = shown_map(maps).to("cpu")
         pairs = truth(batch["id"], found)
         own.update(found.plan, pairs)
         timed.update(nearness(found), pairs)
         if others is not None:
-            shuffled.update(first(model.fusion(audio, others).maps).plan.cpu(), pairs)
+            shuffled.update(shown_map(model.fusion(audio, others).maps).plan.cpu(), pairs)
 
 
 def _row(own: MapQuality, shuffled: MapQuality, timed: MapQuality) -> dict[str, float]:

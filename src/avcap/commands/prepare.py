@@ -34,11 +34,11 @@ def prepare(
         out: Where the shards go; null: <root>/shards.
         splits: Splits to make; one without a caption file is left out.
         media: Folder of the media files.
-        frames: Pictures to store of each clip; 0 stores none.
-        size: Height and width of the pictures in pixels.
-        features: Folder of visual features made beforehand, one .npy [pictures, channels] a clip.
+        frames: Frames to store of each clip; 0 stores none.
+        size: Height and width of the frames in pixels.
+        features: Folder of visual features made beforehand, one .npy [frames, channels] a clip.
         sample_rate: Samples a second of the sound, which is stored as FLAC; every front end of avcap reads 16,000.
-        max_seconds: Read no more of a clip than that, of its sound and its pictures; null reads all.
+        max_seconds: Read no more of a clip than that, of its sound and its frames; null reads all.
         half: Store visual features, and what `avcap data derive` makes, in float16, else in float32.
         num_workers: Processes.
         overwrite: Make finished splits again.

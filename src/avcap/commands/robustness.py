@@ -1,4 +1,4 @@
-"""`avcap robustness`: what a captioner loses when its sound or its pictures are spoilt."""
+"""`avcap robustness`: what a captioner loses if its audio or its video is corrupted."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def robustness(
         metrics: Metrics with a score for each clip; table, intervals and index are of the first.
         num_beams: Beams of the search; null: as the model was configured.
         batch_size: Clips at a time.
-        num_workers: Processes that read and spoil clips.
-        seed: Seed of all chance.
+        num_workers: Processes that read and corrupt clips.
+        seed: Seed of all random choices.
         limit: Take the first clips only, for a try; the results then go to a folder of their own.
         out: Folder to write to; null: `robustness` in the folder of the run.
         overwrite: Do again what is already there.

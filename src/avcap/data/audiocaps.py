@@ -26,8 +26,8 @@ class Captions:
 
     Args:
         path: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of the
-            others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example,
-            perhaps with an instruction of its own; a clip without one is left out. With one picture a clip, it is the one at
+            others where their ids are there: captions of frames, or pseudo-captions. In training a row is an example,
+            perhaps with an instruction of its own; a clip without one is left out. With one frame a clip, it is the one at
             ``time`` seconds.
         pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
 
@@ -70,22 +70,22 @@ ALL_CLIPS = ClipChoice()
 class AudioCapsDataModule(LightningDataModule):
     """Batches from the shards that `avcap data prepare` made.
 
-    What is read of a clip, and which front end makes ``audio`` of its sound, is asked of the model that is trained; without
-    a trainer, say it with :meth:`serve`.
+    What is read of a clip, and which front end makes ``audio`` of its sound, follows from the model that is trained; without
+    a trainer, set it with :meth:`serve`.
 
-    The Trainer needs ``use_distributed_sampler=False``: ranks are dealt their clips here. Training resumes exactly, in
-    the middle of an epoch too. In evaluation every clip comes at least once; the few repeated to fill ranks are told by id.
+    The Trainer needs ``use_distributed_sampler=False``: this module distributes the clips over ranks. Training resumes exactly, in
+    the middle of an epoch too. In evaluation every clip comes at least once; a few are repeated so that all ranks have equally many, and ids identify them.
 
     Args:
         shards: Folder of the shards, with one folder a split.
         batch_size: Clips a process takes in a training step.
         eval_batch_size: The same in evaluation; None: as in training.
         num_workers: Worker processes of each loader.
-        frames: Which of the stored pictures are taken.
+        frames: Which of the stored frames are taken.
         captions: Which captions are trained on.
         clips: Which clips are read.
         transforms: Augmentation of the input of the audio encoder in training, in order.
-        corruptions: Spoil the clips of every split that is evaluated, one after the other (``avcap robustness`` tries many).
+        corruptions: Corrupt the clips of every split that is evaluated, in order (``avcap robustness`` tries many).
         seed: Seed of order, caption choice and augmentation.
 
     Raises:
@@ -113,7 +113,7 @@ class AudioCapsDataModule(LightningDataModule):
             )
         if corruptions and captions.path is not None:
             raise ValueError(
-                "corruptions and captions.path cannot go together: spoilt clips keep the captions of the shards."
+                "corruptions and captions.path cannot go together: corrupted clips keep the captions of the shards."
             )
         self.shards = Path(shards)
         self.batch_size = batch_size

@@ -34,7 +34,7 @@ class Example(NamedTuple):
     id: str  # of the clip; from its second example on followed by "#2", "#3", ...
     clip: int  # its place in the shards
     captions: tuple[str, ...] | None = None  # in place of the clip's own
-    time: float | None = None  # second at which its picture is taken
+    time: float | None = None  # second at which its frame is taken
     prompt: str | None = None  # in place of the decoder's own, in training
 
 
@@ -86,7 +86,7 @@ class CaptionRows:
             ids: Ids of the split's clips, in order.
             split: Its name.
             training: Whether to train on them.
-            timed: Whether pictures are taken at the rows' times.
+            timed: Whether frames are taken at the rows' times.
 
         Returns:
             The examples; None where an evaluation split has no row here, so that its own captions count.

@@ -39,7 +39,7 @@ def audio_input(
         features: What ``frontend.features`` gave, ``[T', F]``.
         frontend: The front end.
         transforms: Augmentation, applied in order before or after normalisation as each says.
-        generator: Their source of chance; needed where there are any.
+        generator: Random generator of the transforms; needed if there are any.
 
     Returns:
         ``[T, F]`` float32 and its mask ``[T]``, True on real rows.
@@ -106,7 +106,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack whatever tensors the samples have; a sample that lacks one gets zeros and an all-False mask.
 
     Raises:
-        ValueError: if the samples' pictures or features differ in size.
+        ValueError: if the clips' frames or features differ in size.
     """
     batch = Batch(id=[sample["id"] for sample in samples])
     tensors = dict.fromkeys(name for sample in samples for name, x in sample.items() if isinstance(x, Tensor))

@@ -32,10 +32,10 @@ class ClipDataset(Dataset):
         shards: The split.
         inputs: What is read of a clip, and the front end of its sound. What the front end made before is read where it is
             kept beside the shards, and computed here where it is not.
-        frames: Which of the stored pictures are taken.
+        frames: Which of the stored frames are taken.
         training: One caption drawn from the clip's, and augmentation; else the first caption and all references.
         transforms: Augmentation of ``audio``, in training.
-        seed: Seed of all chance.
+        seed: Seed of all random choices.
         limit: Use the first examples only.
         examples: What counts as one, with captions of its own; None: each clip with the captions of the shards.
         pairs: Use so many of them, drawn at random, each with one caption for all epochs; None: all.
@@ -130,7 +130,7 @@ class ClipDataset(Dataset):
         if seconds is None:
             raise ValueError(
                 f"The caption of {example.id} is of second {example.time:g}, but the length of that clip is not known, so "
-                "that no picture can be chosen; leave the time out of data.captions.path."
+                "that no frame can be chosen; leave the time out of data.captions.path."
             )
         return partial(index_at, time=example.time, seconds=seconds)
 

@@ -34,7 +34,7 @@ from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
 BLOBS = ("waveform", "frames", "visual_features")
 PEAK = 32_768  # of a 16-bit sample
-RAW_BELOW = 96  # pictures smaller than this are stored as they are: decoding JPEGs would take longer than reading them
+RAW_BELOW = 96  # frames smaller than this are stored as they are: decoding JPEGs would take longer than reading them
 
 
 @dataclass
@@ -45,11 +45,11 @@ class Item:
         id: The clip's id.
         captions: All its captions.
         duration: Seconds; NaN where unknown.
-        video_seconds: What the pictures are spread over, which the sound may outlast; NaN where it is the duration.
+        video_seconds: What the frames are spread over, which the sound may outlast; NaN where it is the duration.
         waveform: ``[samples]`` float32, with the precision of 16 bits, in which it is stored.
         sample_rate: Its samples a second.
-        frames: Pictures ``[N, 3, H, W]`` uint8 RGB.
-        frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without pictures.
+        frames: Frames ``[N, 3, H, W]`` uint8 RGB.
+        frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without frames.
         visual_features: ``[N, C]`` float32.
         audio: Raw features of the waveform, where a front end made them before.
     """
@@ -76,7 +76,7 @@ class Item:
         return picture_times(total, self.duration if math.isnan(self.video_seconds) else self.video_seconds, chosen)
 
     def take_frames(self, choose: Choose, count: int) -> None:
-        """Keep ``count`` of the pictures, those of ``choose``; nothing where there are none."""
+        """Keep ``count`` of the frames, those of ``choose``; nothing where there are none."""
         if self.frames is not None:
             chosen = list(choose(len(self.frames), count))
             self.frames = self.frames[chosen]
@@ -91,18 +91,18 @@ def read_item(
     sample_rate: int = SAMPLE_RATE,
     max_seconds: float | None = None,
 ) -> Item:
-    """Decode a clip. A video without sound, or sound without pictures, is a whole clip; the other stream is None.
+    """Decode a clip. A video without sound, or sound without frames, is a whole clip; the other stream is None.
 
     Args:
         clip: The clip and its files.
-        frames: Pictures to take, at even times.
+        frames: Frames to take, at even times.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
-        max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
+        max_seconds: Read no more of it than that: the sound ends there, and the frames are spread up to there.
 
     Raises:
         FileNotFoundError: if one of its files is gone.
-        MediaError: if a file cannot be decoded, or the clip has neither sound nor pictures.
+        MediaError: if a file cannot be decoded, or the clip has neither sound nor frames.
     """
     item = Item(id=clip.id, captions=list(clip.captions), sample_rate=sample_rate)
     absent: list[str] = []
@@ -122,7 +122,7 @@ def read_item(
     if clip.features is not None:
         item.visual_features = _read_features(clip.features)
     if item.waveform is None and item.frames is None and item.visual_features is None:
-        raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor pictures.")
+        raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor frames.")
     item.duration = _seconds(clip, item)
     if item.frames is not None:
         item.frames_time = item.picture_times(len(item.frames))
@@ -137,18 +137,18 @@ def load_clip(
     sample_rate: int = SAMPLE_RATE,
     max_seconds: float | None = None,
 ) -> Item:
-    """Decode a loose file: a video, a sound or a picture, or a pair of a sound and a picture (or video) in any order.
+    """Decode a media file: a video, an audio file or an image, or a pair of an audio file and an image (or video) in any order.
 
     Args:
         path: The file or the pair.
-        frames: Pictures to take, at even times.
+        frames: Frames to take, at even times.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
-        max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
+        max_seconds: Read no more of it than that: the sound ends there, and the frames are spread up to there.
 
     Raises:
         FileNotFoundError: if a file is not there.
-        MediaError: if it cannot be decoded, or a pair has two sounds or two pictures.
+        MediaError: if it cannot be decoded, or a pair has two audio files or two images.
     """
     paths = [path] if isinstance(path, Path) else list(path)
     if len(paths) == 1:
@@ -159,7 +159,7 @@ def load_clip(
         sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES]
         others = [p for p in paths if p.suffix.lower() not in AUDIO_SUFFIXES]
         if len(sounds) != 1 or len(others) != 1:
-            raise MediaError(f"A pair is one sound and one picture or video, got {' and '.join(map(str, paths))}.")
+            raise MediaError(f"A pair is one audio file and one image or video, got {' and '.join(map(str, paths))}.")
         audio, pictures = sounds[0], (others[0],)
     clip = Clip(id=paths[0].stem, captions=(), audio=audio, frames=pictures)
     return read_item(clip, frames=frames, size=size, sample_rate=sample_rate, max_seconds=max_seconds)
@@ -171,7 +171,7 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
     Args:
         item: The clip.
         half: Store the visual features in float16, else in float32.
-        quality: JPEG quality (no chroma subsampling) of pictures of 96 pixels and more; smaller ones are not compressed.
+        quality: JPEG quality (no chroma subsampling) of frames of 96 pixels and more; smaller ones are not compressed.
     """
     dtype = np.float16 if half else np.float32
     raw = item.frames is not None and min(item.frames.shape[-2:]) < RAW_BELOW
@@ -210,7 +210,7 @@ def unpack(
 
     Args:
         record: What :func:`pack` made.
-        frames: Take so many of the stored pictures; None takes all.
+        frames: Take so many of the stored frames; None takes all.
         choose: Which ones.
         streams: The blobs to decode.
     """
@@ -297,7 +297,7 @@ def _read_features(path: Path) -> Tensor:
     except (ValueError, OSError, EOFError) as error:
         raise MediaError(f"{path} is not a readable .npy array ({error}).") from error
     if array.ndim != 2:
-        raise MediaError(f"{path} must hold an array [pictures, channels], got {list(array.shape)}.")
+        raise MediaError(f"{path} must hold an array [frames, channels], got {list(array.shape)}.")
     return torch.from_numpy(array.astype(np.float32))
 
 

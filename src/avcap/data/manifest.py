@@ -1,4 +1,4 @@
-"""Which clips a data set has, and in which files their sound, pictures and features lie."""
+"""Which clips a data set has, and in which files their sound, frames and features lie."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clip:
         id: ``youtube_id`` + "_" + start in seconds, or the file's relative path without its suffix.
         captions: Its captions.
         audio: The file its sound is read from.
-        frames: One video, or its pictures in order.
+        frames: One video, or its frames in order.
         features: Visual features made beforehand, an array ``[N, C]``.
     """
 
@@ -54,7 +54,7 @@ class MediaIndex:
     """The media files below some folders, listed once.
 
     A clip's files are found under the stems ``<id>_<start>``, ``<id>_<start ms>_<end ms>`` and ``<id>``, with or
-    without a leading ``Y``, in any folder. Pictures may also be numbered: ``frame_<i>/<stem>.jpg`` or ``<stem>/*.jpg``.
+    without a leading ``Y``, in any folder. Frames may also be numbered: ``frame_<i>/<stem>.jpg`` or ``<stem>/*.jpg``.
 
     Args:
         folders: Where to look; an earlier folder wins.

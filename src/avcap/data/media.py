@@ -1,4 +1,4 @@
-"""Reading sound and pictures out of any media file (PyAV: its wheel brings FFmpeg)."""
+"""Reading sound and frames out of any media file (PyAV: its wheel brings FFmpeg)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NoAudio(MediaError):
 
 
 class NoVideo(MediaError):
-    """A file that is readable but holds no pictures."""
+    """A file that is readable but holds no frames."""
 
 
 def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | None = None) -> Tensor:
@@ -83,16 +83,16 @@ def read_frames(
     times: Sequence[float] | None = None,
     max_seconds: float | None = None,
 ) -> Tensor:
-    """Take pictures at even times over a clip, resized (bicubic, short side) and centre-cropped to a square.
+    """Take frames at even times over a clip, resized (bicubic, short side) and centre-cropped to a square.
 
-    The clip is cut into ``count`` equal parts and the picture shown in the middle of each is taken. It is decoded once.
-    Several pictures instead of a video are sampled evenly; one picture is repeated.
+    The clip is cut into ``count`` equal parts and the frame shown in the middle of each is taken. It is decoded once.
+    Several images instead of a video are sampled evenly; one image is repeated.
 
     Args:
-        path: A video, a picture, or the pictures of a clip in order.
-        count: Number of pictures N.
+        path: A video, an image, or the images of a clip in order.
+        count: Number of frames N.
         size: Height and width of the result in pixels.
-        times: The N times in seconds after the first picture, in place of even ones; only for a video.
+        times: The N times in seconds after the first frame, in place of even ones; only for a video.
         max_seconds: Take even times over the first so many seconds of a video; None: over all of it.
 
     Returns:
@@ -100,14 +100,14 @@ def read_frames(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        NoVideo: if it has no video track, or one without a picture.
+        NoVideo: if it has no video track, or one without a frame.
         MediaError: if it cannot be decoded.
     """
     if count < 1 or size < 1:
         raise ValueError(f"count and size must be at least 1, got {count} and {size}.")
     paths = [path] if isinstance(path, Path) else list(path)
     if not paths:
-        raise NoVideo("No picture was given.")
+        raise NoVideo("No image was given.")
     if len(paths) > 1 or paths[0].suffix.lower() in IMAGE_SUFFIXES:
         chosen = even_indices(len(paths), count)
         read = {index: _square(_read_image(paths[index]), size) for index in sorted(set(chosen))}
@@ -157,14 +157,14 @@ def _read_video(
     import av
     from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()  # one for all pictures: setting it up costs more than a small picture
+    reformatter = VideoReformatter()  # one for all frames: setting it up costs more than a small frame
     pictures: list[np.ndarray] = []
     shown = None
     with _opened(path) as container:
         if not container.streams.video:
             raise NoVideo(f"{path} has no video track.")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # clips are decoded in parallel, not pictures
+        stream.codec_context.thread_count = 1  # clips are decoded in parallel, not frames
         wanted = _even_times(path, container, stream, count, max_seconds) if times is None else list(times)
         if len(wanted) != count or sorted(wanted) != wanted:
             raise ValueError(f"times must be {count} increasing seconds, got {wanted}.")
@@ -178,8 +178,8 @@ def _read_video(
         except av.FFmpegError as error:
             _damaged(path, "video", 0.0 if shown is None else float(shown.time or 0.0), error)
         if shown is None:
-            raise NoVideo(f"{path} has a video track without a single picture.")
-        if len(pictures) < count:  # the last picture stays on screen until the end
+            raise NoVideo(f"{path} has a video track without a single frame.")
+        if len(pictures) < count:  # the last frame stays on screen until the end
             pictures.extend([_picture(reformatter, shown, size)] * (count - len(pictures)))
     return pictures
 
@@ -234,7 +234,7 @@ def _read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path} is not a readable picture ({error}).") from error
+        raise MediaError(f"{path} is not a readable image ({error}).") from error
 
 
 def _square(image: Image.Image, size: int) -> np.ndarray:

@@ -60,11 +60,11 @@ def prepare(
         out: Where the shards go; None: ``<root>/shards``.
         splits: Splits to make; one without a caption file is left out.
         media: Folder of the media files.
-        frames: Pictures to store of each clip; 0 stores none.
-        size: Height and width of the pictures in pixels.
+        frames: Frames to store of each clip; 0 stores none.
+        size: Height and width of the frames in pixels.
         features: Folder of visual features made beforehand, one ``.npy`` ``[N, C]`` a clip.
         sample_rate: Samples a second of the sound, which is stored as FLAC.
-        max_seconds: Read no more of a clip than that, of its sound and its pictures; None reads all.
+        max_seconds: Read no more of a clip than that, of its sound and its frames; None reads all.
         half: Store visual features and derived columns in float16, else in float32.
         clips_per_shard: Clips in one shard file.
         num_workers: Processes.

@@ -30,11 +30,11 @@ class ShardInfo:
 
     Attributes:
         split: Name of the split.
-        frames: Pictures a clip, 0 where none were stored.
-        size: Height and width of the pictures in pixels.
+        frames: Frames a clip, 0 where none were stored.
+        size: Height and width of the frames in pixels.
         dtype: float16 or float32, of visual features and derived columns.
         sample_rate: Samples a second of the recordings.
-        max_seconds: Sound and pictures beyond this were cut.
+        max_seconds: Sound and frames beyond this were cut.
         ids: Clip ids in the order of the shards.
         id_hash: Hash of the sorted ids.
         clips: Clips in the caption file.

@@ -1,4 +1,4 @@
-"""The data module of texts: what is seen -> what is said of it, without sound or pictures."""
+"""The data module of texts: what is seen -> what is said of it, without sound or frames."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Transform(ABC):
         Args:
             fbank: ``[T, F]``, already padded or cut to its final length.
             mask: ``[T]`` bool, True on real rows.
-            generator: The only source of chance.
+            generator: The only source of randomness.
 
         Returns:
             The new spectrogram and its mask.

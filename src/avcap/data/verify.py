@@ -106,7 +106,7 @@ def _double(places: dict[str, list[str]]) -> list[str]:
             pairs[tuple(names)].append(clip)
     return [
         f"{len(clips)} clips are in more than one of {' and '.join(dict.fromkeys(names))} (the first: {clips[0]});"
-        " a clip in two splits spoils the scores, remove it from one caption file."
+        " a clip in two splits makes the scores invalid; remove it from one caption file."
         if len(set(names)) > 1
         else f"{len(clips)} clips are in {names[0]} twice (the first: {clips[0]}); make the split again."
         for names, clips in pairs.items()

@@ -19,7 +19,7 @@ from avcap.decoders.language_model import evaluating
 from avcap.decoders.search import by_clip, check_nbest, check_ranges, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
-from avcap.decoders.search_step import Hypotheses, Search, Step, take
+from avcap.decoders.search_step import Hypotheses, Search, Step, reorder_beams
 from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
@@ -53,8 +53,8 @@ SIZE, DROPOUT, CAPTIONS = GITSize(), GITDropout(), GITCaptions()
 class GITDecoder(Decoder, Freezable):
     """Projected tokens before the words of a GIT text decoder (AVCap, Interspeech 2024; GIT, TMLR 2022).
 
-    Linear and LayerNorm bring the fused tokens to the decoder's width; no position or modality embedding is added. Tokens
-    see each other and no word, words see all tokens and the words before them; padded tokens are seen by none. The text
+    Linear and LayerNorm bring the fused tokens to the decoder's width; no position or stream embedding is added. Tokens
+    attend to each other only; words attend to all tokens and to earlier words; nothing attends to padded tokens. The text
     is ``[CLS] caption [SEP]``. The loss is the label-smoothed KL divergence of the official code, over the words and the
     end word; logits are computed for those alone. In a search the tokens are encoded once and shared by the beams.
 
@@ -234,7 +234,7 @@ class GITDecoder(Decoder, Freezable):
         def step(words: Tensor, parents: Tensor | None) -> Tensor:
             nonlocal past
             if past is not None and parents is not None:
-                past = tuple(type(layer)(*(take(x, parents) for x in layer)) for layer in past)
+                past = tuple(type(layer)(*(reorder_beams(x, parents) for x in layer)) for layer in past)
             x, past = self.text.step(words, prefix, past)  # [B, K, C]
             return self.text.logits(x)  # [B, K, V]
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avcap.decoders.search_step import Hypotheses, LogitRules, Search, Step, take
+from avcap.decoders.search_step import Hypotheses, LogitRules, Search, Step, reorder_beams
 
 UNUSED = -1e9  # sum of a beam that has no text yet
 
@@ -65,17 +65,17 @@ class GeneratorBeamSearch(Search):
             before = (~closing).cumsum(dim=1) - (~closing).long()  # beams filled before this candidate's turn
             none = ~closing | (before >= beams) | done[:, None] | (sums < UNUSED / 2)
             closed = sums.masked_fill(none, float("-inf"))  # [B, 2K] or [B, K]
-            texts = F.pad(take(ids, parents)[:, :, 1:], (0, limit - n + 1), value=eos)  # [B, 2K, N]
+            texts = F.pad(reorder_beams(ids, parents)[:, :, 1:], (0, limit - n + 1), value=eos)  # [B, 2K, N]
             best, order = torch.cat([best, closed / _length(n) ** power], dim=1).sort(
                 dim=1, descending=True, stable=True
             )
             best, order = best[:, :count], order[:, :count]
-            best_ids = take(torch.cat([best_ids, texts], dim=1), order)
+            best_ids = reorder_beams(torch.cat([best_ids, texts], dim=1), order)
             if bool(done.all()):
                 break
             order = closing.long().argsort(dim=1, stable=True)[:, :beams]  # the best that do not close
             words, parents, sums = (x.gather(1, order) for x in (words, parents, sums))
-            ids = torch.cat([take(ids, parents), words[:, :, None]], dim=2)  # [B, K, n + 1]
+            ids = torch.cat([reorder_beams(ids, parents), words[:, :, None]], dim=2)  # [B, K, n + 1]
         return Hypotheses(best_ids, best)
 
 

@@ -129,7 +129,7 @@ def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) 
     return found
 
 
-def take(x: Tensor, parents: Tensor) -> Tensor:
+def reorder_beams(x: Tensor, parents: Tensor) -> Tensor:
     """Reorder beams ``[B, K, ...]`` by ``parents [B, K']`` to ``[B, K', ...]``."""
     rows = torch.arange(len(x), device=x.device)[:, None]
     return x[rows, parents]

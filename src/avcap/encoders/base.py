@@ -31,11 +31,11 @@ class Encoder(nn.Module, ABC):
 
         Args:
             x: The entry ``[B, T, ...]``.
-            mask: ``[B, T]`` bool, True where a row or picture is real; None: all are.
-            time: ``[B, T]`` float32, middle of each row or picture in seconds; None: unknown.
+            mask: ``[B, T]`` bool, True where a row or frame is real; None: all are.
+            time: ``[B, T]`` float32, middle of each row or frame in seconds; None: unknown.
 
         Returns:
-            Tokens; the time of each is the mean over the rows or pictures that it covers, None where ``time`` is.
+            Tokens; the time of each is the mean over the rows or frames that it covers, None where ``time`` is.
         """
 
     @abstractmethod

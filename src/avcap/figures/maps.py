@@ -1,4 +1,4 @@
-"""Pictures of assignment maps: what is heard, what is seen, and which of the two a fusion brought together."""
+"""Figures of assignment maps: which sounds and frames a fusion has matched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from avcap.figures.style import FAINT, INK, new_figure, tidy
+from avcap.figures.style import FAINT, INK, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,16 +38,16 @@ def figure_map(
 ) -> Figure:
     """Draw frames, spectrogram and assignment map over one time axis, and the caption below.
 
-    Everything stands at its own time, in whatever order it comes; tokens of one time (patches of a picture, bands of a
+    Everything stands at its own time, in whatever order it comes; tokens of one time (patches of a frame, bands of a
     sound) are summed.
 
     Args:
         fbank: Mel spectrogram ``[T, F]`` in any scale, without padding.
-        frames: RGB pictures ``[N, 3, H, W]`` uint8.
+        frames: RGB frames ``[N, 3, H, W]`` uint8.
         plan: Assignment map ``[Nv, Na]``, not negative. None: the clip is drawn alone.
         seconds: Length of the clip.
         fbank_time: Middle of each row of the spectrogram in seconds ``[T]``, increasing; None: they cover ``seconds`` evenly.
-        frames_time: Time of each picture ``[N]``; None: at the middles of equal parts of ``seconds``.
+        frames_time: Time of each frame ``[N]``; None: at the middles of equal parts of ``seconds``.
         visual_time: Middle of each visual token ``[Nv]``; a token whose time is NaN is left out. Needed with a plan.
         audio_time: Middle of each audio token ``[Na]``, likewise.
         events: True events as ``events.jsonl`` has them: ``kind`` or ``name``, ``audio`` and ``visual``, each a pair of
@@ -116,7 +116,7 @@ def draw_map(path: Path, **parts: Any) -> Figure:
 class TimedMap(NamedTuple):
     """An assignment map over time."""
 
-    mass: np.ndarray  # [times of pictures, times of sound]; 1 is what a uniform plan has
+    mass: np.ndarray  # [times of frames, times of sound]; 1 is what a uniform plan has
     visual_time: np.ndarray  # seconds, increasing
     audio_time: np.ndarray
 
@@ -260,7 +260,7 @@ def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tup
             name = str(event.get("name") or event.get("kind", ""))
             corner = heard[0] + 0.008 * seconds, seen[0] + 0.012 * seconds
             axes.text(*corner, name, color="white", fontsize=7.5, va="top", path_effects=edge, clip_on=True)
-    axes.set_ylabel("time of the picture (s)", fontsize=8, color=INK)
+    axes.set_ylabel("time of the frame (s)", fontsize=8, color=INK)
     axes.set_ylim(seconds, 0)
     axes.locator_params(axis="y", nbins=8)
     return image
@@ -276,7 +276,7 @@ def _label_times(axes: Axes, seconds: float) -> None:
 
 def _tidy(axes: Axes, *, times: bool = True) -> None:
     """Style the axes; hide the numbers of the time axis if another one below has them."""
-    tidy(axes)
+    style_axes(axes)
     axes.tick_params(axis="x", bottom=times, labelbottom=times)
 
 

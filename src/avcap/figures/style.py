@@ -31,7 +31,7 @@ def colour(number: int) -> str:
     return SERIES[number % len(SERIES)]
 
 
-def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: bool = False) -> None:
+def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: bool = False) -> None:
     """Style axes: thin lines without a border, small labels, and a faint grid if wanted."""
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=7.5, color=FAINT, labelcolor=INK, length=2.5)

@@ -1,4 +1,4 @@
-"""What a score is worth: how well people do, and how far one and the same caption for every clip gets."""
+"""Bounds of a score: the human bound, and the best constant caption."""
 
 from __future__ import annotations
 

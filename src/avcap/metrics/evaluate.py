@@ -73,7 +73,7 @@ def evaluate(
     ids, tokenizer = sorted(references), tokenizer or default_tokenizer()
     texts = tokenise_all([[predictions[i]] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
     found, left_out = measure(texts, default_metrics() if metrics is None else metrics)
-    say(left_out)
+    warn_left_out(left_out)
     return Scores(found.corpus, clip_scores(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
 
 
@@ -146,7 +146,7 @@ def clip_scores(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> di
     return {clip: {name: values[k] for name, values in scores.items()} for k, clip in enumerate(ids)}
 
 
-def say(left_out: Mapping[str, str]) -> None:
+def warn_left_out(left_out: Mapping[str, str]) -> None:
     """Warn once per reason, with the metrics that were left out because of it."""
     for reason in dict.fromkeys(left_out.values()):
         names = [name for name, why in left_out.items() if why == reason]

@@ -12,14 +12,14 @@ PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 
 
 class Pairs(NamedTuple):
-    """Vectors and what is to be told from them, row by row."""
+    """Vectors ``x`` and the targets ``y`` to predict from them, row by row."""
 
     x: Tensor  # [n, C]
     y: Tensor  # [n, D]
 
 
 class LinearProbe:
-    """The ridge regression of ``y`` on standardised ``x`` that explains most of clips which it was not fitted to.
+    """Ridge regression of ``y`` on standardised ``x``, with the penalty that explains held-out clips best.
 
     Args:
         fit: The clips that it is fitted to.

@@ -45,22 +45,24 @@ def pair_truth(
     """Find the token pairs that belong together, from the times of events that are both heard and seen.
 
     A token belongs to an event if its time lies in the event's span. The two streams have times of their own: audio tokens cover
-    the spectrogram with its padding (512 rows are 5.12 s), pictures the clip (5 s).
+    the spectrogram with its padding (512 rows are 5.12 s), frames the clip (5 s).
 
     Args:
         audio: Start and end of each event's sound, in seconds.
-        visual: Start and end of each event's picture, in the same order.
+        visual: Start and end of each event's appearance, in the same order.
         audio_times: Middle of each audio token, in seconds ``[Na]``; NaN where unknown: in no span.
-        visual_times: Time of each visual token's picture ``[Nv]``.
+        visual_times: Time of each visual token's frame ``[Nv]``.
 
     Returns:
         ``[Nv, Na]`` bool.
 
     Raises:
-        ValueError: If there are not as many spans of sound as of picture.
+        ValueError: If the numbers of audio and visual spans differ.
     """
     if len(audio) != len(visual):
-        raise ValueError(f"every event needs a span of sound and one of picture; got {len(audio)} and {len(visual)}")
+        raise ValueError(
+            f"every event needs one span in the audio and one in the video; got {len(audio)} and {len(visual)}"
+        )
     heard = _inside(audio, audio_times)  # [E, Na]
     seen = _inside(visual, visual_times)  # [E, Nv]
     return torch.einsum("ev,ea->va", seen.float(), heard.float()) > 0

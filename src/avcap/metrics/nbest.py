@@ -18,8 +18,8 @@ from avcap.metrics.evaluate import (
     comparing,
     default_metrics,
     measure,
-    say,
     tokenise_all,
+    warn_left_out,
 )
 from avcap.metrics.tokenise import Tokenizer, default_tokenizer
 
@@ -56,7 +56,7 @@ def evaluate_nbest(
     names = comparing(default_metrics() if metrics is None else metrics)
     texts = tokenise_all([candidates[i] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
     found, left_out = measure(texts, names)
-    say(left_out)
+    warn_left_out(left_out)
     ends = list(accumulate((len(candidates[i]) for i in ids), initial=0))
     best = {
         f"{name}_max": [max(scores[start:end]) for start, end in pairwise(ends)]

@@ -70,7 +70,7 @@ class Scorer(ABC):
 
     Attributes:
         names: The keys it fills.
-        fewest_clips: With fewer it says nothing.
+        fewest_clips: With fewer clips the metric is meaningless.
         compares: Whether it compares a caption with its references, so that the higher of two captions is the better.
         on_request: Whether it is computed only where it is asked for by name.
     """

@@ -27,7 +27,7 @@ class TokenMeans(NamedTuple):
 
 
 class TokenDistance(Metric):
-    """Mean distances between the two token sets of each clip, and how often a sound is nearest to its own picture.
+    """Mean distances between the two token sets of each clip, and how often a sound is nearest to its own frame.
 
     Clips that lack a stream take no part; clips that a distributed sampler repeats count once.
 
@@ -85,7 +85,7 @@ class TokenDistance(Metric):
         """
         names = unpack_rows(self.names)
         if not names:
-            raise ValueError("No clip has both sound and picture, so that there is no distance to measure.")
+            raise ValueError("No clip has both audio and video, so there is no distance to measure.")
         places = dict(zip(names, range(len(names)), strict=True))  # of each clip the last of its copies
         names = sorted(places)
         chosen = [places[name] for name in names]

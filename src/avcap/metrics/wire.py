@@ -17,7 +17,7 @@ def pack_rows(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Ten
 
     Args:
         rows: Anything JSON can hold.
-        device: Where the tensor shall lie.
+        device: Device of the returned tensor.
 
     Returns:
         The UTF-8 bytes ``[n]`` uint8; rows may be joined by concatenating tensors.

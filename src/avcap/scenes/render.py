@@ -17,7 +17,7 @@ _AUDIBLE = 0.12
 
 
 def render(scene: Scene, *, size: int = 64, fps: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Make the sound and the pictures of a scene.
+    """Make the sound and the frames of a scene.
 
     Args:
         scene: What to render.

@@ -1,4 +1,4 @@
-"""Single pictures of scenes with image captions, as shards: what an image captioner learns to see from."""
+"""Single images of scenes with image captions, as shards: what an image captioner learns to see from."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Stills:
     """What decides the content of the shards.
 
     Args:
-        count: Pictures in the training split.
-        val: Pictures in the validation split.
-        size: Side of the square pictures in pixels.
+        count: Images in the training split.
+        val: Images in the validation split.
+        size: Side of the square images in pixels.
         seed: Seed of the scenes.
 
     Raises:
@@ -77,10 +77,10 @@ def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
 
     Args:
         scene: What to draw.
-        size: Side of the square picture in pixels.
+        size: Side of the square image in pixels.
 
     Returns:
-        The picture, uint8 [size, size, 3], and its caption.
+        The image, uint8 [size, size, 3], and its caption.
     """
     rng = scene.rng("still")
     moments = image_captions(scene)

@@ -12,7 +12,7 @@ from avcap.losses import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.metrics import TokenDistance
 from avcap.models.parts import encode
 from avcap.systems.optimisation import Constant, Schedule
-from avcap.systems.system import OptimizerFactory, System, idle, zero
+from avcap.systems.system import OptimizerFactory, System, zero, zero_for_unused
 from avcap.systems.token_cache import TokenCache
 from avcap.types import Batch, Tokens
 
@@ -25,7 +25,7 @@ def adam(parameters: list[dict]) -> Optimizer:
 
 
 class Alignment(System):
-    """Train an audio encoder so that the tokens of a clip's sound are distributed like those of its picture.
+    """Train an audio encoder so that the tokens of a clip's sound are distributed like those of its image.
 
     Malard et al., "An Eye for an Ear" (NeurIPS 2024), stage 1b. No caption is read. The result is the audio encoder:
     ``avcap weights part CKPT audio_encoder OUT``.
@@ -41,7 +41,7 @@ class Alignment(System):
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
         lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``objective``: its scorers).
-        cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For pictures
+        cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For frames
             that are the same in every epoch (``frames.sampling: even``), and token sets that fit.
 
     Raises:
@@ -126,7 +126,7 @@ class Alignment(System):
     # -- steps --------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Refuse to keep image tokens of pictures that change.
+        """Refuse to keep image tokens of frames that change.
 
         Raises:
             ValueError: if ``cache_images`` is set and the data module draws frames at random.
@@ -136,7 +136,7 @@ class Alignment(System):
             return
         if data.input_settings().get("frame_sampling") == "random":
             raise ValueError(
-                "cache_images would reuse the pictures of the first epoch, and frames.sampling: random draws new ones in each; "
+                "cache_images would reuse the frames of the first epoch, and frames.sampling: random draws new ones in each; "
                 "set model.init_args.cache_images to false, or data.init_args.frames.sampling to even."
             )
 
@@ -146,7 +146,7 @@ class Alignment(System):
         clips = len(batch["id"])
         self.log("train/loss", output.loss, batch_size=clips, prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in output.logs.items()}, batch_size=clips)
-        total = output.loss + idle([self.audio_encoder], batch)
+        total = output.loss + zero_for_unused([self.audio_encoder], batch)
         self._scorers_rest = output.scorer_loss is None
         if output.scorer_loss is None:
             return total + zero(self.objective.scorer_parameters())

@@ -1,4 +1,4 @@
-"""What a language model answers when it reads captions of pictures in the place of the pictures."""
+"""What a language model answers when it reads captions of images in the place of the images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_answers(
 
     Args:
         model: With its weights.
-        captions: What pictures show.
+        captions: What images show.
         task: Which of the model's instructions is asked.
         generation: Decoding settings, over the decoder's own.
         batch_size: Captions that are read at once.

@@ -16,7 +16,7 @@ from avcap.fusion.base import Fusion
 from avcap.metrics import CaptionScores
 from avcap.models import CaptionModel, DecoderFactory, FusionFactory
 from avcap.systems.optimisation import Schedule
-from avcap.systems.system import OptimizerFactory, System, adamw, idle
+from avcap.systems.system import OptimizerFactory, System, adamw, zero_for_unused
 from avcap.types import Batch, FusionOutput
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,9 @@ class Captioner(System):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of all losses; stop the run if it is not finite."""
         losses = self.model.losses(batch)
-        total = torch.stack(list(losses.values())).sum() + idle((self.audio_encoder, self.visual_encoder), batch)
+        total = torch.stack(list(losses.values())).sum() + zero_for_unused(
+            (self.audio_encoder, self.visual_encoder), batch
+        )
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
             raise ValueError(

@@ -99,7 +99,7 @@ class System(LightningModule, ABC):
         return inputs_of(self.encoders)
 
     def setup(self, stage: str) -> None:
-        """Refuse data that never have what an encoder reads: it would be taken for clips without sound or pictures.
+        """Refuse data that never have what an encoder reads: its clips would be taken for clips without that stream.
 
         Args:
             stage: fit, validate, test or predict.
@@ -160,7 +160,7 @@ class System(LightningModule, ABC):
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
 
-def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
+def zero_for_unused(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
     """Return zero with a gradient path to the encoders for which the batch has no input.
 
     Under DDP every process must have a gradient of every parameter, also the one whose batch happens to lack a stream.

@@ -79,7 +79,7 @@ class FileCaptioner:
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Caption]:
-        """Decode a file, or a pair of a sound and a picture: a batch of one, and a caption without its text.
+        """Decode a file, or a pair of an audio file and an image: a batch of one, and a caption without its text.
 
         Raises:
             FileNotFoundError: if a file is not there.
@@ -106,7 +106,7 @@ class FileCaptioner:
         """Caption a video or sound file.
 
         Args:
-            file: The file, or a pair of a sound and a picture.
+            file: The file, or a pair of an audio file and an image.
             **generation: Decoding settings over the model's own (``num_beams=1``).
 
         Raises:
@@ -174,7 +174,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
 
 
 def parse_files(words: Sequence[Path]) -> list[Path | tuple[Path, Path]]:
-    """Parse the files of a command line; ``sound.wav+picture.jpg`` is a pair, unless a file has that name."""
+    """Parse the files of a command line; ``sound.wav+image.jpg`` is a pair, unless a file has that name."""
     files: list[Path | tuple[Path, Path]] = []
     for word in words:
         parts = str(word).split("+")

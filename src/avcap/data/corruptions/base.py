@@ -1,4 +1,4 @@
-"""The corruption contract: a decoded clip in, the same clip with one stream spoilt out."""
+"""The corruption contract: takes a decoded clip, returns it with one stream corrupted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Source:
     """What a corruption may draw on.
 
     Attributes:
-        generator: The only source of chance; it depends on the seed and the clip's id alone.
+        generator: The only source of randomness; it depends on the seed and the clip's id alone.
         other: Gives another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
     """
 
@@ -31,7 +31,7 @@ class Corruption(ABC):
     Attributes:
         stream: ``audio`` or ``video``.
         family: Which corruption of the other stream it is compared with.
-        inputs: The entries of a batch that it can spoil; a model that reads its stream from another cannot be tested so.
+        inputs: The entries of a batch that it can corrupt; a model that reads its stream from another cannot be tested so.
     """
 
     stream: ClassVar[str]

@@ -19,7 +19,7 @@ WINDOW, HOP = 512, 128  # samples, of the spectrum whose energies are smeared
 
 
 class SoundCorruption(Corruption):
-    """A corruption of the waveform, made by :meth:`spoil`."""
+    """A corruption of the waveform, made by :meth:`corrupt`."""
 
     stream: ClassVar[str] = "audio"
     inputs: ClassVar[tuple[str, ...]] = ("audio",)
@@ -28,10 +28,10 @@ class SoundCorruption(Corruption):
         """See :meth:`Corruption.__call__`."""
         if item.waveform is None:
             return item
-        return replace(item, waveform=self.spoil(item.waveform, item.sample_rate, source), audio=None)
+        return replace(item, waveform=self.corrupt(item.waveform, item.sample_rate, source), audio=None)
 
     @abstractmethod
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """Return the corrupted recording ``[S]``, as a rule with as many samples as were given."""
 
 
@@ -40,8 +40,8 @@ class SilentSound(SoundCorruption):
 
     family: ClassVar[str] = "suppress"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         return torch.zeros_like(wave)
 
 
@@ -50,8 +50,8 @@ class SwappedSound(SoundCorruption):
 
     family: ClassVar[str] = "swap"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         other = source.other(self.stream).waveform
         return wave if other is None else other
 
@@ -79,8 +79,8 @@ class NoisySound(SoundCorruption):
         """The ratio, after a colour that is not white."""
         return f"{'' if self.colour == 'white' else self.colour}{self.snr:g}dB"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         noise = torch.randn(len(wave), generator=source.generator)
         if self.colour == "pink":
             noise = pink(noise, sample_rate)
@@ -110,8 +110,8 @@ class SmearedSound(SoundCorruption):
         """The deviation."""
         return f"{self.seconds:g}s"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         window = torch.hann_window(WINDOW)
         settings = {"n_fft": WINDOW, "hop_length": HOP, "window": window}
         noise = torch.randn(max(len(wave), WINDOW), generator=source.generator)
@@ -129,22 +129,22 @@ class DroppedSound(Drop, SoundCorruption):
         share: Share of the parts, chosen at random.
     """
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         lost = drop_parts(PARTS, self.share, source.generator)
         part = torch.arange(len(wave)) * PARTS // len(wave)  # [S]
         return wave.masked_fill(lost[part], 0.0)
 
 
 class ShiftedSound(Shift, SoundCorruption):
-    """The sound later (or earlier) than the pictures; silence where it has left, and what passes the end is lost.
+    """The sound later (or earlier) than the frames; silence where it has left, and what passes the end is lost.
 
     Args:
         seconds: How much later; below 0: earlier.
     """
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         return delay(wave, round(self.seconds * sample_rate), torch.zeros_like(wave))
 
 

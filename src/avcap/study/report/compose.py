@@ -95,7 +95,7 @@ def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping
         out: Their folder; it is made.
         content: What they say.
         title: The heading.
-        thumbnails: Clip id -> picture as a data URI; clips without one are shown without.
+        thumbnails: Clip id -> image as a data URI; clips without one are shown without.
 
     Returns:
         The files.

@@ -130,7 +130,7 @@ def map_quality_of(group: Group) -> Table | None:
     ]
     notes = [
         "Mass on pairs of tokens that hear and see the same event, mean over the clips that have other pairs, too, and over seeds; "
-        "gain: by a uniform map, and where every clip is fused with the pictures of another; skill: 0 is a uniform map, 1 a perfect one."
+        "gain: by a uniform map, and where every clip is fused with the frames of another; skill: 0 is a uniform map, 1 a perfect one."
     ]
     return Table("Map quality", ["system", *_MAP_COLUMNS.values()], rows, notes=notes)
 

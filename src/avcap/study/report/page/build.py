@@ -53,7 +53,7 @@ def write_page(
         summary: One line below it.
         warnings: Sentences that a reader must see first.
         groups: The cells.
-        tables: Section heading -> tables, before the pictures.
+        tables: Section heading -> tables, before the figures.
         illustrations: Curves, captions, thumbnails.
         appendix: Section heading -> tables, after the captions.
     """

@@ -1,4 +1,4 @@
-"""Small pictures for the page: one sprite a clip, and maps and figures made light."""
+"""Small images for the page: one sprite per clip, and compressed maps and figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
         frames: Pictures ``[N, 3, H, W]`` uint8; None for a clip without pictures.
 
     Returns:
-        A WebP picture ``WIDTH`` wide, or None for a clip with neither.
+        A WebP image ``WIDTH`` wide, or None for a clip with neither.
     """
     parts = []
     if fbank is not None and fbank.size:
@@ -50,7 +50,7 @@ def light_picture(path: Path) -> str:
         with Image.open(path) as picture:
             whole = picture.convert("RGB")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture; delete it or draw it again.") from error
+        raise ValueError(f"{path} cannot be read as an image; delete it or draw it again.") from error
     if whole.width > _MAP_WIDTH:
         whole = whole.resize((_MAP_WIDTH, round(whole.height * _MAP_WIDTH / whole.width)), Image.Resampling.LANCZOS)
     return _webp(whole, quality=70)
