@@ -115,7 +115,7 @@ class TransportPlan(NamedTuple):
 
     @property
     def plan(self) -> Tensor:
-        """The coupling itself ``[B, n, m]``."""
+        """The plan itself ``[B, n, m]``."""
         return self.log_plan.exp()
 
 

@@ -14,7 +14,7 @@ from avcap.data.item import Item
 
 @dataclass(frozen=True)
 class Source:
-    """What a corruption may draw on.
+    """What a corruption may use besides the clip.
 
     Attributes:
         generator: The only source of randomness; it depends on the seed and the clip's id alone.
@@ -26,12 +26,12 @@ class Source:
 
 
 class Corruption(ABC):
-    """Spoils one stream of a clip, before anything is padded, cut or normalised; a clip without that stream stays as it is.
+    """Corrupts one stream of a clip, before anything is padded, cut or normalised; a clip without that stream stays as it is.
 
     Attributes:
         stream: ``audio`` or ``video``.
         family: Which corruption of the other stream it is compared with.
-        inputs: The entries of a batch that it can corrupt; a model that reads its stream from another cannot be tested so.
+        inputs: The entries of a batch that it can corrupt; a model that reads the stream from another entry cannot be tested with it.
     """
 
     stream: ClassVar[str]
@@ -40,12 +40,12 @@ class Corruption(ABC):
 
     @property
     def level(self) -> str:
-        """How strong it is, in a word; empty where there is one strength only."""
+        """Strength in a word; empty if there is only one."""
         return ""
 
     @property
     def name(self) -> str:
-        """Stream, family and level, fit for a file name."""
+        """Stream, family and level, safe as a file name."""
         return "_".join(part for part in (self.stream, self.family, self.level) if part)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A small picture in unit coordinates, drawn large and scaled down."""
+"""A small drawing in unit coordinates, drawn large and scaled down."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Canvas:
     """A transparent square on which (0, 0) is the upper left and (1, 1) the lower right corner.
 
     Args:
-        side: Side of the finished picture in pixels.
+        side: Side of the finished drawing in pixels.
         oversample: How many times larger it is drawn, for smooth edges.
     """
 
@@ -80,6 +80,6 @@ class Canvas:
 
 
 def speckle(rng: np.random.Generator, picture: np.ndarray, amount: float) -> np.ndarray:
-    """Add Gaussian grain of ``amount`` grey levels to a picture (uint8 [H, W, 3])."""
+    """Add Gaussian grain of ``amount`` grey levels to an image (uint8 [H, W, 3])."""
     grain = rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None] * amount
     return np.clip(picture + grain, 0, 255).astype(np.uint8)

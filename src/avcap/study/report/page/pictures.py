@@ -20,7 +20,7 @@ def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
 
     Args:
         fbank: Mel spectrogram ``[T, F]`` in any scale; None for a clip without sound.
-        frames: Pictures ``[N, 3, H, W]`` uint8; None for a clip without pictures.
+        frames: Frames ``[N, 3, H, W]`` uint8; None for a clip without video.
 
     Returns:
         A WebP image ``WIDTH`` wide, or None for a clip with neither.
