@@ -42,7 +42,7 @@ class Memory(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a config amounts to."""
+    """The report on a config: shapes, parameters and memory."""
 
     parts: list[PartSize]
     memory: Memory

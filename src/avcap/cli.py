@@ -114,7 +114,7 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     from avcap.explain import OneSentence
 
     class Parser(OneSentence, ArgumentParser):
-        """Tells a wrong option in one sentence."""
+        """Parser that reports a wrong option in one sentence."""
 
     signature = inspect.signature(function)
     parser = Parser(prog=prog, description=(inspect.getdoc(function) or "").split("\n")[0], allow_abbrev=False)

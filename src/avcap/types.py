@@ -79,7 +79,7 @@ class Tokens(NamedTuple):
 
 
 class AssignmentMap(NamedTuple):
-    """Which visual token goes with which audio token, and when both are."""
+    """The assignment of visual tokens to audio tokens, with the times of both."""
 
     plan: Tensor  # [B, Nv, Na], not negative, 0 for padding
     visual_time: Tensor  # [B, Nv] float32, middle of each visual token in seconds, NaN: unknown
@@ -100,7 +100,7 @@ class AssignmentMap(NamedTuple):
 
 
 class FusionOutput(NamedTuple):
-    """What a fusion hands to the decoder, and what it wants minimised and looked at."""
+    """The fused tokens for the decoder, with named losses to minimise and maps to draw."""
 
     tokens: Tokens  # fused tokens [B, N, C]
     losses: dict[str, Tensor]  # name -> scalar, already multiplied by its own weight

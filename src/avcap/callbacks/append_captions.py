@@ -1,4 +1,4 @@
-"""Keep every caption as soon as it is there, so that a run that is killed goes on where it was."""
+"""Write every caption at once, so that a killed run can resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of a test, and with them how often the right kind of sound is named."""
+"""Test scores, with the share of correctly named kinds of sound."""
 
 from __future__ import annotations
 

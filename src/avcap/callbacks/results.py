@@ -1,4 +1,4 @@
-"""Write what a test found: scores, captions, maps."""
+"""Write the results of a test: scores, captions, maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a training is."""
+"""The speed of a training."""
 
 from __future__ import annotations
 

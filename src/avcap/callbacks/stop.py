@@ -1,4 +1,4 @@
-"""Keep what a stopped run has reached."""
+"""Save the state of a run when it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show how near the audio tokens have come to the image tokens."""
+"""Plot the audio tokens and the image tokens after each validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from Hugging Face: where it comes from, its configuration, and whether the network has to be asked."""
+"""Sources on Hugging Face: their location, their configuration, and whether a download is needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class Source(NamedTuple):
-    """A place that ``from_pretrained`` reads from."""
+    """A source that ``from_pretrained`` can read."""
 
     name: str  # folder or hub name
     gguf_file: str | None = None  # file inside it, if the weights are in the GGUF format

@@ -1,4 +1,4 @@
-"""Where a Hugging Face causal language model comes from: a hub name, a folder, a GGUF file, or a configuration."""
+"""Sources of a Hugging Face causal language model: a hub name, a folder, a GGUF file, or a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into a checkpoint, and whether a checkpoint fits a model."""
+"""The content of a checkpoint, and the check that it fits a model."""
 
 from __future__ import annotations
 

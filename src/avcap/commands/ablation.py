@@ -1,4 +1,4 @@
-"""`avcap ablation`: one cell of the matrix, and how far all of them are."""
+"""`avcap ablation`: run one cell of the matrix, or show the status of all."""
 
 from __future__ import annotations
 

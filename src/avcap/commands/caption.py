@@ -1,4 +1,4 @@
-"""`avcap caption`: captions of video and sound files."""
+"""`avcap caption`: captions of video and audio files."""
 
 from __future__ import annotations
 

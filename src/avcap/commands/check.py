@@ -1,4 +1,4 @@
-"""`avcap check`: a config proved consistent in seconds."""
+"""`avcap check`: check a config in seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from avcap.systems import System
 
 
 class MetaCLI(AvcapCLI):
-    """Builds what a config says on the meta device: every class and argument is tried, no memory is used."""
+    """Builds a config's objects on the meta device: it checks every class and argument and uses no memory."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options of the check itself."""

@@ -1,4 +1,4 @@
-"""``avcap dali probe``: what the tokens of an alignment tell, of the images and of what is heard."""
+"""``avcap dali probe``: measure how much the tokens of an alignment predict of the images and of the sounds."""
 
 from __future__ import annotations
 

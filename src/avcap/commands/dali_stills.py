@@ -1,4 +1,4 @@
-"""``avcap dali stills``: the images that the demo's image captioner learns from."""
+"""``avcap dali stills``: make the training images of the demo's image captioner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def stills(
     num_workers: int = 2,
     overwrite: bool = False,
 ) -> None:
-    """Write shards of single images of scenes with image captions: what an image captioner learns to see from.
+    """Write shards of single images of scenes with image captions, to train an image captioner.
 
     The scenes are drawn without sound, and none of them is a clip of a data set or told by a text. Shards that exist are
     kept, so an interrupted run continues where it stopped, and a second run does nothing.

@@ -1,4 +1,4 @@
-"""`avcap data derive`: what a front end makes of the sound, computed once and kept beside the shards."""
+"""`avcap data derive`: compute the spectrograms of a front end once, and store them beside the shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``avcap doctor``: what this machine has, what it lacks, and the remedy."""
+"""``avcap doctor``: report what this machine has, what it lacks, and the remedy."""
 
 from __future__ import annotations
 

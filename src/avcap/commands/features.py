@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class _Frames(Dataset):
-    """The frames of clips; a clip that cannot be read gives its reason instead."""
+    """The frames of clips; for a clip that cannot be read, the reason."""
 
     def __init__(self, clips: list[Clip], frames: int, size: int) -> None:
         self.clips, self.frames, self.size = clips, frames, size

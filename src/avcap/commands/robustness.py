@@ -25,7 +25,7 @@ from avcap.trained.clips import CheckpointClips, run_folder
 
 
 class Test(NamedTuple):
-    """What all conditions of a run share."""
+    """The settings that all conditions of a run share."""
 
     source: CheckpointClips
     batch_size: int

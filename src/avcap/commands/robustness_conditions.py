@@ -1,4 +1,4 @@
-"""Under which conditions a captioner can be tested for robustness."""
+"""The conditions of the robustness test, and which of them fit a captioner."""
 
 from __future__ import annotations
 

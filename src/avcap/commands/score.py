@@ -1,4 +1,4 @@
-"""``avcap score``: scores a file of captions, from avcap or from elsewhere, or what people would get."""
+"""``avcap score``: score a file of captions from any system, or the human bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`avcap data verify`: are the shards whole?"""
+"""`avcap data verify`: check that the shards are complete and undamaged."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from avcap.frontends import Inputs
 
 @dataclass(frozen=True)
 class Captions:
-    """Which captions are trained on.
+    """Settings of the training captions.
 
     Args:
         path: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of the
@@ -45,7 +45,7 @@ class Captions:
 
 @dataclass(frozen=True)
 class ClipChoice:
-    """Which clips are read.
+    """Settings of the clips to read.
 
     Args:
         limit: The first so many of each split only; None: all.

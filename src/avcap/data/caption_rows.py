@@ -1,4 +1,4 @@
-"""Captions in place of those of the shards: one row a caption, perhaps with its moment of the clip or its instruction."""
+"""Captions that replace those of the shards: one row per caption, optionally with a time in the clip or an instruction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CaptionRow(NamedTuple):
 
 
 class Example(NamedTuple):
-    """What a data set counts as one."""
+    """One example of a data set."""
 
     id: str  # of the clip; from its second example on followed by "#2", "#3", ...
     clip: int  # its place in the shards

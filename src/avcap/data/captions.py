@@ -17,7 +17,7 @@ _MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_(?P<end>\d+)$")
 
 @dataclass
 class Entry:
-    """A clip as a caption file names it.
+    """An entry of a caption file.
 
     Attributes:
         id: ``youtube_id`` + "_" + start in seconds, or the file's relative path without its suffix.

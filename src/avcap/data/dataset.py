@@ -26,7 +26,7 @@ WAVEFORM = "waveform"
 
 
 class ClipDataset(Dataset):
-    """``(epoch, index)`` -> a sample; what comes out depends on nothing but (seed, epoch, id).
+    """``(epoch, index)`` -> a sample; the result depends only on (seed, epoch, id).
 
     Args:
         shards: The split.

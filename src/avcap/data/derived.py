@@ -1,4 +1,4 @@
-"""Derived columns: what a front end makes of all recordings of a split, kept beside its shards.
+"""Derived columns: the spectrograms of a front end for all recordings of a split, stored beside its shards.
 
 ``<split>/derived/<fingerprint>/`` holds ``<n>.bin``, the raw features of some clips one after the other, and
 ``index.json``. It is only ever a copy of what can be computed again: a split that is made again loses its columns.
@@ -26,7 +26,7 @@ INDEX = "index.json"
 
 
 class _Place(NamedTuple):
-    """Where the features of a clip stand."""
+    """The position of a clip's features in the file."""
 
     file: str
     offset: int  # in bytes

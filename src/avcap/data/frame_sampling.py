@@ -19,7 +19,7 @@ FrameSampling = Literal["even", "centre", "random"]
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """Which of a clip's stored frames are taken.
+    """Chooses among a clip's stored frames.
 
     Args:
         count: How many; None takes all.

@@ -1,4 +1,4 @@
-"""A loader that can be stopped after any batch and taken up there again."""
+"""A loader that can stop after any batch and resume there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which clips a data set has, and in which files their sound, frames and features lie."""
+"""The clips of a data set, and the files of their audio, frames and features."""
 
 from __future__ import annotations
 

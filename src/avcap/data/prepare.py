@@ -23,7 +23,7 @@ QUARANTINE = "quarantine.jsonl"
 
 @dataclass
 class PrepareReport:
-    """What became of each split.
+    """The outcome of each split.
 
     Attributes:
         out: The folder of the shards.

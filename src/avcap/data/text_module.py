@@ -1,4 +1,4 @@
-"""The data module of texts: what is seen -> what is said of it, without sound or frames."""
+"""The data module of texts: descriptions of what is seen and answers about them, without audio or video."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TextRow(TypedDict):
 
 
 class TextBatch(TypedDict):
-    """The same, a list of each."""
+    """A batch of such lines, a list per field."""
 
     prompt_text: list[str]
     task: list[str]

@@ -1,4 +1,4 @@
-"""Augmentation of a spectrogram. A clip's augmentation depends on nothing but (seed, epoch, id)."""
+"""Augmentation of a spectrogram. A clip's augmentation depends only on (seed, epoch, id)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from avcap.data.shards import DERIVED, SPLITS, ShardInfo, Shards
 
 @dataclass
 class VerifyReport:
-    """What was found.
+    """The findings.
 
     Attributes:
         splits: The facts of each split.

@@ -1,4 +1,4 @@
-"""What the decoders have in common whose language model goes on from a context of embeddings."""
+"""Base of the decoders whose language model continues a context of embeddings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IGNORED = -100
 
 
 class ContextDecoder(Decoder):
-    """A causal language model that reads a context, the fused tokens among it, and goes on with the caption.
+    """A causal language model that reads a context with the fused tokens and continues it with the caption.
 
     The context is the fused tokens, embedded, inside a prompt; a subclass says which one. Here are the loss of captions that
     follow it and the search for them. The loss is the cross-entropy of the caption and the end token alone. A padded token is

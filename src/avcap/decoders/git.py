@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GITCaptions(CaptionTargets):
-    """How captions become the targets of AVCap's loss.
+    """Settings of the captions as targets of AVCap's loss.
 
     Args:
         lowercase: Train on lower-case captions.

@@ -14,7 +14,7 @@ from avcap.decoders.git_layers import GITBlock, KeyValue
 
 
 class Prefix(NamedTuple):
-    """What the text sees of the tokens before it."""
+    """The keys and values of the tokens that the text attends to."""
 
     layers: tuple[KeyValue, ...]  # a layer each, [B, heads, P, D]
     mask: Tensor | None  # [B, 1, 1, P], True where a token may be seen; None: everywhere
@@ -49,7 +49,7 @@ class GITSize:
 
 @dataclass(frozen=True)
 class GITDropout:
-    """What a GIT text decoder drops in training.
+    """Dropout rates of a GIT text decoder.
 
     Args:
         layers: Dropout of embeddings and layers.

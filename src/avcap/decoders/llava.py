@@ -40,7 +40,7 @@ SOUND_PROMPT = "Describe the sound that can be heard in this scene."
 
 @dataclass(frozen=True)
 class LlavaPrompting:
-    """What LLaVA's language model is told around the fused tokens.
+    """Settings of the prompt of LLaVA's language model.
 
     Args:
         template: Text around {tokens} and {prompt}.

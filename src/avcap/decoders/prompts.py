@@ -1,4 +1,4 @@
-"""What a language model is told around the fused tokens: instructions and the template that holds them."""
+"""Prompts around the fused tokens: instructions, and the template that contains them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CAPTION_PROMPTS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Prompting:
-    """What a language model is told around the fused tokens.
+    """Settings of the prompt around the fused tokens.
 
     Args:
         template: Text around {tokens} and {prompt}. None: LAVCap's "USER: <Speech>{tokens}</Speech> {prompt}\\nASSISTANT:",

@@ -1,4 +1,4 @@
-"""What the audio and the visual half of CAV-MAE have in common."""
+"""Base of the audio and the visual encoder of CAV-MAE."""
 
 from __future__ import annotations
 

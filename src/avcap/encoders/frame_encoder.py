@@ -1,4 +1,4 @@
-"""What the encoders that run an image model on every frame have in common."""
+"""Base of the encoders that run an image model on every frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What encoders of spectrogram patches check."""
+"""Checks of the encoders of spectrogram patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figures have in common: a canvas that no window owns, quiet axes, colours."""
+"""Shared style of the figures: a canvas without a window, plain axes, colours."""
 
 from __future__ import annotations
 

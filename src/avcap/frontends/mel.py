@@ -1,4 +1,4 @@
-"""What the two mel front ends have in common."""
+"""Base of the two mel front ends."""
 
 from __future__ import annotations
 

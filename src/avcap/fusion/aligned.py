@@ -10,7 +10,7 @@ from avcap.types import AssignmentMap, FusionOutput, Tokens
 
 
 class AlignedFusion(TwoStreamFusion):
-    """What merges the tokens of two streams times what aligns them: any fusion, with any losses between its inputs.
+    """A merge of two streams combined with aligners: any fusion, with any losses between its inputs.
 
     The visual tokens are brought to the audio width, compared with the audio tokens by every aligner, and merged. A merge
     that moves tokens along a transport plan (:class:`TransportAdd`) takes that of the first aligner that solves one.

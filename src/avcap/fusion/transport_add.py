@@ -1,4 +1,4 @@
-"""Tokens plus what a transport plan carries to them from the other stream."""
+"""Adds to each token the tokens of the other stream, weighted by a transport plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every fusion of two streams has in common."""
+"""Base of the fusions of two streams."""
 
 from __future__ import annotations
 

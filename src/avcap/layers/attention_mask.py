@@ -1,4 +1,4 @@
-"""From masks of what is real to masks of what attention may see."""
+"""Conversion of padding masks to attention masks."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class JointLayers(nn.Module):
 
 
 class SingleStreamLayers(nn.Module):
-    """What joint layers are to clips that all have the same one stream: plain blocks, with the norms of that stream.
+    """Joint layers for clips that all have the same single stream: plain blocks with the norms of that stream.
 
     Args:
         width: Channels of the tokens.

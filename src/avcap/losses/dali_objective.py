@@ -18,7 +18,7 @@ from avcap.types import Tokens
 
 
 class AlignmentOutput(NamedTuple):
-    """What an alignment objective found in a batch."""
+    """The result of an alignment objective for a batch."""
 
     loss: Tensor  # scalar, mean over the clips that have both streams; minimised by the audio encoder
     per_clip: Tensor  # [B], 0 for a clip that lacks a stream

@@ -20,7 +20,7 @@ from avcap.transport.cost import centred
 
 
 class TransportDistance(nn.Module, ABC):
-    """What it costs to move one token set onto another, with cost ``|x_i - y_j|^2``; no parameters."""
+    """The transport cost between two token sets, with cost ``|x_i - y_j|^2``; no parameters."""
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:

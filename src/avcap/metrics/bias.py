@@ -1,4 +1,4 @@
-"""Which of its two streams a captioner leans on."""
+"""The modality-bias index: which of its two streams a captioner depends on."""
 
 from __future__ import annotations
 

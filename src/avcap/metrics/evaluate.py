@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Scores(NamedTuple):
-    """What captions are worth, on which clips, and how it was measured."""
+    """Scores of captions, with their clips and the tokeniser."""
 
     corpus: dict[str, float]  # metric -> score of all clips, not multiplied by 100
     clips: dict[str, dict[str, float]]  # id -> metric -> score of that clip

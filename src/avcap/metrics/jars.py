@@ -1,4 +1,4 @@
-"""Gives the metrics the Java programs that pycocoevalcap ships, so that nothing has to be downloaded.
+"""The Java programs of the metrics, from pycocoevalcap, without a download.
 
 They lie as aac-metrics wants them, in a cache folder that its own download would fill. ``pycocoevalcap`` brings the same
 files in its wheel: the PTB tokeniser, METEOR with its paraphrase table, and SPICE without the two CoreNLP 3.6.0 jars (its

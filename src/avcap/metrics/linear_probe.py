@@ -1,4 +1,4 @@
-"""What one set of vectors tells of another by a linear map: ridge regression, its strength chosen on clips of their own."""
+"""Linear prediction of one set of vectors from another: ridge regression, with its penalty chosen on separate clips."""
 
 from __future__ import annotations
 

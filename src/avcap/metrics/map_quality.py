@@ -1,4 +1,4 @@
-"""How much of an assignment map falls on the audio-visual pairs that really belong together."""
+"""The share of an assignment map on the audio-visual pairs that belong together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching what no wheel ships: the CoreNLP 3.6.0 models of SPICE, and the two sentence models of FENSE."""
+"""Downloads that no wheel contains: the CoreNLP 3.6.0 models of SPICE, and the two sentence models of FENSE."""
 
 from __future__ import annotations
 

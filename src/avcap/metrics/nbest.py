@@ -1,4 +1,4 @@
-"""Scores of n-best lists: what a captioner would get if the best of its captions were chosen for it.
+"""Scores of n-best lists: the score of the best caption of each clip.
 
 Labbé, Pellegrini and Pinquier, "Is my automatic audio captioning system so bad? SPIDEr-max: a metric to consider several
 caption candidates", DCASE 2022: the highest SPIDEr of a clip's captions, averaged over the clips; here for every metric

@@ -1,4 +1,4 @@
-"""What a caption metric is, and the tokenised texts that all of them see."""
+"""The contract of a caption metric, and the tokenised texts that all metrics read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avcap.metrics.java import find_java
 
 
 class ScoreSet(NamedTuple):
-    """What one metric, or a family that is computed together, says."""
+    """The scores of one metric, or of a family that is computed together."""
 
     corpus: dict[str, float]  # metric name -> score of all captions
     captions: dict[str, list[float]]  # metric name -> score of each; metrics of the whole only are left out

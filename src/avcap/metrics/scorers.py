@@ -97,7 +97,7 @@ class Length(Scorer):
 
 
 class Repetition(Scorer):
-    """The share of predictions that say some three words in a row twice."""
+    """The share of predictions that repeat a sequence of three words."""
 
     names = ("repetition",)
     compares = False

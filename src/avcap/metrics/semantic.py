@@ -1,4 +1,4 @@
-"""The caption metrics that look at meaning: scene graphs (SPICE) and sentence embeddings, and what is made of them."""
+"""The semantic caption metrics: scene graphs (SPICE), sentence embeddings, and their combinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the tokens of many clips lie, and how they are spread: mean and covariance over a whole split."""
+"""Mean and covariance of the tokens over a whole split."""
 
 from __future__ import annotations
 

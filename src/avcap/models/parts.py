@@ -1,4 +1,4 @@
-"""What models do with their parts: encode a batch, load published weights."""
+"""Operations on the parts of a model: encode a batch, load published weights."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ EVENTS = "events.jsonl"
 
 
 class SceneEvents(NamedTuple):
-    """What is known of a clip."""
+    """The known events of a clip."""
 
     seconds: float
     events: list[dict[str, Any]]  # each with "audio" and "visual": start and end in seconds, or None

@@ -1,4 +1,4 @@
-"""Captions of single frames: what can be seen, and nothing else."""
+"""Captions of single frames, which describe only what is visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where and how long each object is drawn."""
+"""Place and time of each drawn object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which kinds of sounds a caption names, and whether they are those that are heard."""
+"""The kinds of sounds that a caption names, compared with those that are heard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ARTICLE = re.compile(r"(?:a|an|the) ")
 
 
 class Naming(NamedTuple):
-    """How well captions name what is heard."""
+    """Scores of the kinds of sound that captions name."""
 
     corpus: dict[str, float]  # named_recall, named_precision (means over clips), named_any (share of clips)
     clips: dict[str, dict[str, float]]  # id -> named_recall, named_precision

@@ -1,4 +1,4 @@
-"""What a scene is: events with exact times, places and attributes."""
+"""Scenes: events with exact times, places and attributes."""
 
 from __future__ import annotations
 

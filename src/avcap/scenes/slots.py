@@ -30,7 +30,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Relation:
-    """How the events of a scene stand to each other in time.
+    """The temporal relation of the events of a scene.
 
     Args:
         name: ``single``, ``then``, ``while``, ``background``, ``then_then`` or ``then_background``.

@@ -1,4 +1,4 @@
-"""Single images of scenes with image captions, as shards: what an image captioner learns to see from."""
+"""Single images of scenes with image captions, as shards, to train an image captioner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST_SEED = 2 * SEEDS
 
 @dataclass(frozen=True)
 class Stills:
-    """What decides the content of the shards.
+    """The settings that determine the content of the shards.
 
     Args:
         count: Images in the training split.

@@ -1,4 +1,4 @@
-"""Which pairs of tokens of a batch belong together, for clips whose events are known."""
+"""The pairs of tokens of a batch that belong together, for clips with known events."""
 
 from __future__ import annotations
 

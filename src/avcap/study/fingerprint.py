@@ -1,4 +1,4 @@
-"""What the result of a run depends on, as one hash of contents: a file that was only touched changes nothing."""
+"""The inputs of a run as one hash of contents; a new time stamp of a file changes nothing."""
 
 from __future__ import annotations
 

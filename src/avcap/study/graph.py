@@ -1,4 +1,4 @@
-"""A graph of files: each is made by commands from others; what is there and still right is not made again.
+"""A graph of files: commands make each file from others; files that are up to date are kept.
 
 Steps stand in the order in which they are wanted, a whole row of a table before the next. The first step in that order
 whose files are there is the next to run, so that rows come early however many jobs run at once (depth first).
@@ -105,7 +105,7 @@ class Step:
 
 @dataclass
 class Outcome:
-    """What became of the steps that were not made yet.
+    """The outcome of the steps that were run.
 
     Attributes:
         made: Those whose file was made.

@@ -1,4 +1,4 @@
-"""DALI's distribution alignment: audio tokens are taught to look like image tokens, from clips without captions."""
+"""DALI's distribution alignment: training of audio tokens towards the distribution of image tokens, on clips without captions."""
 
 from __future__ import annotations
 

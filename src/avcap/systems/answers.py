@@ -1,4 +1,4 @@
-"""What a language model answers when it reads captions of images in the place of the images."""
+"""Answers of a language model that reads captions instead of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A language model learns from texts how what is seen tends to sound, before it sees or hears anything."""
+"""Training of a language model on texts about how visible things sound, before it gets any audio or video."""
 
 from __future__ import annotations
 

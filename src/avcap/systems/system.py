@@ -1,4 +1,4 @@
-"""What every system has in common: its parts, their optimiser and learning rates, and what goes into a checkpoint."""
+"""Base of the systems: parts, optimiser, learning rates, and the content of a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint of an alignment and the clips of its run: what it takes to look at its tokens again."""
+"""A checkpoint of an alignment and the clips of its run: for the analysis of its tokens."""
 
 from __future__ import annotations
 

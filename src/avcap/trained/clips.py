@@ -1,4 +1,4 @@
-"""A checkpoint and the clips that its run was made of: what a verb needs to look at a trained captioner again."""
+"""A checkpoint and the clips that its run was made of: for the analysis of a trained captioner."""
 
 from __future__ import annotations
 

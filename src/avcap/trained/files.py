@@ -1,4 +1,4 @@
-"""A trained captioner on loose files: the checkpoint brings its own architecture and the shape of its inputs."""
+"""A trained captioner for media files; the checkpoint contains the architecture and the input settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TAIL = 0.1  # seconds: what an encoder may add to the end of a file is not worth
 
 
 class Caption(NamedTuple):
-    """What a captioner says of one file."""
+    """The caption, plan and times of one file."""
 
     text: str
     file: str
@@ -52,7 +52,7 @@ class Caption(NamedTuple):
 
 
 class FileCaptioner:
-    """Captions of loose files.
+    """Captions of media files.
 
     Args:
         model: A trained captioner.

@@ -1,4 +1,4 @@
-"""What can be read off a transport plan ``[B, n, m]``."""
+"""Quantities of a transport plan ``[B, n, m]``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the three CED formats share: our key table, and the two changes of shape."""
+"""Shared code of the three CED formats: our key table, and the two changes of shape."""
 
 from __future__ import annotations
 

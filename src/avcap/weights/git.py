@@ -29,7 +29,7 @@ _PROJECTION_LAYERS = ("0.weight", "0.bias", "1.weight", "1.bias")
 
 @dataclass(frozen=True)
 class GITNames:
-    """Where a kind of checkpoint keeps the parts of the text decoder.
+    """The names of the text decoder's parts in one kind of checkpoint.
 
     Attributes:
         words: Word embeddings.

@@ -21,7 +21,7 @@ ADAPTED = ".base_layer."  # peft moves an adapted weight below this name
 
 @dataclass(frozen=True)
 class PartReport:
-    """What was written.
+    """The written file.
 
     Attributes:
         part: Path of the component in the system.

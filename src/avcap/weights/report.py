@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of the keys of a checkpoint.
+    """The account of a checkpoint's keys.
 
     Attributes:
         source: The file that was read.

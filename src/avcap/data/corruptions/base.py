@@ -54,7 +54,7 @@ class Corruption(ABC):
 
 
 class Drop(Corruption):
-    """Parts of the clip are lost.
+    """Drops parts of the clip.
 
     Args:
         share: Share of the parts, chosen at random.
@@ -77,7 +77,7 @@ class Drop(Corruption):
 
 
 class Shift(Corruption):
-    """The stream is later than the other.
+    """Delays the stream.
 
     Args:
         seconds: How much later; below 0: earlier.

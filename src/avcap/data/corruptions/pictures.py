@@ -138,7 +138,7 @@ class DroppedPictures(Drop, PictureCorruption):
 
 
 class ShiftedPictures(Shift, PictureCorruption):
-    """The frames later (or earlier) than the sound, by whole frames; black ones in the gap, the last ones are lost.
+    """Shifts the frames to later (or earlier) times, by whole frames; fills the gap with black ones and loses those that pass the end.
 
     Frames stand at even times over the clip. Where its length is not known, or it is a single frame, it stays as it is.
 

@@ -1,4 +1,4 @@
-"""Corruptions of the sound: all of them on the waveform, so that every front end meets the same."""
+"""Corruptions of the recording, before the front end, so that every front end gets the same."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class DroppedSound(Drop, SoundCorruption):
 
 
 class ShiftedSound(Shift, SoundCorruption):
-    """The sound later (or earlier) than the frames; silence where it has left, and what passes the end is lost.
+    """Shifts the sound to later (or earlier) times; fills the gap with silence and loses what passes the end.
 
     Args:
         seconds: How much later; below 0: earlier.

@@ -29,7 +29,7 @@ Launcher = Callable[["Cell"], int]  # runs a cell to its end -> exit status
 
 @dataclass(frozen=True)
 class Cell:
-    """What to run; called, it runs it here.
+    """A cell to run; call it to run it in this process.
 
     Attributes:
         base: The config of the axis.

@@ -19,7 +19,7 @@ OVERLAYS = "configs"  # folder below the runs: what each value sets, as a config
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing that is varied.
+    """One axis of variation.
 
     Attributes:
         base: The config that the values are laid over.
@@ -35,7 +35,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A selection of axes, with what they are run on.
+    """A selection of axes, with seeds, folder and data.
 
     Attributes:
         axes: All that can be run, by name.

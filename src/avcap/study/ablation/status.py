@@ -1,4 +1,4 @@
-"""``status.json``: how far a cell is. It stands in the folder of the cell, beside ``log.txt``."""
+"""``status.json``: the status of a cell, in its folder beside ``log.txt``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 @dataclass(frozen=True)
 class Status:
-    """How far a cell is.
+    """The status of a cell.
 
     Attributes:
         state: ``running``; ``stopped`` from outside, to be taken up again; ``failed``; ``done``. Only looked up, never

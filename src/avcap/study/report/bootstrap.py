@@ -1,4 +1,4 @@
-"""What a difference between systems is worth: mean and spread over seeds, paired bootstrap intervals over clips."""
+"""Significance of differences between systems: mean and deviation over seeds, paired bootstrap intervals over clips."""
 
 from __future__ import annotations
 

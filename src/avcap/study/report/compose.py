@@ -24,7 +24,7 @@ from avcap.study.report.text_tables import latex, markdown, results_csv
 
 
 class Content(NamedTuple):
-    """What every form of the report says."""
+    """The content that all forms of the report share."""
 
     groups: Sequence[Group]
     summary: str

@@ -22,7 +22,7 @@ COLOURS = {"audio": colour(0), "video": colour(1), BOTH: FAINT}
 
 
 class ScoreDrop(NamedTuple):
-    """What one condition costs, in the unit of the metric."""
+    """The drop of one condition, in the unit of the metric."""
 
     name: str
     stream: str  # audio, video or both

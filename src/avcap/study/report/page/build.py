@@ -19,7 +19,7 @@ from avcap.study.report.page.pictures import light_picture
 
 
 class Illustrations(NamedTuple):
-    """What a page shows beside its tables."""
+    """The content of a page besides its tables."""
 
     curves: Mapping[Path, Mapping[str, Curve]]  # folder of a run -> tag -> curve
     browsers: Sequence[Mapping[str, Any]]  # what browser_data returns, a group each

@@ -1,4 +1,4 @@
-"""What the caption browser of the page shows: captions of every system beside the references, and their scores."""
+"""The content of the page's caption browser: captions of every system beside the references, and their scores."""
 
 from __future__ import annotations
 
