@@ -35,7 +35,7 @@ _EMPTY = "Cannot copy out of meta tensor"
 
 
 class OneSentence(_Parser):
-    """Mixed into a jsonargparse parser: a wrong option or config is told in one sentence, with status 2."""
+    """Mixin for a jsonargparse parser, which reports a wrong option or config in one sentence and exits with status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong and exit; parsers inside a parser raise instead, as before."""
@@ -63,7 +63,7 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
     """Reduce a message of jsonargparse to one sentence: the key, what was given, and the nearest known names.
 
     Args:
-        message: What jsonargparse says, over many lines where a value may be of several types.
+        message: The message of jsonargparse, with many lines if a value may have several types.
         options: The options of the command (``--trainer.max_epochs``).
         names: The short class names that a config can use.
 

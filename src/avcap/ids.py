@@ -1,4 +1,4 @@
-"""Clip ids, and the short hash that says which clips a score was computed on."""
+"""Clip ids, and the short hash that identifies the clips of a score."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ METRIC, TITLE = "cider_d", "CIDEr-D"
 def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "", submit: str = "") -> None:
     """Fit and test one variant in its own folder; skip what is finished, and resume what was stopped.
 
-    What `avcap ablation run` does for each cell. Everything that it says goes to log.txt in the folder, beside status.json.
+    `avcap ablation run` does this for each cell. All output goes to log.txt in the folder, beside status.json.
 
     Args:
         base: The config of the axis.

@@ -17,7 +17,7 @@ def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), 
 
     Args:
         runs: Folders of runs after `avcap test`, or folders above them. Seeds of one variant (`variant/0`, `variant/1`) are one row.
-        events: The file that says of which kind each clip is (`avcap data demo` makes it).
+        events: The file with the kind of each clip (`avcap data demo` makes it).
         metric: A metric that has a score for each clip, such as cider_d or named_recall.
 
     Raises:

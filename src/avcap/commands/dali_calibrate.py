@@ -45,7 +45,7 @@ def calibrate(
         out: The safetensors file to write, for `pretrained` of such an audio encoder.
         spread: Match the whole covariance, or the variance of each channel alone.
         gain: Spread of the audio tokens around their mean, as a multiple of that of the image tokens.
-        clips: Measure on so many clips, at even distances.
+        clips: Number of clips to measure on, evenly spaced.
         batch_size: Clips at once.
         split: train or val.
         shards: Folder of the shards; None: the one that the run was trained on.

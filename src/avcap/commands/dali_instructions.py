@@ -49,10 +49,10 @@ def instructions(
         out: The JSON lines to write, for `captions` of the data module.
         prompt: The instruction that is answered.
         temperature: Of the draw: lower makes likely answers likelier.
-        top_k: Each token is drawn from so many, the likeliest ones; 0: from all.
+        top_k: Draw each token from the ``top_k`` most likely ones; 0: from all.
         batch_size: Captions that are read at once; another number draws other answers.
         seed: Seed of the draw.
-        overwrite: Write a file that is there anew.
+        overwrite: Replace an existing file.
 
     Raises:
         FileNotFoundError: if there is no such model, or there are no shards.
@@ -103,7 +103,7 @@ def instructions(
 
 
 def _require_same(out: Path, provenance: dict[str, Any]) -> None:
-    """Raise where a file was not made as ``provenance`` says."""
+    """Raise if a file was not made with the settings of ``provenance``."""
     found = CaptionRows.read(out).provenance
     wanted = json.loads(json.dumps(provenance))
     if other := [name for name, value in wanted.items() if found.get(name) != value]:

@@ -44,7 +44,7 @@ def probe(
     Args:
         ckpt: Checkpoint of an alignment.
         encoder: Weights of its audio encoder, to measure instead of those of the checkpoint: as ``avcap dali calibrate`` writes them.
-        events: An ``events.jsonl`` that says what is heard in each clip, for probes of the kinds of sounds; None: the one beside the
+        events: An ``events.jsonl`` with the sounds of each clip, for probes of the kinds of sounds; None: the one beside the
             shards, where there is one.
         shards: Folder of the shards; None: the one that the run was trained on.
         batch_size: Clips at once.

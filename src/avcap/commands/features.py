@@ -53,7 +53,7 @@ def features(
     """Run a frozen visual encoder over all clips once; `avcap data prepare --features` puts the result into shards.
 
     LAVCap's features: --encoder CLIPVisual --encoder.pretrained openai/clip-vit-large-patch14 (20 x 768 a clip).
-    Clips that have their file already are left as they are, so a stopped run goes on.
+    Clips whose file exists are skipped, so a stopped run can resume.
 
     Args:
         root: Folder with `<split>.csv` or `<split>.json`, and the media unless `media` is given.
@@ -114,7 +114,7 @@ def _file(out: Path, clip: str) -> Path:
 
 
 def _write(path: Path, tokens: np.ndarray) -> None:
-    """Write whole or not at all."""
+    """Write in one step, so that no half file is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:

@@ -38,7 +38,7 @@ def prepare(
         size: Height and width of the frames in pixels.
         features: Folder of visual features made beforehand, one .npy [frames, channels] a clip.
         sample_rate: Samples a second of the sound, which is stored as FLAC; every front end of avcap reads 16,000.
-        max_seconds: Read no more of a clip than that, of its sound and its frames; null reads all.
+        max_seconds: Read at most so many seconds of a clip, of its audio and its video; null reads all.
         half: Store visual features, and what `avcap data derive` makes, in float16, else in float32.
         num_workers: Processes.
         overwrite: Make finished splits again.

@@ -47,8 +47,8 @@ class LabelCLI(AvcapCLI):
 def pseudo_label(args: Sequence[str]) -> None:
     """Caption a split with the captioner of a config; ``args`` are those of `avcap predict`, ``--out`` and ``--split``.
 
-    Every process appends what it has said to a file of its own in ``<out>.parts``; the first one merges them. Run again after
-    a kill, also with another number of processes, it goes on with the clips that have no caption yet.
+    Every process appends its captions to its own file in ``<out>.parts``; the first one merges them. Run again after
+    a kill, also with another number of processes, it resumes with the clips that have no caption yet.
 
     Raises:
         SystemExit: with status 2, for a wrong option or config.

@@ -68,7 +68,7 @@ def robustness(
 ) -> None:
     """Caption a split with one stream silenced, swapped, noisy, blurred, dropped or shifted, and print what that costs.
 
-    The model is loaded once. Each condition leaves its captions in the folder, so that a stopped run goes on where it was;
+    The model is loaded once. Each condition leaves its captions in the folder, so that a stopped run resumes;
     `robustness.json` has all numbers, `robustness.png` shows them. docs/robustness.md defines conditions and index.
 
     Args:
@@ -84,7 +84,7 @@ def robustness(
         batch_size: Clips at a time.
         num_workers: Processes that read and corrupt clips.
         seed: Seed of all random choices.
-        limit: Take the first clips only, for a try; the results then go to a folder of their own.
+        limit: Test only the first clips, for a trial; the results then go to a separate folder.
         out: Folder to write to; null: `robustness` in the folder of the run.
         overwrite: Do again what is already there.
 

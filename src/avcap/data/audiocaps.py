@@ -29,7 +29,7 @@ class Captions:
             others where their ids are there: captions of frames, or pseudo-captions. In training a row is an example,
             perhaps with an instruction of its own; a clip without one is left out. With one frame a clip, it is the one at
             ``time`` seconds.
-        pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
+        pairs: Number of examples to train on, drawn at random, each with one caption (DALI's prefix tuning).
 
     Raises:
         ValueError: if ``pairs`` is below 1.
@@ -48,7 +48,7 @@ class ClipChoice:
     """Settings of the clips to read.
 
     Args:
-        limit: The first so many of each split only; None: all.
+        limit: Number of clips of each split, from the first; None: all.
         predict_split: The split that `avcap predict` reads.
 
     Raises:
@@ -246,7 +246,7 @@ class AudioCapsDataModule(LightningDataModule):
         return self._loader(dataset, self.batch_size, shuffle=not overfit, persistent=True)
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
-        """Return batches in order, with ``caption`` and ``references``; none where there is no val split."""
+        """Return batches in order, with ``caption`` and ``references``; none if there is no val split."""
         return self._loader(self.dataset("val"), self.eval_batch_size) if self._has("val") else []
 
     def test_dataloader(self) -> ClipLoader:

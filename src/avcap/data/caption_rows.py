@@ -45,7 +45,7 @@ class CaptionRows:
     Attributes:
         path: Where it was read from.
         rows: Its rows, in order.
-        provenance: What it says of how it was made; empty where it says nothing.
+        provenance: The file's record of how it was made; empty without one.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class CaptionRows:
 
     @property
     def split(self) -> str | None:
-        """The split that it says it was made of; None where it says nothing."""
+        """The split that the file was made from, by its own record; None without one."""
         return self.provenance.get("split")
 
     @classmethod
@@ -122,7 +122,7 @@ class CaptionRows:
 
 
 def write_caption_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, provenance: Mapping[str, Any]) -> None:
-    """Write a file that :meth:`CaptionRows.read` reads, whole or not at all.
+    """Write a file that :meth:`CaptionRows.read` reads, in one step.
 
     Args:
         path: The file; folders are made.

@@ -37,7 +37,7 @@ class Entry:
 
 
 def find_caption_file(root: Path, split: str) -> Path | None:
-    """Return ``<split>.csv`` or ``<split>.json`` (or ``<split>_coco.json`` alone) in ``root``; None where there is none."""
+    """Return ``<split>.csv`` or ``<split>.json`` (or ``<split>_coco.json`` alone) in ``root``; None if there is none."""
     for name in (f"{split}.csv", f"{split}.json", f"{split}_coco.json"):
         if (root / name).is_file():
             return root / name

@@ -38,7 +38,7 @@ class ClipDataset(Dataset):
         seed: Seed of all random choices.
         limit: Use the first examples only.
         examples: What counts as one, with captions of its own; None: each clip with the captions of the shards.
-        pairs: Use so many of them, drawn at random, each with one caption for all epochs; None: all.
+        pairs: Number of examples to use, drawn at random, each with one caption for all epochs; None: all.
     """
 
     def __init__(

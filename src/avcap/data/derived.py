@@ -60,7 +60,7 @@ class DerivedColumn:
 
     @classmethod
     def find(cls, shards: Shards, frontend: FrontEnd) -> DerivedColumn | None:
-        """Open the column of a front end; None where there is none.
+        """Open the column of a front end; None if there is none.
 
         Raises:
             ValueError: if its index is damaged or of other clips.
@@ -144,7 +144,7 @@ def derive(
     num_workers: int = 2,
     progress: bool = True,
 ) -> bool:
-    """Write the column of a front end, whole or not at all; work that was interrupted is taken up again.
+    """Write the column of a front end in one step; resume interrupted work.
 
     Args:
         shards: The split.

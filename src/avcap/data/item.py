@@ -45,7 +45,7 @@ class Item:
         id: The clip's id.
         captions: All its captions.
         duration: Seconds; NaN where unknown.
-        video_seconds: What the frames are spread over, which the sound may outlast; NaN where it is the duration.
+        video_seconds: Seconds over which the frames are spread (the sound may be longer); NaN if this is the duration.
         waveform: ``[samples]`` float32, with the precision of 16 bits, in which it is stored.
         sample_rate: Its samples a second.
         frames: Frames ``[N, 3, H, W]`` uint8 RGB.
@@ -98,7 +98,7 @@ def read_item(
         frames: Frames to take, at even times.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
-        max_seconds: Read no more of it than that: the sound ends there, and the frames are spread up to there.
+        max_seconds: Read at most so many seconds; the frames are spread over them.
 
     Raises:
         FileNotFoundError: if one of its files is gone.
@@ -144,7 +144,7 @@ def load_clip(
         frames: Frames to take, at even times.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
-        max_seconds: Read no more of it than that: the sound ends there, and the frames are spread up to there.
+        max_seconds: Read at most so many seconds; the frames are spread over them.
 
     Raises:
         FileNotFoundError: if a file is not there.
@@ -210,7 +210,7 @@ def unpack(
 
     Args:
         record: What :func:`pack` made.
-        frames: Take so many of the stored frames; None takes all.
+        frames: Number of stored frames to take; None takes all.
         choose: Which ones.
         streams: The blobs to decode.
     """

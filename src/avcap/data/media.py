@@ -38,7 +38,7 @@ def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | No
     Args:
         path: Any sound or video file.
         sample_rate: Samples per second wanted.
-        max_seconds: Stop after so many seconds; None reads all.
+        max_seconds: Seconds to read at most; None reads all.
 
     Returns:
         ``[samples]`` float32 mono, in [-1, 1] where the source is.
@@ -93,7 +93,7 @@ def read_frames(
         count: Number of frames N.
         size: Height and width of the result in pixels.
         times: The N times in seconds after the first frame, in place of even ones; only for a video.
-        max_seconds: Take even times over the first so many seconds of a video; None: over all of it.
+        max_seconds: Spread the times over that many seconds from the start of a video; None: over all of it.
 
     Returns:
         ``[N, 3, size, size]`` uint8 RGB.

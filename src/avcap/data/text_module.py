@@ -71,7 +71,7 @@ class TextDataModule(LightningDataModule):
     Args:
         path: The file, for instance of `avcap dali texts`.
         batch_size: Texts a process takes in a step.
-        val: The last so many rows are for validation.
+        val: Number of rows for validation, from the end.
         seed: Seed of the order.
     """
 

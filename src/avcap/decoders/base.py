@@ -69,6 +69,6 @@ class Decoder(nn.Module, ABC):
         )
 
     def load_pretrained(self) -> None:
-        """Load the weights that ``pretrained`` names; does nothing where it is None."""
+        """Load the weights that ``pretrained`` names; do nothing if it is None."""
         if self.pretrained is not None:
             raise ValueError(f"{type(self).__name__} cannot load pretrained weights; set pretrained: null.")

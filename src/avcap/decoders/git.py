@@ -257,7 +257,7 @@ class GITDecoder(Decoder, Freezable):
         return self.text.prefix(self.projection(zero_padding(tokens).x), tokens.mask)
 
     def load_pretrained(self) -> None:
-        """Read the weights of ``pretrained``; a file without a projection leaves the random one, and says so.
+        """Read the weights of ``pretrained``; a file without a projection leaves the random one, with a warning.
 
         Raises:
             FileNotFoundError: if there is no such file.

@@ -72,7 +72,7 @@ def build_language_model(
     Args:
         config: A Hugging Face configuration, as a file or a mapping; None: the one of ``source``, which is then read.
         source: Where the pretrained weights are, if any.
-        vocabulary: Gives the number of tokens where the configuration leaves it out.
+        vocabulary: Returns the number of tokens if the configuration lacks it.
         dtype: Number format; "auto" is float32.
         attention: Attention implementation of transformers.
     """

@@ -57,7 +57,7 @@ def check_nbest(beams: int, *, count: int) -> None:
 
 
 def by_clip(captions: Sequence[str], scores: Tensor) -> list[list[tuple[str, float]]]:
-    """Return captions, those of a clip in a row, with their scores ``[B, R]``; one of minus infinity stands for no caption."""
+    """Return captions, one row per clip, with their scores ``[B, R]``; minus infinity means that there is no caption."""
     pairs, count = list(zip(captions, scores.flatten().tolist(), strict=True)), scores.shape[1]
     rows = [pairs[i : i + count] for i in range(0, len(pairs), count)]
     return [[(caption, score) for caption, score in row if score > -math.inf] for row in rows]
@@ -68,7 +68,7 @@ def search(
 ) -> Any:
     """Run beam search, greedy search or sampling with Hugging Face ``generate``.
 
-    Every clip goes on to its own end: a row that is done is filled up with ``special.pad``. (The official LAVCap code ends
+    Every clip is decoded to its own end; finished rows are padded with ``special.pad``. (The official LAVCap code ends
     the whole batch with its first row.)
 
     Args:

@@ -85,7 +85,7 @@ class TextCodec:
         return self.pad([row[: limit - 1] + [self.special.eos[0]] for row in self._rows(captions)])
 
     def decode(self, ids: Tensor) -> list[str]:
-        """Convert ids ``[n, L]`` to texts: what stands before the first end-of-text id, on one line, without special tokens."""
+        """Convert ids ``[n, L]`` to texts: the text before the first end-of-text id, on one line, without special tokens."""
         ends = torch.isin(ids, ids.new_tensor(self.special.eos))
         kept = ends.cumsum(1) == 0  # [n, L]
         rows = [

@@ -47,7 +47,7 @@ class Encoder(nn.Module, ABC):
         """
 
     def load_pretrained(self) -> None:
-        """Load the weights that ``pretrained`` names; does nothing where it is None.
+        """Load the weights that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.

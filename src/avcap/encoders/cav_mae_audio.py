@@ -101,7 +101,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             return Tokens(tokens, real, None if when is None else when.repeat(1, rows))
 
     def load_pretrained(self) -> None:
-        """Load the audio part of the file that ``pretrained`` names; does nothing where it is None.
+        """Load the audio part of the file that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.

@@ -127,7 +127,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             return Tokens(self.transform(patches, self.pos_embed, real), real, when)
 
     def load_pretrained(self) -> None:
-        """Load the visual part of the file that ``pretrained`` names; does nothing where it is None.
+        """Load the visual part of the file that ``pretrained`` names; do nothing if it is None.
 
         A file for another number of frames is fitted, with a notice in the log.
 

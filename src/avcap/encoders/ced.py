@@ -132,7 +132,7 @@ class CEDEncoder(Freezable, AudioEncoder):
             return Tokens(tokens, real, when)
 
     def load_pretrained(self) -> None:
-        """Load the file that ``pretrained`` names; does nothing where it is None.
+        """Load the file that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.

@@ -120,7 +120,7 @@ class DALIAudio(Freezable, AudioEncoder):
         return tokens._replace(x=self.joint(tokens.x, seen))
 
     def load_pretrained(self) -> None:
-        """Load the file that ``pretrained`` names; does nothing where it is None.
+        """Load the file that ``pretrained`` names; do nothing if it is None.
 
         A CAV-MAE file leaves the projection at random, with a notice in the log.
 

@@ -78,7 +78,7 @@ class FrameEncoder(Freezable, VisualEncoder):
         return Tokens(tokens.flatten(1, 2), per_token(mask, P), per_token(time, P))
 
     def load_pretrained(self) -> None:
-        """Load what ``pretrained`` names; does nothing where it is None.
+        """Load what ``pretrained`` names; do nothing if it is None.
 
         A file made by ``avcap weights part`` holds the whole encoder, anything else the backbone alone.
 

@@ -94,7 +94,7 @@ class TokenConcat(Fusion, Freezable):
         return FusionOutput(joined, {}, {})
 
     def load_pretrained(self) -> None:
-        """Load the joint layers of the file that ``pretrained`` names; does nothing where it is None.
+        """Load the joint layers of the file that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.

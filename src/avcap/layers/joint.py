@@ -135,7 +135,7 @@ def single_stream_name(name: str, stream: str) -> str | None:
     ``norm1.audio.weight`` becomes ``norm1.weight`` for ``audio``; names of other layers stay.
 
     Args:
-        name: Name in the state dict of joint layers, whatever stands before it.
+        name: Name in the state dict of joint layers, with any prefix.
         stream: One of :data:`STREAMS`.
     """
     layer, _, leaf = name.rpartition(".")

@@ -25,7 +25,7 @@ class Java(NamedTuple):
     """A usable Java, or the reason why there is none."""
 
     path: Path | None  # the executable; None: no usable Java
-    version: str  # of ``path``; empty where there is none
+    version: str  # of ``path``; empty if there is none
     reason: str  # why there is none; empty where there is one
 
 

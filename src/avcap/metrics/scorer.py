@@ -72,7 +72,7 @@ class Scorer(ABC):
         names: The keys it fills.
         fewest_clips: With fewer clips the metric is meaningless.
         compares: Whether it compares a caption with its references, so that the higher of two captions is the better.
-        on_request: Whether it is computed only where it is asked for by name.
+        on_request: Whether it is computed only on request, by name.
     """
 
     names: tuple[str, ...]

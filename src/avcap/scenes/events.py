@@ -25,6 +25,6 @@ def read_scenes(path: Path | None) -> dict[str, SceneEvents]:
 
 
 def beside_the_shards(shards: Path | None) -> Path | None:
-    """Return the ``events.jsonl`` beside a folder of shards; None where there is none."""
+    """Return the ``events.jsonl`` beside a folder of shards; None if there is none."""
     path = None if shards is None else Path(shards).parent / EVENTS
     return path if path is not None and path.is_file() else None

@@ -146,7 +146,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
     """Rebuild a captioner from its checkpoint, on the CPU.
 
     Returns:
-        The captioner, and what the checkpoint says of its inputs.
+        The captioner, and the checkpoint's settings of its inputs.
 
     Raises:
         FileNotFoundError: if there is no such file, or one that the model needs is gone.

@@ -35,7 +35,7 @@ class GITNames:
         words: Word embeddings.
         positions: Position embeddings.
         norm: LayerNorm of the embeddings.
-        layers: What stands before the number of a layer.
+        layers: Prefix of the number of a layer.
         output: Output layer; its weights are the word embeddings once more.
         projection: Linear 0 and LayerNorm 1 that bring tokens to the decoder's width.
     """

@@ -18,7 +18,7 @@ class Source:
 
     Attributes:
         generator: The only source of randomness; it depends on the seed and the clip's id alone.
-        other: Gives another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
+        other: Returns another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
     """
 
     generator: torch.Generator

@@ -1,4 +1,4 @@
-"""One cell of the matrix: a training and a test of one config with one seed, in a folder of its own."""
+"""One cell of the matrix: a training and a test of one config with one seed, in its own folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Cell:
         overlay: The config of the variant, laid over it.
         seed: Seed of weights, dropout, order of the clips and choice of captions.
         out: The folder of the cell.
-        launch: What stands before each command, such as ``srun --gres=gpu:1``.
+        launch: Prefix of each command, such as ``srun --gres=gpu:1``.
     """
 
     base: Path

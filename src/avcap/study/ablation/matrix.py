@@ -150,7 +150,7 @@ class LinkStep(Step):
         """Create the link.
 
         Raises:
-            FileExistsError: if a folder of its own stands in the place.
+            FileExistsError: if another folder is in the place of the link.
         """
         link = self.makes.parent
         if link.exists() and not link.is_symlink():

@@ -48,7 +48,7 @@ class Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Write ``status.json``, whole or not at all."""
+    """Write ``status.json`` in one step."""
     fresh = folder / f".{STATUS}.partial"
     fresh.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
     fresh.replace(folder / STATUS)

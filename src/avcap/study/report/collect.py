@@ -28,8 +28,8 @@ class Run:
 
     Attributes:
         folder: The folder of the run.
-        axis: What is varied; empty for a run that stands alone.
-        variant: The value it has; for a run that stands alone its folder's name.
+        axis: The axis of the run; empty for a single run.
+        variant: Its value on the axis; for a single run, the name of its folder.
         seed: The name of the seed's folder without ``seed``; else ``seed_everything`` of the config, or empty.
         results: What ``results.json`` holds.
         config: What ``config.yaml`` holds; empty without one.

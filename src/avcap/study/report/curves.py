@@ -83,7 +83,7 @@ def clips_per_second(run: Run, curves: Mapping[str, Curve]) -> float | None:
         curves: Its curves.
 
     Returns:
-        None where it cannot be told.
+        None if it is not known.
 
     Raises:
         ValueError: If ``speed.json`` is damaged.

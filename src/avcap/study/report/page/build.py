@@ -1,4 +1,4 @@
-"""Puts the page together: a template, a style sheet and a script that lie beside this module, and the data."""
+"""Builds the page from the data and a template, a style sheet and a script beside this module."""
 
 from __future__ import annotations
 

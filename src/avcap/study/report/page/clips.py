@@ -16,7 +16,7 @@ def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[
 
     Args:
         group: Cells tested on the same clips; of each, the captions and scores of the first seed are shown.
-        clips: At most so many.
+        clips: Maximum number of clips.
         kinds: Clip id -> kind of scene; may be empty.
 
     Returns:
