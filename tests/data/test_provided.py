@@ -44,9 +44,7 @@ def test_shards_without_visual_features_are_refused_before_the_first_step(
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_encoder_of_another_key_is_refused(stage: str, demo_root: Path, tmp_path: Path) -> None:
     model = Captioner(ReadsWaveforms(), MeanVisual(), Concat, WordDecoder)
-    with pytest.raises(
-        ValueError, match="reads 'waveform', which is nothing that shards give; set its `input` to one of"
-    ):
+    with pytest.raises(ValueError, match="reads 'waveform', which shards do not have; set its `input` to one of"):
         _run(stage, model, demo_root / "shards", tmp_path)
 
 

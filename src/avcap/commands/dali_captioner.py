@@ -69,7 +69,7 @@ def write_llava(model: Captioner, folder: Path) -> None:
         output_loading_info=True,
     )
     if left := [*info["missing_keys"], *info["unexpected_keys"]]:
-        raise ValueError(f"The parts make no whole LLaVA: {len(left)} weights do not fit (first: {left[0]}).")
+        raise ValueError(f"The parts do not make a complete LLaVA: {len(left)} weights do not fit (first: {left[0]}).")
     whole.generation_config = GenerationConfig(**ids, pad_token_id=special.pad)
     whole.save_pretrained(folder)
     _processor(model).save_pretrained(folder)

@@ -108,7 +108,7 @@ def _require_same(out: Path, provenance: dict[str, Any]) -> None:
     wanted = json.loads(json.dumps(provenance))
     if other := [name for name, value in wanted.items() if found.get(name) != value]:
         raise ValueError(
-            f"{out} was made otherwise ({', '.join(other)}); add --overwrite to write it anew, or choose another --out."
+            f"{out} was made otherwise ({', '.join(other)}); add --overwrite to replace it, or choose another --out."
         )
 
 

@@ -107,7 +107,7 @@ def _of_pictures(train: Means, val: Means, test: Means) -> dict[str, float]:
 
 def _of_kinds(heard: dict[str, set[str]], train: Means, val: Means, test: Means) -> dict[str, float]:
     if missing := [name for split in (train, val, test) for name in split.ids if name not in heard]:
-        raise ValueError(f"The events say nothing of clip {missing[0]}; give those of the same data set.")
+        raise ValueError(f"The events lack clip {missing[0]}; give those of the same data set.")
     kinds = sorted(set().union(*(heard[name] for name in test.ids)))  # one that is never heard has no precision
 
     y_train, y_val, y_test = (

@@ -123,7 +123,7 @@ def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False
             earlier = {}
         if earlier.get("settings") == json.loads(json.dumps(settings)):
             return earlier
-        print(f"{path} is of another checkpoint or other settings; starting anew.", file=sys.stderr)
+        print(f"{path} is of another checkpoint or other settings; starting again.", file=sys.stderr)
     return {"settings": settings, "conditions": {}}
 
 

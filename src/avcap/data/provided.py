@@ -35,7 +35,7 @@ def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training:
     """
     if unknown := [key for key in inputs.keys if key not in REMEDIES]:
         raise ValueError(
-            f"An encoder reads {unknown[0]!r}, which is nothing that shards give; set its `input` to one of {', '.join(REMEDIES)}."
+            f"An encoder reads {unknown[0]!r}, which shards do not have; set its `input` to one of {', '.join(REMEDIES)}."
         )
     if AUDIO in inputs.keys and inputs.frontend is None:
         raise ValueError("The model reads audio, but its audio encoder has no frontend that makes it of the sound.")

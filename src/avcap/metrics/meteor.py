@@ -43,7 +43,7 @@ def meteor(
         except (OSError, ValueError) as error:
             complaints.seek(0)
             said = complaints.read().strip().split("\n")[-1]
-            raise ValueError(f"METEOR failed ({error}): {said or 'it said nothing'}") from error
+            raise ValueError(f"METEOR failed ({error}): {said or 'without a message'}") from error
     return scores[-1], scores[:-1]
 
 

@@ -75,7 +75,7 @@ def naming_scores(captions: Mapping[str, str], events: Mapping[str, Iterable[Map
     for clip, caption in captions.items():
         heard = kinds_heard(events.get(clip, ()))
         if not heard:
-            raise ValueError(f"The events have nothing that is heard in clip {clip}; give those of the same data set.")
+            raise ValueError(f"The events have no sound of clip {clip}; give those of the same data set.")
         named = kinds_named(caption)
         right = len(named & heard)
         clips[clip] = {"named_recall": right / len(heard), "named_precision": right / len(named) if named else 0.0}
