@@ -16,7 +16,7 @@ import time
 import torch
 
 from avcap.decoders import GeneratorBeamSearch, GITDecoder
-from avcap.decoders.search_step import Step, take
+from avcap.decoders.search_step import Step, reorder_beams
 from avcap.types import Tokens
 
 CLIPS, TOKENS, BEAMS, WORDS, WIDTH, BOS = 4, 708, 4, 20, 768, 101
@@ -29,7 +29,7 @@ def recomputing(decoder: GITDecoder, tokens: Tokens) -> Step:
 
     def step(words: torch.Tensor, parents: torch.Tensor | None) -> torch.Tensor:
         nonlocal ids
-        ids = words[:, :, None] if ids is None else torch.cat([take(ids, parents), words[:, :, None]], dim=2)
+        ids = words[:, :, None] if ids is None else torch.cat([reorder_beams(ids, parents), words[:, :, None]], dim=2)
         beams = words.shape[1]
         copies = Tokens(tokens.x.repeat_interleave(beams, dim=0))  # [B K, N, C]
         hidden = decoder.text(ids.flatten(0, 1), decoder.prefix(copies))[:, -1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from avcap.figures.style import AUDIO, IMAGE, INK, colour, new_figure, tidy
+from avcap.figures.style import AUDIO, IMAGE, INK, colour, new_figure, style_axes
 from avcap.figures.tokens import project
 from avcap.study.report.curves import Curve
 
@@ -38,7 +38,7 @@ def figure_distances(runs: Mapping[str, Mapping[str, Curve]]) -> Figure:
             if tag in curves:
                 axes.plot(curves[tag].steps, curves[tag].values, marker="o", ms=3, color=colour(number), label=name)
         axes.set_ylim(bottom=0)
-        tidy(axes, title=DISTANCES[tag], x="training step", grid=True)
+        style_axes(axes, title=DISTANCES[tag], x="training step", grid=True)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
     return figure
@@ -56,7 +56,7 @@ def figure_clouds(image: Tensor, audio: Tensor) -> Figure:
     axes = figure.add_subplot()
     axes.scatter(*seen.T, s=22, facecolors="none", edgecolors=IMAGE, label=f"image tokens ({len(seen)})")
     axes.scatter(*heard.T, s=18, c=AUDIO, marker="^", linewidths=0, alpha=0.8, label=f"audio tokens ({len(heard)})")
-    tidy(axes, x=f"first two components of the image tokens ({shown:.0%} of their variance)", grid=True)
+    style_axes(axes, x=f"first two components of the image tokens ({shown:.0%} of their variance)", grid=True)
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return figure

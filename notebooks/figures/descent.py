@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avcap.figures.style import AUDIO, FAINT, IMAGE, INK, colour, new_figure, tidy
+from avcap.figures.style import AUDIO, FAINT, IMAGE, INK, colour, new_figure, style_axes
 from avcap.losses import AlignmentObjective
 from avcap.transport import sinkhorn_divergence
 from avcap.types import Tokens
@@ -90,12 +90,12 @@ def figure_descent(image: Tensor, descents: Mapping[str, Descent]) -> Figure:
             axes = figure.add_subplot(grid[clip, column], sharex=first, sharey=first)
             first = first or axes
             _draw_ways(axes, image[clip].numpy(), descent, clip)
-            tidy(axes, title=name if clip == 0 else "", y=f"clip {clip + 1}" if column == 0 else "", grid=True)
+            style_axes(axes, title=name if clip == 0 else "", y=f"clip {clip + 1}" if column == 0 else "", grid=True)
             axes.tick_params(labelbottom=False, labelleft=False, length=0)
     axes = figure.add_subplot(grid[clips, :])
     for number, (name, descent) in enumerate(descents.items()):
         axes.plot(descent.measured.numpy(), descent.divergence.numpy(), color=colour(number), label=name, lw=1.6)
-    tidy(axes, x="step", y="Sinkhorn divergence\n(mean over the clips)", grid=True)
+    style_axes(axes, x="step", y="Sinkhorn divergence\n(mean over the clips)", grid=True)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     if first is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from avcap.figures.style import INK, new_figure, tidy
+from avcap.figures.style import INK, new_figure, style_axes
 from avcap.figures.tokens import project
 from avcap.layers.normalise import l2_normalise
 from avcap.transport import cosine_similarity
@@ -44,11 +44,11 @@ def figure_similarities(before: Tensor, after: Tensor, *, audio_tokens: int) -> 
         names = [f"sound ({audio_tokens})", f"pictures ({pictures})"][: len(middles)]
         axes.set_xticks(middles, names)
         axes.set_yticks(middles, names, rotation=90, va="center")
-        tidy(axes, title=title, x="token, in the order of the sequence")
+        style_axes(axes, title=title, x="token, in the order of the sequence")
     bar = figure.colorbar(image, ax=panels, shrink=0.85)
     bar.set_label("cosine similarity", fontsize=8, color=INK)
     bar.outline.set_visible(False)
-    tidy(bar.ax)
+    style_axes(bar.ax)
     return figure
 
 
@@ -83,14 +83,14 @@ def figure_planes(before: Tensor, after: Tensor, *, audio_times: np.ndarray, vis
         points = _scatter(axes, places[: len(audio_times)], audio_times, latest, marker="^", label="sound")
         if len(tokens) > len(audio_times):
             points = _scatter(axes, places[len(audio_times) :], visual_times, latest, marker="o", label="pictures")
-        tidy(axes, title=title, x=f"first two components ({shown:.0%} of the variance)", grid=True)
+        style_axes(axes, title=title, x=f"first two components ({shown:.0%} of the variance)", grid=True)
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.08)
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     bar = figure.colorbar(points, ax=panels, shrink=0.9)
     bar.set_label("time in the clip (s)", fontsize=8, color=INK)
     bar.outline.set_visible(False)
-    tidy(bar.ax)
+    style_axes(bar.ax)
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from avcap.figures.style import INK, new_figure, tidy
+from avcap.figures.style import INK, new_figure, style_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,16 +67,16 @@ def figure_patches(
         name = str(event.get("name") or event.get("kind", ""))
         sound.text(event["audio"][0], height - 1.5, f" {name}", color="white", fontsize=7.5, va="top")
     sound.set_xlim(0, seconds)
-    tidy(sound, x="time of the sound (s)", y="mel bin")
+    style_axes(sound, x="time of the sound (s)", y="mel bin")
     top = max(share.max() for share in shares)
     panels = [figure.add_subplot(grid[1, part]) for part in range(parts)]
     for axes, share in zip(panels, shares, strict=True):
         axes.imshow(picture.permute(1, 2, 0).numpy(), extent=(0, side, side, 0), interpolation="bilinear")
         image = axes.imshow(share, extent=(0, side, side, 0), cmap="viridis", vmin=0, vmax=top, alpha=0.5)
         axes.set(xticks=[], yticks=[])
-        tidy(axes)
+        style_axes(axes)
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=14)
     bar.set_label("plan mass\n(1 = uniform plan)", fontsize=8, color=INK)
     bar.outline.set_visible(False)
-    tidy(bar.ax)
+    style_axes(bar.ax)
     return figure

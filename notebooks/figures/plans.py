@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avcap.figures.maps import by_time, edges
-from avcap.figures.style import FAINT, INK, colour, new_figure, tidy
+from avcap.figures.style import FAINT, INK, colour, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,14 +58,14 @@ def figure_plans(
             image = panels[i, j].pcolormesh(*cells, mass, cmap="RdBu_r", vmin=-_SPAN, vmax=_SPAN)
             panels[i, j].set(xlim=(0, seconds), ylim=(seconds, 0))
             _draw_pairs(panels[i, j], events)
-            tidy(panels[i, j], title=columns[j] if i == 0 else "", y=rows[i] if j == 0 else "")
+            style_axes(panels[i, j], title=columns[j] if i == 0 else "", y=rows[i] if j == 0 else "")
     figure.supxlabel("time of the sound (s)", fontsize=8, color=INK)
     figure.supylabel("time of the picture (s)", fontsize=8, color=INK)
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, ticks=range(-_SPAN, _SPAN + 1))
     bar.ax.set_yticklabels(["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=INK)
     bar.outline.set_visible(False)
-    tidy(bar.ax)
+    style_axes(bar.ax)
     return figure
 
 
@@ -83,7 +83,7 @@ def figure_convergence(errors: Mapping[float, Sequence[float]], iterations: Sequ
         drawn = np.maximum(values, floor)
         axes.semilogy(iterations, drawn, marker="o", ms=3.5, color=colour(number), label=f"epsilon {epsilon:g}")
     axes.minorticks_off()
-    tidy(axes, x="Sinkhorn iterations", y="error of the row sums (share of the mass)", grid=True)
+    style_axes(axes, x="Sinkhorn iterations", y="error of the row sums (share of the mass)", grid=True)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return figure
 
@@ -115,7 +115,7 @@ def figure_gains(rows: Mapping[float, Mapping[str, float]]) -> Figure:
     axes.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
     axes.minorticks_off()
     axes.margins(y=0.15)
-    tidy(
+    style_axes(
         axes,
         x="epsilon, the plan's regularisation (cosine similarity)",
         y="gain: mass on true pairs / uniform",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avcap.figures.style import FAINT, INK, colour, new_figure, tidy
+from avcap.figures.style import FAINT, INK, colour, new_figure, style_axes
 from avcap.metrics.tokenise import PlainTokenizer
 from avcap.study.report.bootstrap import Difference, paired_bootstrap
 from avcap.study.report.collect import CellRuns, Group
@@ -63,7 +63,7 @@ def figure_differences(found: Mapping[str, Mapping[str, Difference]], *, baselin
     axes.axvline(0, color=INK, lw=0.9)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(len(kinds) - 0.5, -0.5)
-    tidy(axes, x=f"{TITLES.get(metric, metric)} × 100 above {baseline}, with its 95 % interval", grid=True)
+    style_axes(axes, x=f"{TITLES.get(metric, metric)} × 100 above {baseline}, with its 95 % interval", grid=True)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
     return figure
 
@@ -105,8 +105,8 @@ def figure_words(group: Group) -> Figure:
         shares = np.bincount([len(caption) for caption in captions], minlength=longest + 1) / len(captions)
         lengths.step(range(longest + 1), 100 * shares, where="mid", label=name, **looks)
         growth.plot(range(1, len(captions) + 1), _vocabulary(captions), label=name, **looks)
-    tidy(lengths, title="length", x="words in a caption", y="captions (%)", grid=True)
-    tidy(
+    style_axes(lengths, title="length", x="words in a caption", y="captions (%)", grid=True)
+    style_axes(
         growth, title="vocabulary", x="captions read (in the order of clip ids)", y="different words so far", grid=True
     )
     growth.legend(frameon=False, fontsize=8, labelcolor=INK)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, even if the process that writes them is killed."""
+"""Atomic file writing: a file is complete or absent, even if the writing process is killed."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Memory(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a config amounts to."""
+    """The report on a config: shapes, parameters and memory."""
 
     parts: list[PartSize]
     memory: Memory
@@ -50,7 +50,7 @@ class Report(NamedTuple):
     text_tokens: int
 
     def __str__(self) -> str:
-        """The report as a table for the terminal."""
+        """Format the report as a table for the terminal."""
         lines = [f"{'part':<16}{'class':<22}{'trainable':>14}{'frozen':>16}   tokens"]
         lines += [f"{p.part:<16}{p.name:<22}{p.trainable:>14,}{p.frozen:>16,}   {p.tokens}" for p in self.parts]
         trainable, frozen = sum(p.trainable for p in self.parts), sum(p.frozen for p in self.parts)
@@ -101,7 +101,7 @@ def check_system(model: System, *, frames: int = 20, clips: int = 4, text_tokens
 
 @contextmanager
 def _watched(model: System) -> Iterator[dict[str, str]]:
-    """Note what each part gives inside the block: the shape of its tokens, or that it is a loss."""
+    """Record what each part returns inside the block: the shape of its tokens, or that it is a loss."""
     shapes: dict[str, str] = {}
 
     def note(name: str) -> Any:
@@ -140,7 +140,7 @@ def _saved_bytes(model: nn.Module) -> Iterator[dict[str, int]]:
 
 
 def _count(module: nn.Module | None) -> tuple[int, int]:
-    """Trainable and frozen parameters."""
+    """Count trainable and frozen parameters."""
     parameters = [] if module is None else list(module.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     return trainable, sum(p.numel() for p in parameters) - trainable

@@ -24,12 +24,12 @@ LIGHTNING = {
 }
 GROUPS = {
     "caption and measure": {
-        "caption": ("avcap.commands.caption:caption", "caption video and sound files"),
+        "caption": ("avcap.commands.caption:caption", "caption video and audio files"),
         "score": ("avcap.commands.score:score", "score a file of captions against references"),
-        "score human": ("avcap.commands.score:human", "what people would get: references against references"),
+        "score human": ("avcap.commands.score:human", "the human bound: references against references"),
         "robustness": (
             "avcap.commands.robustness:robustness",
-            "what a captioner loses without its sound or its pictures",
+            "what a captioner loses if its audio or its video is corrupted",
         ),
         "maps": ("avcap.commands.maps:maps", "assignment maps measured against the true times of events"),
         "metrics list": (
@@ -39,7 +39,7 @@ GROUPS = {
         "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
     },
     "configs and this machine": {
-        "check": ("avcap.commands.check:check", "prove a config: shapes, parameters, memory; no weights, no GPU"),
+        "check": ("avcap.commands.check:check", "check a config: shapes, parameters, memory; no weights, no GPU"),
         "list": ("avcap.commands.listing:list_components", "components that a config can name"),
         "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
     },
@@ -57,28 +57,28 @@ GROUPS = {
         "weights formats": ("avcap.commands.weights:formats", "checkpoint formats that can be imported"),
     },
     "compare runs": {
-        "summary": ("avcap.commands.summary:summary", "the results table of a run and what to look at"),
+        "summary": ("avcap.commands.summary:summary", "the results table of a run, its files and the next commands"),
         "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
         "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
-        "ablation run": ("avcap.commands.study:ablation", "an ablation matrix, or what is left of it"),
+        "ablation run": ("avcap.commands.study:ablation", "all missing runs of an ablation matrix"),
         "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),
-        "ablation status": ("avcap.commands.ablation:status", "how far the cells of an ablation matrix are"),
+        "ablation status": ("avcap.commands.ablation:status", "the status of the cells of an ablation matrix"),
     },
     "DALI": {
-        "dali run": ("avcap.commands.study:dali", "all stages on the embedded data set, or what is left, and a report"),
-        "dali stills": ("avcap.commands.dali_stills:stills", "pictures for the demo's image captioner"),
+        "dali run": ("avcap.commands.study:dali", "all missing stages on the embedded data set, and a report"),
+        "dali stills": ("avcap.commands.dali_stills:stills", "images for the demo's image captioner"),
         "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
         "dali captioner": (
             "avcap.commands.dali_captioner:write_captioner",
             "a trained image captioner -> LLaVA folder",
         ),
         "dali pseudo-label": ("avcap.commands.pseudo_label:pseudo_label", "a captioner's own captions of a split"),
-        "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's pictures"),
+        "dali instructions": ("avcap.commands.dali_instructions:instructions", "answers about the demo's images"),
         "dali calibrate": (
             "avcap.commands.dali_calibrate:calibrate",
             "aligned audio tokens -> the spread of image tokens",
         ),
-        "dali probe": ("avcap.commands.dali_probe:probe", "what the tokens of an alignment tell"),
+        "dali probe": ("avcap.commands.dali_probe:probe", "how well aligned audio tokens predict images and sounds"),
     },
 }
 COMMANDS = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items()}
@@ -109,7 +109,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run(argv: list[str]) -> Any:
-    """Dispatch one command line; raises instead of exiting where the input is bad."""
+    """Run one command line; raise instead of exiting if the input is wrong."""
     if argv and argv[0] in LIGHTNING:
         from avcap.lightning_cli import build_cli
 
@@ -136,7 +136,7 @@ def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
 
 
 def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any], dict[str, Any]]:
-    """The positional and named arguments for ``function`` in ``argv``, as its signature and docstring describe them.
+    """Parse ``argv`` into the positional and named arguments of ``function``; its signature and docstring describe them.
 
     Parameters without a default are positional; one of type ``list[Path]`` takes one or more values; one that Python too
     takes by position only may be left out.
@@ -146,7 +146,7 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     from avcap.explain import OneSentence
 
     class Parser(OneSentence, ArgumentParser):
-        """Tells a wrong option in one sentence."""
+        """Parser that reports a wrong option in one sentence."""
 
     signature = inspect.signature(function)
     parser = Parser(prog=prog, description=(inspect.getdoc(function) or "").split("\n")[0], allow_abbrev=False)

@@ -8,7 +8,7 @@ FOREIGN = ("lightning.", "torch.")  # packages whose own subclasses are no compo
 
 
 def components(*bases: type) -> list[type]:
-    """All concrete subclasses at any depth, by name; those that begin with an underscore are private.
+    """Return all concrete subclasses at any depth by name, except private ones (with a leading underscore).
 
     Args:
         bases: Classes that a config's component must be a subclass of.

@@ -35,7 +35,7 @@ _EMPTY = "Cannot copy out of meta tensor"
 
 
 class OneSentence(_Parser):
-    """Mixed into a jsonargparse parser: a wrong option or config is told in one sentence, with status 2."""
+    """Mixin for a jsonargparse parser, which reports a wrong option or config in one sentence and exits with status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong and exit; parsers inside a parser raise instead, as before."""
@@ -47,12 +47,12 @@ class OneSentence(_Parser):
         sys.exit(2)
 
     def class_names(self) -> Collection[str]:
-        """Short names of the classes that a config can use."""
+        """Return the short names of the classes that a config can use."""
         return ()
 
 
 def _options(parser: Any) -> Iterator[str]:
-    """The options of a parser and of its subcommands."""
+    """Return the options of a parser and of its subcommands."""
     for action in parser._actions:
         yield from action.option_strings
         for child in dict.fromkeys((getattr(action, "_name_parser_map", None) or {}).values()):
@@ -63,7 +63,7 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
     """Reduce a message of jsonargparse to one sentence: the key, what was given, and the nearest known names.
 
     Args:
-        message: What jsonargparse says, over many lines where a value may be of several types.
+        message: The message of jsonargparse, with many lines if a value may have several types.
         options: The options of the command (``--trainer.max_epochs``).
         names: The short class names that a config can use.
 
@@ -100,7 +100,7 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
 
 
 def cause(error: BaseException) -> BaseException:
-    """What went wrong, where a library only says what followed from it.
+    """Return the cause of an error for which the library reports only a consequence.
 
     jsonargparse wraps what a constructor raises once for each argument that may be null as well; Lightning, tidying up after
     weights that could not be read, fails to move the empty ones.
@@ -113,7 +113,7 @@ def cause(error: BaseException) -> BaseException:
 
 
 def _near(word: str, known: Collection[str]) -> str:
-    """The end of a sentence: the known names that look most like ``word``, or all of them where they are few."""
+    """Return the end of an error message: the known names most like ``word``, or all of them if they are few."""
     near = get_close_matches(word, known, n=2, cutoff=0.6)
     if near:
         return f"; did you mean {' or '.join(near)}?"
@@ -121,7 +121,7 @@ def _near(word: str, known: Collection[str]) -> str:
 
 
 def _arguments(path: str) -> list[str]:
-    """Names of the constructor arguments of the class at a dotted path, those behind ``**`` included."""
+    """Return the names of the constructor arguments of the class at a dotted path, those behind ``**`` included."""
     module, _, name = path.rpartition(".")
     if not module:
         return []

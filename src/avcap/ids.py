@@ -1,4 +1,4 @@
-"""Clip ids, and the short hash that says which clips a score was computed on."""
+"""Clip ids, and the short hash that identifies the clips of a score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def clip_id(youtube_id: str, start_time: float | str) -> str:
-    """The id of a clip: YouTube id and start in seconds, without trailing zeros.
+    """Return the id of a clip: YouTube id and start in seconds, without trailing zeros.
 
     Args:
         youtube_id: The eleven characters of the video.
@@ -21,7 +21,7 @@ def clip_id(youtube_id: str, start_time: float | str) -> str:
 
 
 def id_hash(ids: Iterable[str]) -> str:
-    """Twelve hexadecimal digits that name a set of clips, in any order.
+    """Return twelve hexadecimal digits that identify a set of clips, in any order.
 
     Published AudioCaps test lists differ (975, 944, 928 clips), so every score carries this hash.
 
@@ -35,6 +35,6 @@ def id_hash(ids: Iterable[str]) -> str:
 
 
 def name_some(ids: Sequence[str], *, at_most: int = 5) -> str:
-    """A few ids for an error message, and how many more there are."""
+    """Join a few ids for an error message, and say how many more there are."""
     more = len(ids) - at_most
     return ", ".join(ids[:at_most]) + (f" and {more} more" if more > 0 else "")

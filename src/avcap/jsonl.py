@@ -11,7 +11,7 @@ from avcap.atomic import write_atomically
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a JSONL file, whole or not at all.
+    """Write a JSONL file in one step, so that no half file is left.
 
     Args:
         path: The file; folders are made.

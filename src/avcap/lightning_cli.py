@@ -82,7 +82,7 @@ class AvcapParser(OneSentence, LightningArgumentParser):
         return added
 
     def class_names(self) -> list[str]:
-        """Short names of avcap's classes and of a user's that are imported."""
+        """Return the short names of avcap's classes and of a user's that are imported."""
         return [component.__name__ for component in components(*NAMED)]
 
 
@@ -98,7 +98,7 @@ class SaveRunConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called on the first process only."""
+        """Save the config, on the first process only."""
         path = Path(trainer.default_root_dir) / self.config_filename
         path.parent.mkdir(parents=True, exist_ok=True)
         self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
@@ -123,7 +123,7 @@ class AvcapCLI(LightningCLI):
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The callbacks that every run has, each with its own options, and shared defaults."""
+        """Add the callbacks that every run has, each with its own options, and shared defaults."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(SaveOnStop, "save_on_stop")
         parser.add_lightning_class_args(LogSamples, "samples")
@@ -158,7 +158,7 @@ class AvcapCLI(LightningCLI):
 
 
 def quieten() -> None:
-    """Hide warnings about what is meant to be so, and advertisements."""
+    """Hide warnings about intended behaviour, and advertisements."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_of_use)  # added once, however often called
     for pattern in QUIET:
         warnings.filterwarnings("ignore", message=pattern)

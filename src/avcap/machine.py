@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at everything; nothing is changed, and nothing here fails when a part is missing."""
+    """Inspect the machine; change nothing, and never fail because a part is missing."""
     yield from _python()
     yield from _packages()
     yield from _devices()
@@ -63,7 +63,7 @@ def examine() -> Iterator[Finding]:
 
 
 def pins(text: str) -> dict[str, str]:
-    """The exact versions of a constraints file: package name to version.
+    """Return the exact versions of a constraints file: package name to version.
 
     Args:
         text: Lines like ``torch==2.11.0  # why``; others are passed over.
@@ -73,7 +73,7 @@ def pins(text: str) -> dict[str, str]:
 
 
 def compare_versions(pinned: Mapping[str, str]) -> Iterator[Finding]:
-    """Installed versions against pinned ones."""
+    """Compare installed versions with pinned ones."""
     for name, wanted in pinned.items():
         try:
             installed = version(name)
@@ -86,21 +86,21 @@ def compare_versions(pinned: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def cpu_flags(text: str) -> list[str]:
-    """Those instruction sets of a ``/proc/cpuinfo`` that make bf16 or float32 quick."""
+    """Return the instruction sets of a ``/proc/cpuinfo`` that make bf16 or float32 fast."""
     match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, flags=re.MULTILINE)
     present = set(match[1].split()) if match else set()
     return [flag for flag in _CPU_FLAGS if flag in present]
 
 
 def _python() -> Iterator[Finding]:
-    """Python and avcap."""
+    """Report the versions of Python and avcap."""
     problem = "" if sys.version_info[:2] >= (3, 11) else "avcap needs Python 3.11"
     yield Finding("python", "python", platform.python_version(), problem)
     yield Finding("python", "avcap", avcap.__version__)
 
 
 def _packages() -> Iterator[Finding]:
-    """Every pinned package, or, where no constraints file is at hand, what avcap requires."""
+    """Report every pinned package, or avcap's requirements if there is no constraints file."""
     places = (Path(avcap.__file__).parents[2], Path.cwd())
     file = next((place / "constraints.txt" for place in places if (place / "constraints.txt").is_file()), None)
     if file is not None:
@@ -117,7 +117,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _installed(name: str) -> Iterator[Finding]:
-    """One package without a pin."""
+    """Report one package without a pin."""
     try:
         yield Finding("packages", name, version(name))
     except PackageNotFoundError:
@@ -125,7 +125,7 @@ def _installed(name: str) -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    """What torch can compute on, and whether bf16 is worth it there."""
+    """Report the devices of torch, and whether bf16 is worth using."""
     import torch
 
     file = Path("/proc/cpuinfo")
@@ -142,7 +142,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _codecs() -> Iterator[Finding]:
-    """What PyAV's FFmpeg can read and write."""
+    """Report what PyAV's FFmpeg can read and write."""
     import av
 
     for label, mode in _CODECS.items():
@@ -155,7 +155,7 @@ def _codecs() -> Iterator[Finding]:
 
 
 def _metrics() -> Iterator[Finding]:
-    """Java, and every caption metric."""
+    """Report Java and every caption metric."""
     java = find_java()
     yield Finding("metrics", "java", f"{java.version} at {java.path}" if java.path else "none", java.reason)
     for name, reason in available().items():
@@ -163,7 +163,7 @@ def _metrics() -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
-    """Room in the working folder and for avcap's cache."""
+    """Report the free space of the working folder and of avcap's cache."""
     for name, folder in (("working folder", Path.cwd()), ("cache", cache_dir())):
         existing = next(place for place in (folder, *folder.parents) if place.is_dir())
         free = shutil.disk_usage(existing).free / 2**30

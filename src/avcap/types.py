@@ -25,7 +25,7 @@ class Batch(TypedDict, total=False):
     """What a data module yields. A stream that no clip of the batch has is left out.
 
     A mask is ``True`` where the data is real; a clip that lacks one stream has an all-``False`` row. A time is the middle of
-    a row or picture in seconds of the clip, NaN where it is not known; it is left out where none is known.
+    a row or frame in seconds of the clip, NaN where it is not known; it is left out where none is known.
     """
 
     id: list[str]  # youtube_id + "_" + start time in seconds
@@ -66,20 +66,20 @@ class Tokens(NamedTuple):
         return cls(tokens)
 
     def full_mask(self) -> Tensor:
-        """The mask ``[B, N]``, all ``True`` where none was given."""
+        """Return the mask ``[B, N]``, all ``True`` if none was given."""
         if self.mask is not None:
             return self.mask
         return torch.ones(self.x.shape[:2], dtype=torch.bool, device=self.x.device)
 
     def full_time(self) -> Tensor:
-        """The times ``[B, N]`` float32, all NaN where none were given."""
+        """Return the times ``[B, N]`` float32, all NaN if none were given."""
         if self.time is not None:
             return self.time
         return torch.full(self.x.shape[:2], torch.nan, dtype=torch.float32, device=self.x.device)
 
 
 class AssignmentMap(NamedTuple):
-    """Which visual token goes with which audio token, and when both are."""
+    """The assignment of visual tokens to audio tokens, with the times of both."""
 
     plan: Tensor  # [B, Nv, Na], not negative, 0 for padding
     visual_time: Tensor  # [B, Nv] float32, middle of each visual token in seconds, NaN: unknown
@@ -91,7 +91,7 @@ class AssignmentMap(NamedTuple):
         return cls(plan.detach(), visual.full_time(), audio.full_time())
 
     def is_timed(self) -> bool:
-        """Whether the time of at least one visual and one audio token is known."""
+        """Return whether the time of at least one visual and one audio token is known."""
         return bool(self.visual_time.isfinite().any() and self.audio_time.isfinite().any())
 
     def to(self, device: torch.device | str) -> AssignmentMap:
@@ -100,7 +100,7 @@ class AssignmentMap(NamedTuple):
 
 
 class FusionOutput(NamedTuple):
-    """What a fusion hands to the decoder, and what it wants minimised and looked at."""
+    """The fused tokens for the decoder, with named losses to minimise and maps to draw."""
 
     tokens: Tokens  # fused tokens [B, N, C]
     losses: dict[str, Tensor]  # name -> scalar, already multiplied by its own weight
@@ -115,7 +115,7 @@ class TransportPlan(NamedTuple):
 
     @property
     def plan(self) -> Tensor:
-        """The coupling itself ``[B, n, m]``."""
+        """The plan itself ``[B, n, m]``."""
         return self.log_plan.exp()
 
 

@@ -129,5 +129,5 @@ def test_what_is_missing_is_told(checkpoint: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         probe(checkpoint, batch_size=0)
     write_events(tmp_path / "few.jsonl", known=0.5)
-    with pytest.raises(ValueError, match="The events say nothing of clip train60a; give those of the same data set"):
+    with pytest.raises(ValueError, match="The events lack clip train60a; give those of the same data set"):
         probe(checkpoint, events=tmp_path / "few.jsonl")

@@ -71,7 +71,7 @@ def test_what_is_done_is_not_done_again_and_the_rest_is_added(
     assert all(f"| {name} " in out for name in ("clean", "audio_suppress", "audio_swap", "video_swap"))
     assert "| swap " in out  # both streams are there now
     robustness(tiny_run, finished, "--only=[audio_swap]", "--seed=1")
-    assert "of another checkpoint or other settings; starting anew" in capsys.readouterr().err
+    assert "of another checkpoint or other settings; starting again" in capsys.readouterr().err
     assert list(json.loads((finished / "robustness.json").read_text())["conditions"]) == ["clean", "audio_swap"]
 
 

@@ -182,7 +182,7 @@ def test_loose_files_make_a_batch(tmp_path: Path) -> None:
     assert batch["audio_time"][2, [0, 99]].tolist() == pytest.approx([0.005, 0.995])  # padding has times, too
     assert batch["frames_time"][:2].isnan().all()  # no pictures; one of a clip whose length is not known
     torch.testing.assert_close(batch["frames_time"][4], torch.tensor([1, 3, 5]) * 0.5 / 6)  # the sound is 0.5 s long
-    with pytest.raises(MediaError, match="A pair is one sound and one picture"):
+    with pytest.raises(MediaError, match="A pair is one audio file and one image"):
         load_clip((tmp_path / "picture.jpg", tmp_path / "both.mp4"), frames=1, size=8)
 
 

@@ -173,7 +173,7 @@ def test_pictures_in_place_of_a_video(tmp_path: Path) -> None:
     assert read_frames(paths, 2, 16)[:, 0, 0, 0].tolist() == [30, 80]
     assert read_frames(paths[0], 3, 16)[:, 0, 0, 0].tolist() == [10, 10, 10]
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(MediaError, match=r"bad\.jpg is not a readable picture"):
+    with pytest.raises(MediaError, match=r"bad\.jpg is not a readable image"):
         read_frames(tmp_path / "bad.jpg", 1, 16)
 
 

@@ -44,9 +44,7 @@ def test_shards_without_visual_features_are_refused_before_the_first_step(
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_encoder_of_another_key_is_refused(stage: str, demo_root: Path, tmp_path: Path) -> None:
     model = Captioner(ReadsWaveforms(), MeanVisual(), Concat, WordDecoder)
-    with pytest.raises(
-        ValueError, match="reads 'waveform', which is nothing that shards give; set its `input` to one of"
-    ):
+    with pytest.raises(ValueError, match="reads 'waveform', which shards do not have; set its `input` to one of"):
         _run(stage, model, demo_root / "shards", tmp_path)
 
 
@@ -71,8 +69,8 @@ def test_sound_alone_can_be_tested_with_a_model_of_both_and_is_told(
     data.info = lambda _: info
     with caplog.at_level(logging.WARNING, logger="avcap"):
         data.require(both, "test")
-    assert "have no pictures; the model does without" in caplog.text
-    with pytest.raises(ValueError, match=r"hold no frames, .* store pictures with"):
+    assert "have no video; the model does without" in caplog.text
+    with pytest.raises(ValueError, match=r"hold no frames, .* store frames with"):
         data.require(both, "fit")
     with pytest.raises(ValueError, match="hold no frames"):
         data.require(Inputs(None, ("frames",)), "test")  # nothing is left to read

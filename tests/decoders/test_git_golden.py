@@ -12,7 +12,7 @@ from torch import Tensor
 from avcap.decoders.git import GITDecoder
 from avcap.decoders.git_text import GITSize
 from avcap.decoders.search_beam import GeneratorBeamSearch
-from avcap.decoders.search_step import Hypotheses, LogitRules, SearchStep, take
+from avcap.decoders.search_step import Hypotheses, LogitRules, SearchStep, reorder_beams
 from avcap.types import Tokens
 from avcap.weights.git import AVCAP, decoder_to_ours
 from tests.decoders.avcap_reference import joint_tokens
@@ -78,7 +78,7 @@ def two_offers_a_beam(step: SearchStep, *, bos: Tensor, eos: int, settings: dict
         best, offered = logs.topk(offers)  # [B, K, offers]
         sums, place = (sums[:, :, None] + best).flatten(1).topk(beams)  # [B, K]
         parents, words = place // offers, offered.flatten(1).gather(1, place)
-        ids = torch.cat([take(ids, parents), words[:, :, None]], dim=2)  # [B, K, T + 1]
+        ids = torch.cat([reorder_beams(ids, parents), words[:, :, None]], dim=2)  # [B, K, T + 1]
     texts = ids[:, 0, 1:]  # [B, T]
     count = (texts != eos).sum(dim=1) + (texts == eos).any(dim=1).long()
     return Hypotheses(texts, sums[:, 0] / count)

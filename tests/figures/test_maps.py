@@ -39,7 +39,7 @@ def test_the_picture_is_written_and_shows_everything(tmp_path):
     labels = {label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel())}
     names = {label.get_text() for label in figure.axes[2].get_yticklabels()}
     assert {"a dog barks while rain falls", "0.3 s", "dog barking"} <= texts
-    assert {"time of the sound (s)", "time of the picture (s)", "mel bin", "plan mass (1 = uniform plan)"} <= labels
+    assert {"time of the sound (s)", "time of the frame (s)", "mel bin", "plan mass (1 = uniform plan)"} <= labels
     assert names == {"dog barking", "rain", "truck"}
 
 

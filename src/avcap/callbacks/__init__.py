@@ -1,4 +1,4 @@
-"""What happens around a run: samples, results, predictions, and a clean stop."""
+"""Callbacks: samples, results, predictions, and a clean stop."""
 
 from avcap.callbacks.map_quality import MeasureMaps
 from avcap.callbacks.predictions import WritePredictions

@@ -1,4 +1,4 @@
-"""Keep every caption as soon as it is there, so that a run that is killed goes on where it was."""
+"""Write every caption at once, so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AppendCaptions(Callback):
 
 
 def read_appended(folder: Path) -> dict[str, str]:
-    """Clip id -> caption, from the files of all processes; a line cut short by a kill is passed over."""
+    """Read the captions by clip id from the files of all processes; skip a line that a kill cut short."""
     captions: dict[str, str] = {}
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -46,7 +46,7 @@ def read_appended(folder: Path) -> dict[str, str]:
 
 
 def _is_torn(path: str) -> bool:
-    """Whether a file ends within a line."""
+    """Return whether a file ends within a line."""
     with Path(path).open("rb") as file:
         if not file.seek(0, 2):
             return False

@@ -1,4 +1,4 @@
-"""What the callbacks share: the end of a batch, and what they read of the trainer and of a captioner."""
+"""Shared code of the callbacks: the end of a batch, and access to the trainer and the captioner."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def batch_end(method: Callable[[Any, Trainer, LightningModule, EvaluatedBatch], 
 
 
 class CaptionerParts(Protocol):
-    """What callbacks read of a captioner, in the names of :class:`avcap.systems.Captioner`."""
+    """The attributes of a captioner that callbacks read, named as in :class:`avcap.systems.Captioner`."""
 
     @property
     def audio_encoder(self) -> Encoder | None:
@@ -52,7 +52,7 @@ class CaptionerParts(Protocol):
 
     @property
     def visual_encoder(self) -> Encoder | None:
-        """The encoder of the pictures; None: audio only."""
+        """The encoder of the frames; None: audio only."""
 
     @property
     def fusion(self) -> Fusion:
@@ -67,5 +67,5 @@ class CaptionerParts(Protocol):
 
 
 def data_of(trainer: Trainer) -> Any:
-    """The data module of a run; None where the trainer was given loaders."""
+    """Return the data module of a run; None where the trainer was given loaders."""
     return getattr(trainer, "datamodule", None)

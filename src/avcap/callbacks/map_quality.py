@@ -21,13 +21,13 @@ class MeasureMaps(Callback):
     """Log how much of the maps' mass falls on pairs of tokens of the same event: ``val/map_gain``, ``test/map_gain`` and others.
 
     Only where the fusion makes maps and the true times are known. Beside the map's own share (``map_mass``) stand that of a
-    uniform map (``map_uniform``), the ratio of the two (``map_gain``, 1 is chance), how much of the way from the uniform map to a
-    perfect one is done (``map_skill``), and the gain of maps whose pictures are those of another clip (``map_gain_shuffled``):
-    what of the gain comes without looking.
+    uniform map (``map_uniform``), the ratio of the two (``map_gain``, 1 is chance level), the progress from the uniform map to a
+    perfect one (``map_skill``), and the gain of maps whose frames are those of another clip (``map_gain_shuffled``):
+    the part of the gain that does not depend on the video.
 
     Args:
         events: An ``events.jsonl`` with the true times; None for the one beside the shards, where there is one.
-        batches: How many batches are fused a second time with shuffled pictures; 0 leaves the control out.
+        batches: How many batches are fused a second time with shuffled frames; 0 leaves the control out.
     """
 
     def __init__(self, events: Path | None = None, batches: int = 4) -> None:
@@ -100,13 +100,13 @@ class MeasureMaps(Callback):
 
 
 def has_both(model: CaptionerParts, batch: Batch) -> bool:
-    """Whether the model reads both streams and the batch has them."""
+    """Return whether the model reads both streams and the batch has them."""
     encoders = (model.audio_encoder, model.visual_encoder)
     return all(encoder is not None and encoder.input in batch for encoder in encoders)
 
 
 def with_other_pictures(model: CaptionerParts, batch: Batch) -> Batch:
-    """The batch with every clip's visual input exchanged for that of the clip before it; as it is for a model without pictures."""
+    """Return the batch with each clip's visual input replaced by that of the clip before it; unchanged for a model that reads no video."""
     if model.visual_encoder is None:
         return batch
     name, inputs = model.visual_encoder.input, cast(dict[str, Any], batch)

@@ -1,4 +1,4 @@
-"""Scores of a test, and with them how often the right kind of sound is named."""
+"""Test scores, with the share of correctly named kinds of sound."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AddNaming:
         self.possible = known and naming_scores(firsts, events).corpus["named_any"] >= _USUAL
 
     def __call__(self, scores: Scores, captions: Mapping[str, str]) -> Scores:
-        """The scores of captions with their naming.
+        """Return the scores of captions with their naming.
 
         Args:
             scores: What the captions scored.

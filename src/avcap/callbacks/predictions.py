@@ -31,7 +31,7 @@ class WritePredictions(Callback):
         self._rows: dict[str, dict[str, Any]] = {}
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier run; ask for several captions where they are wanted."""
+        """Delete the files of an earlier run, and request several captions per clip if configured."""
         self._rows = {}
         if hasattr(pl_module, "nbest"):
             cast(Any, pl_module).nbest = self.nbest

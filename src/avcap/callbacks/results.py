@@ -1,4 +1,4 @@
-"""Write what a test found: scores, captions, maps."""
+"""Write the results of a test: scores, captions, maps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class WriteResults(Callback):
         self._events: dict[str, list[dict[str, Any]]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier test."""
+        """Delete the files of an earlier test."""
         self._drawn, self._spare = {}, {}
         scenes = read_scenes(self.events or beside_the_shards(getattr(data_of(trainer), "shards", None)))
         self._events = {clip: scene.events for clip, scene in scenes.items()}
@@ -108,7 +108,7 @@ class WriteResults(Callback):
 
     @staticmethod
     def _log(trainer: Trainer, pl_module: LightningModule, scores: dict[str, float]) -> None:
-        """The settings of the run with its final scores, for the comparison of runs in TensorBoard."""
+        """Log the settings of the run with its final scores, so that TensorBoard can compare runs."""
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(
@@ -117,7 +117,7 @@ class WriteResults(Callback):
 
 
 def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:
-    """The captions of the training split; the references themselves where that split is not there."""
+    """Return the captions of the training split, or the references if there is no training split."""
     data = data_of(trainer)
     captions = data.training_captions() if hasattr(data, "training_captions") else []
     return captions or [caption for clip in references.values() for caption in clip]

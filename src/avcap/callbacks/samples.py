@@ -1,4 +1,4 @@
-"""Show in TensorBoard what a model says and where it looks, while it trains."""
+"""Show captions and assignment maps in TensorBoard during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a training is."""
+"""The speed of a training."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class MeasureSpeed(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Count."""
+        """Count the clips and the seconds."""
         now = time.perf_counter()
         self._clips += len(batch["id"]) * trainer.world_size
         self._seconds += now - self._mark
         self._mark = now
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on after a validation in mid-epoch."""
+        """Restart the clock after a validation inside an epoch."""
         self._mark = time.perf_counter()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write, on the first process."""
+        """Write the file, on the first process."""
         if trainer.is_global_zero and self._clips:
             facts = {"clips": self._clips, "seconds": self._seconds, "clips_per_second": self._clips / self._seconds}
             Path(trainer.default_root_dir, "speed.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Keep what a stopped run has reached."""
+"""Save the state of a run when it is stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class SaveOnStop(Callback):
     """Write ``checkpoints/last.ckpt`` when a run is stopped by SIGTERM or Ctrl-C.
 
-    A run started again with ``--ckpt_path last`` goes on with the next batch. A run that fails for another reason
+    A run started again with ``--ckpt_path last`` resumes with the next batch. A run that fails for another reason
     (a loss that is not finite, say) writes nothing, so that the last good checkpoint stays.
     """
 

@@ -1,4 +1,4 @@
-"""Show how near the audio tokens have come to the image tokens."""
+"""Plot the audio tokens and the image tokens after each validation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from avcap.metrics import TokenDistance
 
 
 class TokenFigure(Callback):
-    """After each validation of :class:`avcap.systems.Alignment`: the picture ``val/tokens`` in TensorBoard, and files.
+    """After each validation of :class:`avcap.systems.Alignment`: the figure ``val/tokens`` in TensorBoard, and files.
 
-    ``figures/tokens.png`` in the folder of the run is the picture of the last validation, ``figures/tokens.npz`` what it
+    ``figures/tokens.png`` in the folder of the run is the figure of the last validation, ``figures/tokens.npz`` what it
     was drawn from: ``ids`` ``[n]``, ``image`` and ``audio`` ``[n, C]`` (mean tokens), ``mmd`` and ``sinkhorn_divergence`` ``[n]``.
 
     Args:

@@ -1,1 +1,1 @@
-"""Checkpoints, weights files and Hugging Face sources: what is read, what is kept, what is refused."""
+"""Checkpoints, weights files and Hugging Face sources: reading, saving and checking them."""

@@ -55,7 +55,7 @@ def _arguments(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[st
 
 
 def _value(value: Any, hint: Any) -> Any:
-    """A value of a config as the constructor's annotation wants it."""
+    """Convert a value of a config to the type that the constructor annotates."""
     if isinstance(value, Mapping) and "class_path" in value:
         return build(value)
     choices = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
@@ -70,5 +70,5 @@ def _value(value: Any, hint: Any) -> Any:
 
 
 def _is_record(hint: Any) -> bool:
-    """Whether it is a dataclass or a named tuple."""
+    """Return whether a class is a dataclass or a named tuple."""
     return isinstance(hint, type) and (hasattr(hint, "__dataclass_fields__") or hasattr(hint, "_fields"))

@@ -44,7 +44,7 @@ def unpack_files(checkpoint: dict[str, Any], folder: Path) -> None:
 
 
 def _paths(settings: Any) -> Iterator[str | Path]:
-    """The values of the arguments that name a carried file, at any depth."""
+    """Return the values of the arguments that name a carried file, at any depth."""
     for name, value in settings.items() if isinstance(settings, Mapping) else ():
         if name in CARRIED and isinstance(value, str | Path):
             yield value
@@ -52,7 +52,7 @@ def _paths(settings: Any) -> Iterator[str | Path]:
 
 
 def _replace(settings: Any, change: Callable[[Any], Any]) -> Any:
-    """A copy in which the arguments that :func:`_paths` finds have other values."""
+    """Return a copy with new values for the arguments that :func:`_paths` finds."""
     if not isinstance(settings, Mapping):
         return settings
     return {

@@ -1,4 +1,4 @@
-"""What is read from Hugging Face: where it comes from, its configuration, and whether the network has to be asked."""
+"""Sources on Hugging Face: their location, their configuration, and whether a download is needed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PATIENCE = 10  # seconds in which the hub must answer
 
 
 class Source(NamedTuple):
-    """A place that ``from_pretrained`` reads from."""
+    """A source that ``from_pretrained`` can read."""
 
     name: str  # folder or hub name
     gguf_file: str | None = None  # file inside it, if the weights are in the GGUF format
 
 
 def read_config(config: Path | str | Mapping[str, Any], *, field: str = "decoder.config") -> dict[str, Any]:
-    """A model's configuration, from a JSON file or as it is.
+    """Return a model's configuration, read from a JSON file if a path is given.
 
     Args:
         config: The file or the settings.
@@ -48,7 +48,7 @@ def read_config(config: Path | str | Mapping[str, Any], *, field: str = "decoder
 
 
 def make_config(settings: Mapping[str, Any], *, field: str = "decoder.config") -> Any:
-    """A Hugging Face configuration object from its settings.
+    """Build a Hugging Face configuration object from its settings.
 
     Args:
         settings: What :func:`read_config` gives.
@@ -67,7 +67,7 @@ def make_config(settings: Mapping[str, Any], *, field: str = "decoder.config") -
 
 
 def fetch(factory: Any, source: Source, **settings: Any) -> Any:
-    """``factory.from_pretrained`` that asks the network only for what is not on this machine.
+    """Call ``factory.from_pretrained``, which downloads only what is not on this machine.
 
     Args:
         factory: One of transformers' ``Auto`` classes.
@@ -97,12 +97,12 @@ def fetch(factory: Any, source: Source, **settings: Any) -> Any:
 
 
 def is_empty(model: nn.Module) -> bool:
-    """Whether the weights are still to come."""
+    """Return whether the model has no weights yet: its parameters lie on the meta device."""
     return any(parameter.is_meta for parameter in model.parameters())
 
 
 def _looks_like_a_path(name: str) -> bool:
-    """Whether a name that is no folder was meant as one: more than two parts, or a start that only paths have."""
+    """Return whether a name looks like the path of a folder: more than two parts, or a start that only paths have."""
     parts = Path(name).parts
     if name.startswith(("./", "../", "/", "~")) or len(parts) > 2:
         return True

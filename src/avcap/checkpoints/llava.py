@@ -29,7 +29,7 @@ _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def llava_settings(config: Path | Mapping[str, Any], *, field: str) -> dict[str, Any]:
-    """The settings of a LLaVA model, from a JSON file or as they are.
+    """Return the settings of a LLaVA model, read from a JSON file if a path is given.
 
     Args:
         config: The file or the settings.
@@ -52,7 +52,7 @@ def llava_settings(config: Path | Mapping[str, Any], *, field: str) -> dict[str,
 
 
 def llava_config(model: str | None, config: Path | Mapping[str, Any] | None, *, owner: str) -> Any:
-    """The configuration of a LLaVA model; reads no weights.
+    """Return the configuration of a LLaVA model; reads no weights.
 
     Args:
         model: Folder or hub name of the model.
@@ -79,7 +79,7 @@ def llava_config(model: str | None, config: Path | Mapping[str, Any] | None, *, 
 
 
 def no_llava(model: str, *, owner: str) -> str:
-    """The error text for a model that is not there."""
+    """Return the error message for a missing model."""
     return (
         f"{owner}.model: no LLaVA model with safetensors weights was found at {model!r}; name a folder that `avcap dali "
         "captioner` wrote, or a hub model such as llava-hf/llava-1.5-7b-hf."
@@ -87,14 +87,14 @@ def no_llava(model: str, *, owner: str) -> str:
 
 
 def chosen_format(dtype: Format, state: Mapping[str, Tensor] | None = None) -> torch.dtype:
-    """The number format of a part's weights; "auto" is that of ``state``, or float32 without one."""
+    """Return the dtype of a part's weights; "auto" takes that of ``state``, or float32 without one."""
     if dtype != "auto":
         return getattr(torch, dtype)
     return torch.float32 if not state else next(iter(state.values())).dtype
 
 
 def read_llava(model: str, names: PartNames, *, owner: str, wanted: Collection[str] | None = None) -> dict[str, Tensor]:
-    """The weights of one part; only the files that hold some of them are opened (or, from the hub, fetched).
+    """Read the weights of one part; open (or download from the hub) only the files that hold some of them.
 
     Args:
         model: Folder or hub name.
@@ -124,7 +124,7 @@ def read_llava(model: str, names: PartNames, *, owner: str, wanted: Collection[s
 def load_pretrained_part(
     part: PreTrainedModel, model: str, names: PartNames, *, owner: str, dtype: Format
 ) -> PreTrainedModel:
-    """A part of transformers, built anew with its pretrained weights.
+    """Build a part of a transformers model and load its pretrained weights.
 
     Args:
         part: A model of the right sizes, which may be empty (on the meta device); it is left as it is.
@@ -162,7 +162,7 @@ def require_all(missing: Any, model: str) -> None:
 
 
 def _files(model: str, names: PartNames, *, owner: str) -> list[str]:
-    """The safetensors files that hold the part."""
+    """Return the safetensors files that hold the part."""
     index = _cached(model, _INDEX)
     if index is not None:
         places = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
@@ -176,7 +176,7 @@ def _files(model: str, names: PartNames, *, owner: str) -> list[str]:
 
 
 def _cached(model: str, file: str) -> str | None:
-    """The path of a file of a model, asking the network only for what is not on this machine; None: there is none."""
+    """Return the path of a model's file, downloading it only if it is not on this machine; None if the model has no such file."""
     from transformers.utils import cached_file
 
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}

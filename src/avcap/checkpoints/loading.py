@@ -94,13 +94,13 @@ def load_part(
 
 
 def by_part(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
-    """Tensors of a file with their part before their names, which a file of one component has in its metadata."""
+    """Return the tensors of a file with their part as prefix; a file of one component has its part in its metadata."""
     begin = f"{metadata[PART]}." if PART in metadata else ""
     return {begin + name: tensor for name, tensor in state.items()}
 
 
 def parts_of(path: str | Path) -> frozenset[str]:
-    """The parts that a file holds weights of (``audio``, ``joint``); reads no weights.
+    """Return the parts that a file holds weights of (``audio``, ``joint``), without reading the weights.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -113,7 +113,7 @@ def parts_of(path: str | Path) -> frozenset[str]:
 
 
 def is_component(path: str | Path) -> bool:
-    """Whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
+    """Return whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
     path = Path(path)
     if path.suffix != ".safetensors" or not path.is_file():
         return False
@@ -122,7 +122,7 @@ def is_component(path: str | Path) -> bool:
 
 
 def block_count(names: Iterable[str]) -> int:
-    """The number of blocks that the names ``blocks.<i>.*`` speak of."""
+    """Count the blocks that the names ``blocks.<i>.*`` refer to."""
     return 1 + max((int(found[1]) for name in names if (found := _BLOCK.match(name))), default=-1)
 
 
@@ -157,14 +157,14 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
+    """Read tensors and metadata of a safetensors file."""
     with _opened(path) as (file, metadata):
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
-    """A safetensors file and our metadata in it."""
+    """Read a safetensors file and the metadata that avcap wrote into it."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -179,7 +179,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
 
 
 def _with_adapter(name: str, own: dict[str, Tensor]) -> str:
-    """The name of a plain weight in a module whose layer may carry an adapter."""
+    """Return the name that a plain weight has in a module whose layer may have an adapter."""
     layer, _, leaf = name.rpartition(".")
     adapted = f"{layer}.base_layer.{leaf}"
     return adapted if name not in own and adapted in own else name
@@ -190,5 +190,5 @@ def _is_adapter(name: str) -> bool:
 
 
 def _some(items: list[str], limit: int = 3) -> str:
-    """The first few items, for an error message."""
+    """Join the first few items for an error message."""
     return ", ".join(items[:limit]) + (", ..." if len(items) > limit else "") or "none"

@@ -1,4 +1,4 @@
-"""Where a Hugging Face causal language model comes from: a hub name, a folder, a GGUF file, or a configuration."""
+"""Sources of a Hugging Face causal language model: a hub name, a folder, a GGUF file, or a configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def find_source(name: str, gguf_file: str | None = None) -> Source:
 
 
 def pretrained_config(source: Source) -> Any:
-    """The configuration of a pretrained model; reads no weights.
+    """Return the configuration of a pretrained model, without reading its weights.
 
     Raises:
         FileNotFoundError: if there is no such model.
@@ -56,7 +56,7 @@ def pretrained_config(source: Source) -> Any:
 
 
 def load_tokenizer(source: Source) -> Any:
-    """The tokenizer of a folder, hub name or GGUF file.
+    """Return the tokenizer of a folder, hub name or GGUF file.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -73,7 +73,7 @@ def load_tokenizer(source: Source) -> Any:
 
 
 def no_model(source: Source) -> str:
-    """The error text for a model that is not there."""
+    """Return the error message for a missing model."""
     return (
         f"decoder.model: no language model was found at {source.name!r}; name a folder with weights, an installed package "
         "that ships a .gguf file, or a hub model."

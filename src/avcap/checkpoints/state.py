@@ -1,4 +1,4 @@
-"""What goes into a checkpoint, and whether a checkpoint fits a model."""
+"""The content of a checkpoint, and the check that it fits a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INPUTS_KEY = "avcap_inputs"  # entry of a checkpoint: how its data module made t
 
 
 def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
-    """Names of the state that need not be saved: frozen weights of parts that can load them again.
+    """Return the names of the state that need not be saved: frozen weights that their parts can load again.
 
     A frozen part with random weights stays in the checkpoint, since nothing else holds it. Buffers (running
     statistics) go with the parameters of their own module.

@@ -1,1 +1,1 @@
-"""What the verbs of the `avcap` program do; each is a typed function."""
+"""The commands of the `avcap` program; each is a typed function."""

@@ -1,4 +1,4 @@
-"""`avcap ablation`: one cell of the matrix, and how far all of them are."""
+"""`avcap ablation`: run one cell of the matrix, or show the status of all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ METRIC, TITLE = "cider_d", "CIDEr-D"
 
 
 def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "", submit: str = "") -> None:
-    """Fit and test one variant in a folder of its own; does nothing where that is done, and goes on where it was stopped.
+    """Fit and test one variant in its own folder; skip what is finished, and resume what was stopped.
 
-    What `avcap ablation run` does for each cell. Everything that it says goes to log.txt in the folder, beside status.json.
+    `avcap ablation run` does this for each cell. All output goes to log.txt in the folder, beside status.json.
 
     Args:
         base: The config of the axis.
@@ -63,7 +63,7 @@ def status(folders: list[Path]) -> None:
 
 
 def _cells(folder: Path) -> list[Path]:
-    """The cells in the folder of a matrix, an axis or a variant, links too; itself where it is one, or holds none."""
+    """Return the cells below the folder of a matrix, an axis or a variant, links included; the folder itself if it is a cell or holds none."""
     below = ("*/" * depth + STATUS for depth in range(4))
     return sorted(path.parent for pattern in below for path in folder.glob(pattern)) or [folder]
 

@@ -1,4 +1,4 @@
-"""`avcap caption`: captions of video and sound files."""
+"""`avcap caption`: captions of video and audio files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def caption(
 ) -> None:
     """Caption video and sound files.
 
-    A file may be mp4, mkv, webm, wav, mp3, flac, ogg, or a pair `sound.wav+picture.jpg`; any sample rate, mono or stereo,
-    with or without a picture track. A file that cannot be read is reported, the others are captioned all the same.
+    A file may be mp4, mkv, webm, wav, mp3, flac, ogg, or a pair `sound.wav+image.jpg`; any sample rate, mono or stereo,
+    with or without a video track. A file that cannot be read is reported, the others are captioned all the same.
 
     Args:
         files: The files.
         ckpt_path: Checkpoint of a trained captioner.
         json: Print one JSON object a file.
-        map: Draw the assignment map to this picture; with several files the name of each is added.
+        map: Draw the assignment map to this image file; with several files the name of each is added.
         num_beams: Beams of the search; null: as the model was configured.
 
     Raises:

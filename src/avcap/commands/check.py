@@ -1,4 +1,4 @@
-"""`avcap check`: a config proved consistent in seconds."""
+"""`avcap check`: check a config in seconds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from avcap.systems import System
 
 
 class MetaCLI(AvcapCLI):
-    """Builds what a config says on the meta device: every class and argument is tried, no memory is used."""
+    """Builds a config's objects on the meta device: it checks every class and argument and uses no memory."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The options of the check itself."""
+        """Add the options of the check itself."""
         super().add_arguments_to_parser(parser)
         parser.add_argument(
             "--clips", type=int, default=None, help="batch size of the memory estimate (default: the config's)"
@@ -37,7 +37,7 @@ class MetaCLI(AvcapCLI):
 
 
 def build_report(args: Sequence[str]) -> Report:
-    """The report on the config that the command line ``args`` (those of ``avcap fit``) describes.
+    """Check the config that the command line ``args`` (of ``avcap fit``) describes, and return the report.
 
     Raises:
         SystemExit: with status 2, for a wrong option or config.
@@ -78,7 +78,7 @@ def _require(model: System, data: object) -> None:
 
 
 def _frames(data: Any) -> int:
-    """Pictures of a clip: what the config says, what the shards hold, or 20 as in AudioCaps' published features."""
+    """Return the number of frames of a clip: that of the config, of the shards, or 20 as in AudioCaps' published features."""
     count = getattr(getattr(data, "frames", None), "count", None)
     if count is not None:
         return count

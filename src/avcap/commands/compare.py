@@ -13,11 +13,11 @@ from avcap.study.report.table import TITLES, align
 def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), metric: str = "cider_d") -> None:
     """Print one metric of several runs by kind of scene: which stream does a system need?
 
-    In a sound-alike scene only the picture tells what sounds, in a look-alike scene only the sound does.
+    In a sound-alike scene only the video shows the source of the sound; in a look-alike scene only the audio tells it.
 
     Args:
         runs: Folders of runs after `avcap test`, or folders above them. Seeds of one variant (`variant/0`, `variant/1`) are one row.
-        events: The file that says of which kind each clip is (`avcap data demo` makes it).
+        events: The file with the kind of each clip (`avcap data demo` makes it).
         metric: A metric that has a score for each clip, such as cider_d or named_recall.
 
     Raises:
@@ -47,5 +47,5 @@ def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), 
 
 
 def _title(cell: CellRuns) -> str:
-    """Its name, and how many seeds it has where they are several."""
+    """Return the name of a cell, and its number of seeds if there are several."""
     return f"{cell.name} ({len(cell.runs)} seeds)" if len(cell.runs) > 1 else cell.name

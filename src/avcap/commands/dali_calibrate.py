@@ -35,8 +35,8 @@ def calibrate(
 ) -> None:
     """Write the audio encoder of an alignment, its projection rescaled so that its tokens are spread like image tokens.
 
-    Of many pictures that go with a sound, the tokens that are nearest to all are their mean: alignment makes audio tokens that point
-    in the right direction but lie too close to one another. Here all audio tokens together get the mean and the covariance of all image
+    Many images fit one sound, and the token nearest to all of them is their mean. So alignment makes audio tokens that point
+    in the right direction but lie too close together. Here all audio tokens together get the mean and the covariance of all image
     tokens of the same clips, by the optimal transport between normal distributions, a linear map. No caption is read, and
     nothing is trained.
 
@@ -44,15 +44,15 @@ def calibrate(
         ckpt: Checkpoint of an alignment.
         out: The safetensors file to write, for `pretrained` of such an audio encoder.
         spread: Match the whole covariance, or the variance of each channel alone.
-        gain: Spread the tokens so many times as widely as image tokens, about the same mean.
-        clips: Measure on so many clips, at even distances.
+        gain: Spread of the audio tokens around their mean, as a multiple of that of the image tokens.
+        clips: Number of clips to measure on, evenly spaced.
         batch_size: Clips at once.
         split: train or val.
         shards: Folder of the shards; None: the one that the run was trained on.
 
     Raises:
         FileNotFoundError: if the checkpoint, its config or the shards are not there.
-        ValueError: if the encoder has no projection, or no clip has sound and picture.
+        ValueError: if the encoder has no projection, or no clip has both streams.
     """
     if clips < 1 or batch_size < 1:
         raise ValueError(f"clips and batch_size must be at least 1, got {clips} and {batch_size}.")
@@ -71,7 +71,7 @@ def calibrate(
 
 
 def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
+    """Compute mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
     heard, seen = TokenMoments(model.audio_encoder.width), TokenMoments(model.audio_encoder.width)
     for batch in batches:
         _, audio, image = paired_tokens(model, batch)
@@ -87,7 +87,7 @@ def rescaled(
     spread: Spread = "covariance",
     gain: float = 1.0,
 ) -> dict[str, Tensor]:
-    """An encoder's weights with ``x -> mean_i + gain A (x - mean_a)`` folded into its projection; see :func:`gaussian_map`.
+    """Fold ``x -> mean_i + gain A (x - mean_a)`` into the projection of an encoder's weights; see :func:`gaussian_map`.
 
     Args:
         state: The weights of the encoder.

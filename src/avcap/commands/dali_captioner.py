@@ -97,14 +97,14 @@ def write_llava(parts: LlavaParts, folder: Path) -> None:
         output_loading_info=True,
     )
     if left := [*info["missing_keys"], *info["unexpected_keys"]]:
-        raise ValueError(f"The parts make no whole LLaVA: {len(left)} weights do not fit (first: {left[0]}).")
+        raise ValueError(f"The parts do not make a complete LLaVA: {len(left)} weights do not fit (first: {left[0]}).")
     whole.generation_config = GenerationConfig(**ids, pad_token_id=special.pad)
     whole.save_pretrained(folder)
     _processor(parts).save_pretrained(folder)
 
 
 def _config(parts: LlavaParts, ids: dict[str, Any]) -> Any:
-    """The configuration of the whole; the layers that were built are all, so the last one is read."""
+    """Return the configuration of the whole model, which reads the last of the layers that were built."""
     from transformers import LlavaConfig
 
     vision, decoder = parts.visual_encoder, parts.decoder
@@ -124,7 +124,7 @@ def _config(parts: LlavaParts, ids: dict[str, Any]) -> Any:
 
 
 def _state(parts: LlavaParts) -> dict[str, Tensor]:
-    """The weights under the names of the whole; the final norm of the tower, which nothing reads, does nothing."""
+    """Return the weights under the names of the whole model, with an identity for the tower's final norm, which nothing reads."""
     width = parts.visual_encoder.width
     norm = {"weight": torch.ones(width), "bias": torch.zeros(width)}
     named: list[tuple[PartNames, dict[str, Tensor]]] = [
@@ -139,7 +139,7 @@ def _state(parts: LlavaParts) -> dict[str, Tensor]:
 
 
 def _processor(parts: LlavaParts) -> Any:
-    """Tokenizer, image processor and chat template, as the three parts use them."""
+    """Build the processor: tokenizer, image processor and chat template as the three parts use them."""
     from transformers import CLIPImageProcessor, LlavaProcessor
 
     vision, decoder = parts.visual_encoder, parts.decoder
@@ -157,7 +157,7 @@ def _processor(parts: LlavaParts) -> Any:
 
 
 def chat_template(template: str) -> str:
-    r"""The template of a decoder as one of Hugging Face's, in Jinja.
+    r"""Convert the prompt template of a decoder to a Hugging Face chat template in Jinja.
 
     Args:
         template: Text with ``{tokens}`` and ``{prompt}``, the assistant's role at its end.

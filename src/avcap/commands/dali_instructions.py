@@ -1,4 +1,4 @@
-"""``avcap dali instructions``: captions of pictures, and what a language model answers about them, to train an image captioner."""
+"""``avcap dali instructions``: captions of images, and what a language model answers about them, to train an image captioner."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def instructions(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Write image captions, and what a language model answers to an instruction when it reads one in the place of its picture.
+    """Write image captions, and what a language model answers to an instruction when it reads one in the place of its image.
 
     Each caption of the shards gives two rows: the caption itself, for the image captioner's own instruction, and the answer,
     with the instruction as `prompt`. So an image captioner learns to follow both, as LLaVA did, though nobody heard
-    the pictures. A file that was made of the same model, shards and settings is kept.
+    the images. A file that was made of the same model, shards and settings is kept.
 
     Args:
         language_model: Folder or hub name of the language model: that of configs/dali/0a_language.yaml.
-        shards: Folder of shards whose captions are of pictures, with one folder a split.
+        shards: Folder of shards whose captions are of images, with one folder a split.
         split: The split.
         out: The JSON lines to write, for `captions` of the data module.
         prompt: The instruction that is answered.
         temperature: Of the draw: lower makes likely answers likelier.
-        top_k: Each token is drawn from so many, the likeliest ones; 0: from all.
+        top_k: Draw each token from the ``top_k`` most likely ones; 0: from all.
         batch_size: Captions that are read at once; another number draws other answers.
         seed: Seed of the draw.
-        overwrite: Write a file that is there anew.
+        overwrite: Replace an existing file.
 
     Raises:
         FileNotFoundError: if there is no such model, or there are no shards.
@@ -85,7 +85,7 @@ def instructions(
         (clip, text) for clip, texts in zip(clips.ids, clips.captions(range(len(clips))), strict=True) for text in texts
     ]
     if not seen:
-        raise ValueError(f"The clips in {clips.folder} have no captions; name shards of captioned pictures.")
+        raise ValueError(f"The clips in {clips.folder} have no captions; name shards of captioned images.")
     answers = draw_answers(
         _model(language_model, prompt),
         [text for _, text in seen],
@@ -103,17 +103,17 @@ def instructions(
 
 
 def _require_same(out: Path, provenance: dict[str, Any]) -> None:
-    """Raise where a file was not made as ``provenance`` says."""
+    """Raise if a file was not made with the settings of ``provenance``."""
     found = CaptionRows.read(out).provenance
     wanted = json.loads(json.dumps(provenance))
     if other := [name for name, value in wanted.items() if found.get(name) != value]:
         raise ValueError(
-            f"{out} was made otherwise ({', '.join(other)}); add --overwrite to write it anew, or choose another --out."
+            f"{out} was made otherwise ({', '.join(other)}); add --overwrite to replace it, or choose another --out."
         )
 
 
 def _model(name: str, prompt: str) -> LanguageModelling:
-    """The language model with its weights and the one instruction, where there is a GPU on it."""
+    """Load the language model with its one instruction, onto the GPU if there is one."""
     text = pretrained_config(find_source(name)).to_dict()
     llava = {"model_type": "llava", "vision_config": {}, "text_config": text}  # the vision tower is not built
     decoder = LlavaDecoder(text["hidden_size"], config=llava, language_model=name, attention="eager")

@@ -1,4 +1,4 @@
-"""``avcap dali probe``: what the tokens of an alignment tell, of the pictures and of what is heard."""
+"""``avcap dali probe``: measure how much the tokens of an alignment predict of the images and of the sounds."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def probe(
     shards: Path | None = None,
     batch_size: int = 50,
 ) -> dict[str, float]:
-    """Measure what the audio tokens of an alignment tell of the pictures, and whether they still hold what is heard.
+    """Measure what the audio tokens of an alignment tell of the images, and whether they still hold what is heard.
 
-    Of each clip the mean audio token and the mean image token are compared, on the test split. How much of the pictures a sound
+    Of each clip the mean audio token and the mean image token are compared, on the test split. How much of the images a sound
     tells at all is what a linear map, fitted to the training split, makes of the audio tokens: no alignment by squared distances
-    can come closer than the mean picture of a sound.
+    can come closer than the mean image of a sound.
 
     Args:
         ckpt: Checkpoint of an alignment.
         encoder: Weights of its audio encoder, to measure instead of those of the checkpoint: as ``avcap dali calibrate`` writes them.
-        events: An ``events.jsonl`` that says what is heard in each clip, for probes of the kinds of sounds; None: the one beside the
+        events: An ``events.jsonl`` with the sounds of each clip, for probes of the kinds of sounds; None: the one beside the
             shards, where there is one.
         shards: Folder of the shards; None: the one that the run was trained on.
         batch_size: Clips at once.
@@ -85,7 +85,7 @@ def probe(
 
 
 def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
-    """The mean tokens of all clips of a split, in float64; those that lack a stream are left out."""
+    """Compute the mean token of each clip of a split in float64; leave out clips that lack a stream."""
     ids: list[str] = []
     audio: list[Tensor] = []
     image: list[Tensor] = []
@@ -109,7 +109,7 @@ def _of_pictures(train: Means, val: Means, test: Means) -> dict[str, float]:
 
 def _of_kinds(heard: dict[str, set[str]], train: Means, val: Means, test: Means) -> dict[str, float]:
     if missing := [name for split in (train, val, test) for name in split.ids if name not in heard]:
-        raise ValueError(f"The events say nothing of clip {missing[0]}; give those of the same data set.")
+        raise ValueError(f"The events lack clip {missing[0]}; give those of the same data set.")
     kinds = sorted(set().union(*(heard[name] for name in test.ids)))  # one that is never heard has no precision
 
     y_train, y_val, y_test = (

@@ -1,4 +1,4 @@
-"""``avcap dali stills``: the pictures that the demo's image captioner learns from."""
+"""``avcap dali stills``: make the training images of the demo's image captioner."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def stills(
     num_workers: int = 2,
     overwrite: bool = False,
 ) -> None:
-    """Write shards of single pictures of scenes with image captions: what an image captioner learns to see from.
+    """Write shards of single images of scenes with image captions, to train an image captioner.
 
     The scenes are drawn without sound, and none of them is a clip of a data set or told by a text. Shards that exist are
     kept, so an interrupted run continues where it stopped, and a second run does nothing.
 
     Args:
         out: Where the shards go: a folder for train and one for val.
-        count: Pictures in the training split.
-        val: Pictures in the validation split.
-        size: Side of the square pictures in pixels.
+        count: Images in the training split.
+        val: Images in the validation split.
+        size: Side of the square images in pixels.
         seed: Seed of the scenes.
         num_workers: Processes that draw.
         overwrite: Make finished splits again.
@@ -35,5 +35,5 @@ def stills(
         out, Stills(count=count, val=val, size=size, seed=seed), num_workers=num_workers, overwrite=overwrite
     )
     for info, kept in written:
-        print(f"{info.split}: {len(info.ids):,} pictures{', made before and kept' if kept else ''}")
+        print(f"{info.split}: {len(info.ids):,} images{', made before and kept' if kept else ''}")
     print(f"Shards: {out}")

@@ -1,4 +1,4 @@
-"""``avcap dali texts``: the texts that the demo's language model learns from."""
+"""``avcap dali texts``: make the training texts of the demo's language model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`avcap data derive`: what a front end makes of the sound, computed once and kept beside the shards."""
+"""`avcap data derive`: compute the spectrograms of a front end once, and store them beside the shards."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def derive(
 
 
 def frontend_of(config: Path) -> FrontEnd:
-    """The front end of a config's audio encoder; no weights are made.
+    """Build the front end of a config's audio encoder, without building weights.
 
     Raises:
         FileNotFoundError: if there is no such config.

@@ -1,4 +1,4 @@
-"""``avcap doctor``: what this machine has, what it lacks, and the remedy."""
+"""``avcap doctor``: report what this machine has, what it lacks, and the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avcap.machine import Finding, examine
 
 
 def doctor(*, json: bool = False) -> None:
-    """Prints versions, devices, Java, codecs and metrics, and for everything that is not as it should be the remedy.
+    """Print versions, devices, Java, codecs and metrics, and a remedy for each problem.
 
     Always ends well: what it finds is information, not a verdict.
 
@@ -21,7 +21,7 @@ def doctor(*, json: bool = False) -> None:
 
 
 def _json(findings: list[Finding]) -> str:
-    """One object, by section and name."""
+    """Return the findings as one JSON object, by section and name."""
     sections = {
         section: {f.name: {"value": f.value, "problem": f.problem} for f in group}
         for section, group in groupby(findings, key=lambda finding: finding.section)
@@ -30,7 +30,7 @@ def _json(findings: list[Finding]) -> str:
 
 
 def _text(findings: list[Finding]) -> str:
-    """A line a finding, marked where something is wrong."""
+    """Format each finding as a line, and mark problems."""
     lines = []
     for section, group in groupby(findings, key=lambda finding: finding.section):
         found = list(group)

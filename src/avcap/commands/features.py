@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class _Frames(Dataset):
-    """The pictures of clips; a clip that cannot be read gives its reason instead."""
+    """The frames of clips; for a clip that cannot be read, the reason."""
 
     def __init__(self, clips: list[Clip], frames: int, size: int) -> None:
         self.clips, self.frames, self.size = clips, frames, size
@@ -53,14 +53,14 @@ def features(
     """Run a frozen visual encoder over all clips once; `avcap data prepare --features` puts the result into shards.
 
     LAVCap's features: --encoder CLIPVisual --encoder.pretrained openai/clip-vit-large-patch14 (20 x 768 a clip).
-    Clips that have their file already are left as they are, so a stopped run goes on.
+    Clips whose file exists are skipped, so a stopped run can resume.
 
     Args:
         root: Folder with `<split>.csv` or `<split>.json`, and the media unless `media` is given.
-        out: Where one `<id>.npy` [pictures, channels] float16 a clip goes; null: `<root>/visual_feature`.
+        out: Where one `<id>.npy` [frames, channels] float16 a clip goes; null: `<root>/visual_feature`.
         encoder: The encoder and its settings.
         media: Folder of the media files.
-        frames: Pictures of each clip.
+        frames: Frames of each clip.
         size: Their height and width in pixels.
         batch_size: Clips that are encoded at once.
         num_workers: Processes that decode.
@@ -103,7 +103,7 @@ def _clips(root: Path, media: Path | None) -> list[Clip]:
 def _encode(
     encoder: VisualEncoder, rows: list[tuple[str, torch.Tensor]], device: torch.device
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Tokens ``[N, C]`` of each clip."""
+    """Yield the tokens ``[N, C]`` of each clip."""
     if rows:
         tokens = encoder(torch.stack([pictures for _, pictures in rows]).to(device)).x  # [B, N, C]
         yield from zip((clip for clip, _ in rows), tokens.half().cpu().numpy(), strict=True)
@@ -114,7 +114,7 @@ def _file(out: Path, clip: str) -> Path:
 
 
 def _write(path: Path, tokens: np.ndarray) -> None:
-    """Write whole or not at all."""
+    """Write in one step, so that no half file is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:

@@ -59,6 +59,6 @@ def list_components(
 
 
 def family(kind: str) -> list[type]:
-    """The concrete classes of a family, by name; a user's own class counts once it is imported."""
+    """Return the concrete classes of a family by name, including a user's own classes that are imported."""
     package, base = KINDS[kind]
     return components(getattr(importlib.import_module(package), base))

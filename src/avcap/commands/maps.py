@@ -32,8 +32,8 @@ def maps(
 ) -> None:
     """Print how much of the assignment maps' mass falls on pairs of tokens of the same event.
 
-    The plan is solved anew at each epsilon with the tokens of the trained model. A gain of 1 is that of a uniform map; the
-    shuffled one has the pictures of another clip, that of time alone knows when tokens are and nothing else.
+    The plan is solved again at each epsilon with the tokens of the trained model. A gain of 1 is that of a uniform map; the
+    shuffled one has the frames of another clip, that of time alone knows when tokens are and nothing else.
     docs/lavcap.md defines the columns.
 
     Args:

@@ -10,7 +10,7 @@ from avcap.metrics.models import download_corenlp, download_fense, install_coren
 
 
 def list_metrics() -> None:
-    """Prints every metric, and for each that cannot be computed here the reason and the remedy."""
+    """Print every metric; for each that cannot be computed here, print the reason and the remedy."""
     found, usual = available(), default_metrics()
     width = max(map(len, found)) + 2
     for name, reason in found.items():
@@ -19,7 +19,7 @@ def list_metrics() -> None:
 
 
 def download(*, spice: bool = True, fense: bool = True, corenlp: Path | None = None) -> None:
-    """Fetches the models of SPICE, SPIDEr and FENSE. Everything else works without a download.
+    """Download the models of SPICE, SPIDEr and FENSE. Everything else works without a download.
 
     Args:
         spice: Fetch the CoreNLP 3.6.0 models (about 400 MB).
@@ -42,7 +42,7 @@ def download(*, spice: bool = True, fense: bool = True, corenlp: Path | None = N
 
 
 def _fetch(what: str, fetch: Callable[[], object]) -> list[str]:
-    """Runs a download; the sentence to end with where it fails."""
+    """Run a download, and return the message to end with if it fails."""
     try:
         fetch()
     except (OSError, ValueError, RuntimeError) as error:

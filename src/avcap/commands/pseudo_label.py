@@ -35,7 +35,7 @@ class LabelCLI(AvcapCLI):
     """Takes the options of `avcap predict` and those of the verb."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Where the captions go, of which split, and by which weights."""
+        """Describe the file to write: its path, split and weights."""
         super().add_arguments_to_parser(parser)
         parser.add_argument("--out", type=Path, default="runs/dali/pseudo.jsonl", help="the JSON lines to write")
         parser.add_argument("--split", type=str, default="train", help="the split to caption")
@@ -47,8 +47,8 @@ class LabelCLI(AvcapCLI):
 def pseudo_label(args: Sequence[str]) -> None:
     """Caption a split with the captioner of a config; ``args`` are those of `avcap predict`, ``--out`` and ``--split``.
 
-    Every process appends what it has said to a file of its own in ``<out>.parts``; the first one merges them. Run again after
-    a kill, also with another number of processes, it goes on with the clips that have no caption yet.
+    Every process appends its captions to its own file in ``<out>.parts``; the first one merges them. Run again after
+    a kill, also with another number of processes, it resumes with the clips that have no caption yet.
 
     Raises:
         SystemExit: with status 2, for a wrong option or config.

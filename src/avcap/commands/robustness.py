@@ -1,4 +1,4 @@
-"""`avcap robustness`: what a captioner loses when its sound or its pictures are spoilt."""
+"""`avcap robustness`: what a captioner loses if its audio or its video is corrupted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from avcap.trained.clips import CheckpointClips, run_folder
 
 
 class Test(NamedTuple):
-    """What all conditions of a run share."""
+    """The settings that all conditions of a run share."""
 
     source: CheckpointClips
     batch_size: int
@@ -37,7 +37,7 @@ class Test(NamedTuple):
 
     @torch.inference_mode()
     def rows(self, corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
-        """Id, caption, references and scores of every clip under one condition."""
+        """Return id, caption, references and scores of every clip under one condition."""
         clips = self.source.clips(corruptions, seed=self.seed, limit=self.limit)
         captions: dict[str, str] = {}
         references: dict[str, list[str]] = {}
@@ -68,7 +68,7 @@ def robustness(
 ) -> None:
     """Caption a split with one stream silenced, swapped, noisy, blurred, dropped or shifted, and print what that costs.
 
-    The model is loaded once. Each condition leaves its captions in the folder, so that a stopped run goes on where it was;
+    The model is loaded once. Each condition leaves its captions in the folder, so that a stopped run resumes;
     `robustness.json` has all numbers, `robustness.png` shows them. docs/robustness.md defines conditions and index.
 
     Args:
@@ -82,9 +82,9 @@ def robustness(
         metrics: Metrics with a score for each clip; table, intervals and index are of the first.
         num_beams: Beams of the search; null: as the model was configured.
         batch_size: Clips at a time.
-        num_workers: Processes that read and spoil clips.
-        seed: Seed of all chance.
-        limit: Take the first clips only, for a try; the results then go to a folder of their own.
+        num_workers: Processes that read and corrupt clips.
+        seed: Seed of all random choices.
+        limit: Test only the first clips, for a trial; the results then go to a separate folder.
         out: Folder to write to; null: `robustness` in the folder of the run.
         overwrite: Do again what is already there.
 
@@ -115,7 +115,7 @@ def robustness(
 
 
 def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
-    """What an earlier run with the same settings wrote, or a new record; anything else that is there is replaced."""
+    """Return the record of an earlier run with the same settings, or start a new record that replaces any other."""
     if path.is_file() and not overwrite:
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -123,12 +123,12 @@ def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False
             earlier = {}
         if earlier.get("settings") == json.loads(json.dumps(settings)):
             return earlier
-        print(f"{path} is of another checkpoint or other settings; starting anew.", file=sys.stderr)
+        print(f"{path} is of another checkpoint or other settings; starting again.", file=sys.stderr)
     return {"settings": settings, "conditions": {}}
 
 
 def _settings(test: Test, ckpt_path: Path, split: str) -> dict[str, Any]:
-    """All that the captions and scores depend on."""
+    """Return the settings that captions and scores depend on."""
     with ckpt_path.open("rb") as file:
         fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
     ids = test.source.clips(limit=test.limit).ids
@@ -173,7 +173,7 @@ def _run(test: Test, name: str, corruptions: Sequence[Corruption], record: dict[
 
 
 def _finish(record: dict[str, Any], folder: Path, *, metric: str) -> None:
-    """Drops, index, table and picture of all conditions that the record has."""
+    """Write drops, index, table and figure of all conditions in the record."""
     conditions = record["conditions"]
     scores = {
         name: {row["id"]: row["scores"][metric] for _, row in read_json_lines(folder / condition["predictions"])}

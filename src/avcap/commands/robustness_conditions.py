@@ -1,4 +1,4 @@
-"""Under which conditions a captioner can be tested for robustness."""
+"""The conditions of the robustness test, and which of them fit a captioner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLEAN = "clean"
 def choose(
     given: Sequence[Corruption] | None, only: Sequence[str] | None, model: CaptionModel
 ) -> tuple[dict[str, tuple[Corruption, ...]], dict[str, str]]:
-    """The conditions to test, and those that this model cannot be tested under with the reason.
+    """Return the conditions to test, and those that this model cannot be tested under, with the reason.
 
     Raises:
         ValueError: if ``only`` names neither a condition nor a family nor a stream.
@@ -40,7 +40,7 @@ def choose(
 
 
 def why_not(corruption: Corruption, model: CaptionModel) -> str | None:
-    """Why a model cannot be tested with a corruption; None where it can."""
+    """Return why a model cannot be tested with a corruption; None if it can."""
     encoder = model.encoders.get(corruption.stream)
     if encoder is None:
         return f"the model reads no {corruption.stream}"
@@ -52,12 +52,12 @@ def why_not(corruption: Corruption, model: CaptionModel) -> str | None:
 
 
 def kind_of(corruptions: Sequence[Corruption]) -> tuple[str, str]:
-    """Stream (``both`` where it spoils both) and family of a condition; ``clean`` where it spoils nothing."""
+    """Return stream and family of a condition; the stream is ``both`` if it corrupts both, ``clean`` if none."""
     streams = {corruption.stream for corruption in corruptions}
     families = {corruption.family for corruption in corruptions}
     return (streams.pop() if len(streams) == 1 else BOTH), families.pop() if families else CLEAN
 
 
 def describe(corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
-    """Class and arguments of corruptions, ready for JSON."""
+    """Return the class and arguments of corruptions, ready for JSON."""
     return [{"class": type(corruption).__name__, **vars(corruption)} for corruption in corruptions]

@@ -1,4 +1,4 @@
-"""``avcap score``: scores a file of captions, from avcap or from elsewhere, or what people would get."""
+"""``avcap score``: score a file of captions from any system, or the human bound."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def score(
     human: bool = False,
     out: Path | None = None,
 ) -> None:
-    """Scores captions against references and prints a table.
+    """Score captions against references and print a table.
 
     Every clip of the references must have exactly one line. Where lines have several captions, the first is scored as ever,
     and the best of them beside it (``<metric>_max``). Metrics that cannot be computed here are named with the reason on the
@@ -70,7 +70,7 @@ def score(
 def human(
     references: Path, *, json: bool = False, metrics: list[str] | None = None, leave_one_out: bool = False
 ) -> None:
-    """Scores people: the first reference caption of each clip against the clip's others.
+    """Score people: the first reference caption of each clip against the clip's others.
 
     Args:
         references: AudioCaps CSV (v1 or v2), Clotho CSV, COCO JSON, or JSONL with id and references.
@@ -88,7 +88,7 @@ def human(
 
 
 def read_references(path: Path) -> References:
-    """Reads reference captions from any caption file that avcap knows, or from JSONL.
+    """Read reference captions from any caption file that avcap knows, or from JSONL.
 
     Args:
         path: CSV or JSON as for ``avcap data prepare``, or JSONL whose lines have ``id`` and ``references``,
@@ -110,7 +110,7 @@ def read_references(path: Path) -> References:
 
 
 def _entries(path: Path) -> Iterator[Entry]:
-    """The clips of a caption file."""
+    """Return the clips of a caption file."""
     if path.suffix != ".jsonl":
         yield from read_captions(path)
         return
@@ -126,14 +126,14 @@ def _entries(path: Path) -> Iterator[Entry]:
 def _lines(
     captions: Mapping[str, str], references: Mapping[str, list[str]], scores: Scores, best: Scores | None
 ) -> Iterator[dict[str, Any]]:
-    """A line a clip: as ``avcap test`` writes it."""
+    """Format a line per clip as ``avcap test`` writes it."""
     for clip in sorted(captions):
         values = scores.clips[clip] | (best.clips[clip] if best else {})
         yield {"id": clip, "caption": captions[clip], "references": references[clip], "scores": values}
 
 
 def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
-    """One JSON object without nesting."""
+    """Return one JSON object without nesting."""
     return json_format.dumps(
         {
             "clips": scores.clip_count,
@@ -148,12 +148,12 @@ def _flat(scores: Scores, more: Mapping[str, float] | None = None) -> str:
 
 
 def _row(name: str, scores: Scores) -> Row:
-    """A line of the table; the best of several captions stands in the column of its metric."""
+    """Format a line of the table; the best of several captions goes to the column of its metric."""
     columns = {metric.removesuffix("_max"): value for metric, value in scores.corpus.items()}
     return Row(name, columns, scores.clip_count, scores.id_hash)
 
 
 def _notes(scores: Scores) -> list[str]:
-    """What a reader of the table must know."""
+    """Return the notes that a reader of the table needs."""
     plain = "Words were split without Java: scores differ a little from published ones."
     return [plain] if scores.tokenizer == "plain" else []

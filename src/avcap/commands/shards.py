@@ -33,7 +33,7 @@ def print_verified(report: VerifyReport) -> None:
 
 
 def _table(splits: list[ShardInfo]) -> str:
-    """A table of splits: clips in the caption file, found, missing, broken, written, captions a clip, hash of the ids."""
+    """Return a table of splits: clips in the caption file, found, missing, broken, written, captions a clip, hash of the ids."""
     head = ("split", "clips", "found", "missing", "broken", "written", "captions", "id hash")
     rows = [head, *(_row(info) for info in splits)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

@@ -1,4 +1,4 @@
-"""`avcap ablation run` and `avcap dali run`: whole tables of runs, or what is left of them."""
+"""`avcap ablation run` and `avcap dali run`: run all missing runs of a table."""
 
 from __future__ import annotations
 

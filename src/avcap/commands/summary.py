@@ -1,4 +1,4 @@
-"""`avcap summary`: what a run reached, where to look, what to try next."""
+"""`avcap summary`: print the scores of a run, its files, and the next commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data: media files -> shards -> batches. Knows no model.
+"""Data: media files -> shards -> batches, independent of any model.
 
 A public name, listed in ``__init__.pyi``, is imported when it is first used: reading a caption file needs no Lightning.
 """

@@ -22,14 +22,14 @@ from avcap.frontends import Inputs
 
 @dataclass(frozen=True)
 class Captions:
-    """Which captions are trained on.
+    """Settings of the training captions.
 
     Args:
         path: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of the
-            others where their ids are there: captions of pictures, or pseudo-captions. In training a row is an example,
-            perhaps with an instruction of its own; a clip without one is left out. With one picture a clip, it is the one at
+            others where their ids are there: captions of frames, or pseudo-captions. In training a row is an example,
+            perhaps with an instruction of its own; a clip without one is left out. With one frame a clip, it is the one at
             ``time`` seconds.
-        pairs: Train on so many examples only, drawn at random and each with one caption (DALI's prefix tuning).
+        pairs: Number of examples to train on, drawn at random, each with one caption (DALI's prefix tuning).
 
     Raises:
         ValueError: if ``pairs`` is below 1.
@@ -45,10 +45,10 @@ class Captions:
 
 @dataclass(frozen=True)
 class ClipChoice:
-    """Which clips are read.
+    """Settings of the clips to read.
 
     Args:
-        limit: The first so many of each split only; None: all.
+        limit: Number of clips of each split, from the first; None: all.
         predict_split: The split that `avcap predict` reads.
 
     Raises:
@@ -70,22 +70,22 @@ ALL_CLIPS = ClipChoice()
 class AudioCapsDataModule(LightningDataModule):
     """Batches from the shards that `avcap data prepare` made.
 
-    What is read of a clip, and which front end makes ``audio`` of its sound, is asked of the model that is trained; without
-    a trainer, say it with :meth:`serve`.
+    What is read of a clip, and which front end makes ``audio`` of its sound, follows from the model that is trained; without
+    a trainer, set it with :meth:`serve`.
 
-    The Trainer needs ``use_distributed_sampler=False``: ranks are dealt their clips here. Training resumes exactly, in
-    the middle of an epoch too. In evaluation every clip comes at least once; the few repeated to fill ranks are told by id.
+    The Trainer needs ``use_distributed_sampler=False``: this module distributes the clips over ranks. Training resumes exactly, in
+    the middle of an epoch too. In evaluation every clip comes at least once; a few are repeated so that all ranks have equally many, and ids identify them.
 
     Args:
         shards: Folder of the shards, with one folder a split.
         batch_size: Clips a process takes in a training step.
         eval_batch_size: The same in evaluation; None: as in training.
         num_workers: Worker processes of each loader.
-        frames: Which of the stored pictures are taken.
+        frames: Which of the stored frames are taken.
         captions: Which captions are trained on.
         clips: Which clips are read.
         transforms: Augmentation of the input of the audio encoder in training, in order.
-        corruptions: Spoil the clips of every split that is evaluated, one after the other (``avcap robustness`` tries many).
+        corruptions: Corrupt the clips of every split that is evaluated, in order (``avcap robustness`` tries many).
         seed: Seed of order, caption choice and augmentation.
 
     Raises:
@@ -113,7 +113,7 @@ class AudioCapsDataModule(LightningDataModule):
             )
         if corruptions and captions.path is not None:
             raise ValueError(
-                "corruptions and captions.path cannot go together: spoilt clips keep the captions of the shards."
+                "corruptions and captions.path cannot go together: corrupted clips keep the captions of the shards."
             )
         self.shards = Path(shards)
         self.batch_size = batch_size
@@ -145,7 +145,7 @@ class AudioCapsDataModule(LightningDataModule):
         return self
 
     def info(self, split: str | None = None) -> ShardInfo:
-        """The facts about a split's shards; about the first split there is, where none is named.
+        """Return the facts about a split's shards; without a name, about the first split that exists.
 
         Raises:
             FileNotFoundError: if there are no shards.
@@ -155,7 +155,7 @@ class AudioCapsDataModule(LightningDataModule):
         return ShardInfo.load(self.shards / split)
 
     def input_settings(self) -> dict[str, Any]:
-        """How the pictures of a loose file become the same input: kept in checkpoints for `avcap caption`."""
+        """Return how a media file's frames are prepared; checkpoints keep this for `avcap caption`."""
         info = self.info()
         return {
             "frames": self.frames.count or info.frames,
@@ -165,7 +165,7 @@ class AudioCapsDataModule(LightningDataModule):
         }
 
     def dataset(self, split: str, *, training: bool = False) -> ClipDataset:
-        """A split as a data set; opened once.
+        """Return a split as a data set, opened once.
 
         Args:
             split: train, val or test.
@@ -214,7 +214,7 @@ class AudioCapsDataModule(LightningDataModule):
             self.dataset(split, training=stage == "fit" and split == "train")
 
     def splits(self, stage: str) -> list[str]:
-        """The splits that a stage reads; ``fit`` does without val where there is none.
+        """Return the splits that a stage reads; ``fit`` needs no val split.
 
         Args:
             stage: fit, validate, test or predict.
@@ -240,25 +240,25 @@ class AudioCapsDataModule(LightningDataModule):
             require_provided(inputs, self.info(split), self.shards / split, training=stage == "fit")
 
     def train_dataloader(self) -> ClipLoader:
-        """Shuffled batches with one ``caption`` a clip."""
+        """Return shuffled batches with one ``caption`` per clip."""
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         dataset = self.dataset("train", training=True)
         return self._loader(dataset, self.batch_size, shuffle=not overfit, persistent=True)
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
-        """Batches in order, with ``caption`` and ``references``; none where there is no val split."""
+        """Return batches in order, with ``caption`` and ``references``; none if there is no val split."""
         return self._loader(self.dataset("val"), self.eval_batch_size) if self._has("val") else []
 
     def test_dataloader(self) -> ClipLoader:
-        """Batches in order, with ``references``."""
+        """Return batches in order, with ``references``."""
         return self._loader(self.dataset("test"), self.eval_batch_size)
 
     def predict_dataloader(self) -> ClipLoader:
-        """Batches of ``clips.predict_split`` in order, with ``references`` where there are any."""
+        """Return batches of ``clips.predict_split`` in order, with ``references`` where there are any."""
         return self._loader(self.dataset(self.clips.predict_split), self.eval_batch_size)
 
     def _examples(self, split: str, shards: Shards, *, training: bool) -> list[Example] | None:
-        """The examples that ``captions`` gives for a split; None where the clips and captions of its shards count."""
+        """Return the examples that ``captions`` gives for a split, or None if the captions of the shards are used."""
         if self.captions.path is None:
             return None
         if self._caption_rows is None:
@@ -266,7 +266,7 @@ class AudioCapsDataModule(LightningDataModule):
         return self._caption_rows.examples(shards.ids, split=split, training=training, timed=self.frames.count == 1)
 
     def training_captions(self, limit: int = 5000) -> list[str]:
-        """The captions that the shards of the training split hold; none where there is no such split.
+        """Return the captions in the shards of the training split; empty without such a split.
 
         Args:
             limit: Take no more clips than that, at even distances.

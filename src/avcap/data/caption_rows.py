@@ -1,4 +1,4 @@
-"""Captions in place of those of the shards: one row a caption, perhaps with its moment of the clip or its instruction."""
+"""Captions that replace those of the shards: one row per caption, optionally with a time in the clip or an instruction."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class CaptionRow(NamedTuple):
 
 
 class Example(NamedTuple):
-    """What a data set counts as one."""
+    """One example of a data set."""
 
     id: str  # of the clip; from its second example on followed by "#2", "#3", ...
     clip: int  # its place in the shards
     captions: tuple[str, ...] | None = None  # in place of the clip's own
-    time: float | None = None  # second at which its picture is taken
+    time: float | None = None  # second at which its frame is taken
     prompt: str | None = None  # in place of the decoder's own, in training
 
 
@@ -45,7 +45,7 @@ class CaptionRows:
     Attributes:
         path: Where it was read from.
         rows: Its rows, in order.
-        provenance: What it says of how it was made; empty where it says nothing.
+        provenance: The file's record of how it was made; empty without one.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class CaptionRows:
 
     @property
     def split(self) -> str | None:
-        """The split that it says it was made of; None where it says nothing."""
+        """The split that the file was made from, by its own record; None without one."""
         return self.provenance.get("split")
 
     @classmethod
@@ -77,7 +77,7 @@ class CaptionRows:
         return cls(path, tuple(rows), provenance)
 
     def examples(self, ids: Sequence[str], *, split: str, training: bool, timed: bool) -> list[Example] | None:
-        """The examples of a split that these rows give, in the order of its clips; a clip without a row gives none.
+        """Return the examples of a split that these rows give, in the order of its clips; a clip without a row gives none.
 
         In training each row is an example. In evaluation all rows of one clip (and, where ``timed``, of one moment) are
         one example with several references, those with a prompt left out.
@@ -86,7 +86,7 @@ class CaptionRows:
             ids: Ids of the split's clips, in order.
             split: Its name.
             training: Whether to train on them.
-            timed: Whether pictures are taken at the rows' times.
+            timed: Whether frames are taken at the rows' times.
 
         Returns:
             The examples; None where an evaluation split has no row here, so that its own captions count.
@@ -122,7 +122,7 @@ class CaptionRows:
 
 
 def write_caption_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, provenance: Mapping[str, Any]) -> None:
-    """Write a file that :meth:`CaptionRows.read` reads, whole or not at all.
+    """Write a file that :meth:`CaptionRows.read` reads, in one step.
 
     Args:
         path: The file; folders are made.
@@ -136,7 +136,7 @@ def write_caption_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, provena
 def choose_pairs(
     examples: Sequence[Example], count: int, *, seed: int, whole: Callable[[Example], bool]
 ) -> list[Example]:
-    """A few examples drawn at random, in the order of the clips.
+    """Draw a few examples at random, and return them in the order of the clips.
 
     Args:
         examples: To choose from.
@@ -162,7 +162,7 @@ def choose_pairs(
 
 
 def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *, timed: bool) -> list[Example]:
-    """Groups of rows -> examples with ids of their own."""
+    """Turn groups of rows into examples with ids of their own."""
     seen: Counter[str] = Counter()
     found = []
     for group in groups:

@@ -17,7 +17,7 @@ _MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_(?P<end>\d+)$")
 
 @dataclass
 class Entry:
-    """A clip as a caption file names it.
+    """An entry of a caption file.
 
     Attributes:
         id: ``youtube_id`` + "_" + start in seconds, or the file's relative path without its suffix.
@@ -37,7 +37,7 @@ class Entry:
 
 
 def find_caption_file(root: Path, split: str) -> Path | None:
-    """``<split>.csv`` or ``<split>.json`` (or ``<split>_coco.json`` alone) in ``root``; None where there is none."""
+    """Return ``<split>.csv`` or ``<split>.json`` (or ``<split>_coco.json`` alone) in ``root``; None if there is none."""
     for name in (f"{split}.csv", f"{split}.json", f"{split}_coco.json"):
         if (root / name).is_file():
             return root / name

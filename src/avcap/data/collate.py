@@ -39,7 +39,7 @@ def audio_input(
         features: What ``frontend.features`` gave, ``[T', F]``.
         frontend: The front end.
         transforms: Augmentation, applied in order before or after normalisation as each says.
-        generator: Their source of chance; needed where there are any.
+        generator: Random generator of the transforms; needed if there are any.
 
     Returns:
         ``[T, F]`` float32 and its mask ``[T]``, True on real rows.
@@ -73,13 +73,13 @@ def to_sample(
     prompt: str | None = None,
     references: Sequence[str] | None = None,
 ) -> Sample:
-    """A clip in the shape of a batch's row.
+    """Build the sample of a clip: one row of a batch, not padded yet.
 
     Args:
         item: The decoded clip.
         frontend: Makes ``audio`` of its waveform, unless the item has the features already; None leaves the sound out.
         transforms: Augmentation of ``audio``.
-        generator: Their source of chance.
+        generator: Random generator of the transforms.
         caption: Target caption; None leaves it out.
         prompt: Instruction that asks for it; None leaves it out.
         references: Reference captions; None leaves them out.
@@ -108,7 +108,7 @@ def to_sample(
 
 
 def row_times(rows: int, hop: float) -> Tensor:
-    """Middles of rows of ``hop`` seconds each ``[rows]`` float32: 0.005, 0.015, ... of a hop of 10 ms."""
+    """Return the middles of rows of ``hop`` seconds, ``[rows]`` float32: 0.005, 0.015, ... of a hop of 10 ms."""
     return ((torch.arange(rows, dtype=torch.float64) + 0.5) * hop).float()
 
 
@@ -116,7 +116,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Stack whatever tensors the samples have; a sample that lacks one gets zeros and an all-False mask.
 
     Raises:
-        ValueError: if the samples' pictures or features differ in size.
+        ValueError: if the clips' frames or features differ in size.
     """
     batch: dict[str, Any] = {"id": [sample["id"] for sample in samples]}
     tensors = dict.fromkeys(name for sample in samples for name, x in sample.items() if isinstance(x, Tensor))
@@ -144,7 +144,7 @@ def _column(samples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
 
 
 def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> tuple[Tensor, Tensor]:
-    """One stream ``[B, n, ...]``, padded to its longest, and its mask ``[B, n]``."""
+    """Pad one stream to its longest clip, ``[B, n, ...]``, and return it with its mask ``[B, n]``."""
     present: dict[int, Tensor] = {row: sample[name] for row, sample in enumerate(samples) if name in sample}
     shapes = {tuple(x.shape[1:]) for x in present.values()}
     if len(shapes) > 1:
@@ -160,7 +160,7 @@ def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> tuple[Tensor, Ten
 
 
 def _stack_times(samples: Sequence[Mapping[str, Any]], name: str, mask: Tensor) -> Tensor:
-    """The times of one stream ``[B, n]`` as long as its mask; NaN where a sample has none."""
+    """Stack the times of one stream, ``[B, n]`` as its mask; NaN for a clip that has none."""
     out = torch.full(mask.shape, torch.nan)
     for row, sample in enumerate(samples):
         times = sample.get(f"{name}_time", out.new_empty(0))

@@ -26,19 +26,19 @@ WAVEFORM = "waveform"
 
 
 class ClipDataset(Dataset):
-    """``(epoch, index)`` -> a sample; what comes out depends on nothing but (seed, epoch, id).
+    """``(epoch, index)`` -> a sample; the result depends only on (seed, epoch, id).
 
     Args:
         shards: The split.
         inputs: What is read of a clip, and the front end of its sound. What the front end made before is read where it is
             kept beside the shards, and computed here where it is not.
-        frames: Which of the stored pictures are taken.
+        frames: Which of the stored frames are taken.
         training: One caption drawn from the clip's, and augmentation; else the first caption and all references.
         transforms: Augmentation of ``audio``, in training.
-        seed: Seed of all chance.
+        seed: Seed of all random choices.
         limit: Use the first examples only.
         examples: What counts as one, with captions of its own; None: each clip with the captions of the shards.
-        pairs: Use so many of them, drawn at random, each with one caption for all epochs; None: all.
+        pairs: Number of examples to use, drawn at random, each with one caption for all epochs; None: all.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ClipDataset(Dataset):
         return len(self._examples)
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
-        """A sample.
+        """Return a sample.
 
         Args:
             key: ``(epoch, index)``, or an index alone for epoch 0.
@@ -113,29 +113,29 @@ class ClipDataset(Dataset):
         )
 
     def _find_column(self) -> DerivedColumn | None:
-        """What the front end made of the split before."""
+        """Return the derived column of the split."""
         return None if self.inputs.frontend is None else DerivedColumn.find(self.shards, self.inputs.frontend)
 
     def _item(self, clip: int, *, frames: int | None = None, choose: Choose = even_indices) -> Item:
-        """A clip with what is read of it; see :meth:`Shards.item`."""
+        """Return a clip with the streams that are read; see :meth:`Shards.item`."""
         item = self.shards.item(clip, frames=frames, choose=choose, streams=self._blobs)
         item.audio = None if self._column is None else self._column[clip]
         return item
 
     def _choice(self, epoch: int, example: Example) -> Choose:
-        """Which of the stored pictures are taken."""
+        """Return the indices of the stored frames to read."""
         if example.time is None:
             return self.frames.choose(f"{self.seed}/{epoch}/{example.id}/frames" if self.training else None)
         seconds = self.shards.meta(example.clip)["duration"]
         if seconds is None:
             raise ValueError(
                 f"The caption of {example.id} is of second {example.time:g}, but the length of that clip is not known, so "
-                "that no picture can be chosen; leave the time out of data.captions.path."
+                "that no frame can be chosen; leave the time out of data.captions.path."
             )
         return partial(index_at, time=example.time, seconds=seconds)
 
     def _is_whole(self, example: Example) -> bool:
-        """Whether an example has a caption and both sound and pictures, as far as they are read."""
+        """Return whether an example has a caption and every stream that is read."""
         meta = self.shards.meta(example.clip)
         heard = self.inputs.frontend is None or AUDIO not in self.inputs.keys or meta["has_audio"]
         seen = not {FRAMES, FEATURES} & set(self.inputs.keys) or meta["has_video"]

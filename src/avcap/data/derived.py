@@ -1,4 +1,4 @@
-"""Derived columns: what a front end makes of all recordings of a split, kept beside its shards.
+"""Derived columns: the spectrograms of a front end for all recordings of a split, stored beside its shards.
 
 ``<split>/derived/<fingerprint>/`` holds ``<n>.bin``, the raw features of some clips one after the other, and
 ``index.json``. It is only ever a copy of what can be computed again: a split that is made again loses its columns.
@@ -26,7 +26,7 @@ INDEX = "index.json"
 
 
 class _Place(NamedTuple):
-    """Where the features of a clip stand."""
+    """The position of a clip's features in the file."""
 
     file: str
     offset: int  # in bytes
@@ -60,7 +60,7 @@ class DerivedColumn:
 
     @classmethod
     def find(cls, shards: Shards, frontend: FrontEnd) -> DerivedColumn | None:
-        """Open the column of a front end; None where there is none.
+        """Open the column of a front end; None if there is none.
 
         Raises:
             ValueError: if its index is damaged or of other clips.
@@ -69,7 +69,7 @@ class DerivedColumn:
         return cls(folder, shards) if folder.is_dir() else None
 
     def __getitem__(self, index: int) -> Tensor | None:
-        """The raw features ``[T, F]`` float32 of a clip; None of a clip without sound.
+        """Return the raw spectrogram ``[T, F]`` float32 of a clip; None for a clip without sound.
 
         Raises:
             ValueError: if the file cannot be read; the message names it.
@@ -106,7 +106,7 @@ class DerivedColumn:
 
 
 def folder_of(shards: Shards, frontend: FrontEnd) -> Path:
-    """Where the column of a front end is, or would be."""
+    """Return the folder of a front end's column, which need not exist."""
     return shards.folder / DERIVED / frontend.fingerprint
 
 
@@ -144,7 +144,7 @@ def write_column(
     num_workers: int = 2,
     progress: bool = True,
 ) -> bool:
-    """Write the column of a front end, whole or not at all; work that was interrupted is taken up again.
+    """Write the column of a front end in one step; resume interrupted work.
 
     Args:
         shards: The split.

@@ -1,4 +1,4 @@
-"""Which of a clip's stored pictures are taken."""
+"""Choice among a clip's stored frames."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from avcap.data.media import even_indices
 
-Choose = Callable[[int, int], Sequence[int]]  # (stored pictures, pictures to take) -> their indices
+Choose = Callable[[int, int], Sequence[int]]  # (stored frames, frames to take) -> their indices
 FrameSampling = Literal["even", "centre", "random"]
 
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """Which of a clip's stored pictures are taken.
+    """Chooses among a clip's stored frames.
 
     Args:
         count: How many; None takes all.
@@ -38,10 +38,10 @@ class FrameChoice:
             raise ValueError(f"frames.count must be null or at least 1, got {self.count}.")
 
     def choose(self, key: str | None = None) -> Choose:
-        """How they are chosen.
+        """Return the indices of the chosen frames.
 
         Args:
-            key: Seed of chance in training; None in evaluation.
+            key: Key of the random choices in training; None in evaluation.
         """
         if self.sampling == "random" and key is not None:
             return partial(random_indices, generator=random.Random(key))
@@ -49,9 +49,9 @@ class FrameChoice:
 
 
 def centre_indices(total: int, count: int) -> list[int]:
-    """The ``count`` pictures in a row at the middle of ``total``; :func:`even_indices` where there are too few.
+    """Return the ``count`` consecutive frames in the middle of ``total``; :func:`even_indices` if there are too few.
 
-    AVCap evaluates so: of its 20 pictures number 10, or N (even) in a row from ``(20 - N) / 2``.
+    AVCap evaluates so: of its 20 frames number 10, or N (even) in a row from ``(20 - N) / 2``.
 
     >>> centre_indices(20, 1), centre_indices(20, 4)
     ([10], [8, 9, 10, 11])
@@ -60,16 +60,16 @@ def centre_indices(total: int, count: int) -> list[int]:
 
 
 def random_indices(total: int, count: int, generator: random.Random) -> list[int]:
-    """``count`` pictures in a row from a random start (AVCap's training); :func:`even_indices` where there are too few."""
+    """Return ``count`` consecutive frames from a random start (AVCap's training); :func:`even_indices` if there are too few."""
     return _row(total, count, generator.randint(0, max(0, total - count)))
 
 
 def index_at(total: int, count: int, *, time: float, seconds: float) -> list[int]:
-    """The picture nearest to a moment, of ``total`` from the middles of as many equal parts of a clip; once for each of ``count``.
+    """Return, ``count`` times, the index of the frame nearest to a moment; the ``total`` frames are the middles of equal parts of a clip.
 
     Args:
-        total: Stored pictures.
-        count: Pictures to take.
+        total: Stored frames.
+        count: Frames to take.
         time: The moment in seconds.
         seconds: Length of the clip.
 
@@ -83,10 +83,10 @@ EVALUATION: dict[str, Choose] = {"even": even_indices, "centre": centre_indices,
 
 
 def picture_times(total: int, seconds: float, chosen: Sequence[int] | None = None) -> Tensor:
-    """When pictures were taken that stand at the middles of ``total`` equal parts of a clip.
+    """Return the times of frames that lie at the middles of ``total`` equal parts of a clip.
 
     Args:
-        total: Pictures of the whole clip.
+        total: Frames of the whole clip.
         seconds: Length of the clip; NaN where unknown.
         chosen: Indices of those that are meant; None: all.
 

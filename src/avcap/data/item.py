@@ -35,7 +35,7 @@ from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
 BLOBS: tuple[Literal["waveform", "frames", "visual_features"], ...] = ("waveform", "frames", "visual_features")
 PEAK = 32_768  # of a 16-bit sample
-RAW_BELOW = 96  # pictures smaller than this are stored as they are: decoding JPEGs would take longer than reading them
+RAW_BELOW = 96  # frames smaller than this are stored as they are: decoding JPEGs would take longer than reading them
 
 
 class Blobs(TypedDict):
@@ -77,11 +77,11 @@ class Item:
         id: The clip's id.
         captions: All its captions.
         duration: Seconds; NaN where unknown.
-        video_seconds: What the pictures are spread over, which the sound may outlast; NaN where it is the duration.
+        video_seconds: Seconds over which the frames are spread (the sound may be longer); NaN if this is the duration.
         waveform: ``[samples]`` float32, with the precision of 16 bits, in which it is stored.
         sample_rate: Its samples a second.
-        frames: Pictures ``[N, 3, H, W]`` uint8 RGB.
-        frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without pictures.
+        frames: Frames ``[N, 3, H, W]`` uint8 RGB.
+        frames_time: When they were taken, in seconds ``[N]`` float32, NaN where unknown; None without frames.
         visual_features: ``[N, C]`` float32.
         audio: Raw features of the waveform, where a front end made them before.
     """
@@ -104,11 +104,11 @@ class Item:
         return [key for key, stream in given.items() if stream is not None]
 
     def picture_times(self, total: int, chosen: Sequence[int] | None = None) -> Tensor:
-        """When ``total`` pictures (or features) of the clip were taken, or the ``chosen`` of them; see :func:`picture_times`."""
+        """Return the times of the clip's ``total`` frames (or features), or of the ``chosen`` ones; see :func:`picture_times`."""
         return picture_times(total, self.duration if math.isnan(self.video_seconds) else self.video_seconds, chosen)
 
     def take_frames(self, choose: Choose, count: int) -> None:
-        """Keep ``count`` of the pictures, those of ``choose``; nothing where there are none."""
+        """Keep ``count`` of the frames, those of ``choose``; nothing where there are none."""
         if self.frames is not None:
             chosen = list(choose(len(self.frames), count))
             self.frames = self.frames[chosen]
@@ -123,18 +123,18 @@ def read_item(
     sample_rate: int = SAMPLE_RATE,
     max_seconds: float | None = None,
 ) -> Item:
-    """Decode a clip. A video without sound, or sound without pictures, is a whole clip; the other stream is None.
+    """Decode a clip. A video without sound, or sound without frames, is a whole clip; the other stream is None.
 
     Args:
         clip: The clip and its files.
-        frames: Pictures to take, at even times.
+        frames: Frames to take, at even times.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
-        max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
+        max_seconds: Read at most so many seconds; the frames are spread over them.
 
     Raises:
         FileNotFoundError: if one of its files is gone.
-        MediaError: if a file cannot be decoded, or the clip has neither sound nor pictures.
+        MediaError: if a file cannot be decoded, or the clip has neither sound nor frames.
     """
     item = Item(id=clip.id, captions=list(clip.captions), sample_rate=sample_rate)
     absent: list[str] = []
@@ -154,7 +154,7 @@ def read_item(
     if clip.features is not None:
         item.visual_features = _read_features(clip.features)
     if item.waveform is None and item.frames is None and item.visual_features is None:
-        raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor pictures.")
+        raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor frames.")
     item.duration = _seconds(clip, item)
     if item.frames is not None:
         item.frames_time = item.picture_times(len(item.frames))
@@ -169,18 +169,18 @@ def load_clip(
     sample_rate: int = SAMPLE_RATE,
     max_seconds: float | None = None,
 ) -> Item:
-    """Decode a loose file: a video, a sound or a picture, or a pair of a sound and a picture (or video) in any order.
+    """Decode a media file: a video, an audio file or an image, or a pair of an audio file and an image (or video) in any order.
 
     Args:
         path: The file or the pair.
-        frames: Pictures to take, at even times.
+        frames: Frames to take, at even times.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
-        max_seconds: Read no more of it than that: the sound ends there, and the pictures are spread up to there.
+        max_seconds: Read at most so many seconds; the frames are spread over them.
 
     Raises:
         FileNotFoundError: if a file is not there.
-        MediaError: if it cannot be decoded, or a pair has two sounds or two pictures.
+        MediaError: if it cannot be decoded, or a pair has two audio files or two images.
     """
     paths = [path] if isinstance(path, Path) else list(path)
     if len(paths) == 1:
@@ -191,19 +191,19 @@ def load_clip(
         sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES]
         others = [p for p in paths if p.suffix.lower() not in AUDIO_SUFFIXES]
         if len(sounds) != 1 or len(others) != 1:
-            raise MediaError(f"A pair is one sound and one picture or video, got {' and '.join(map(str, paths))}.")
+            raise MediaError(f"A pair is one audio file and one image or video, got {' and '.join(map(str, paths))}.")
         audio, pictures = sounds[0], (others[0],)
     clip = Clip(id=paths[0].stem, captions=(), audio=audio, frames=pictures)
     return read_item(clip, frames=frames, size=size, sample_rate=sample_rate, max_seconds=max_seconds)
 
 
 def pack(item: Item, *, half: bool = True, quality: int = 95) -> Record:
-    """The flat record of an item: ``id``, ``meta`` (JSON) and one blob per stream, empty where the stream is absent.
+    """Return the flat record of an item: ``id``, ``meta`` (JSON) and one blob per stream, empty where the stream is absent.
 
     Args:
         item: The clip.
         half: Store the visual features in float16, else in float32.
-        quality: JPEG quality (no chroma subsampling) of pictures of 96 pixels and more; smaller ones are not compressed.
+        quality: JPEG quality (no chroma subsampling) of frames of 96 pixels and more; smaller ones are not compressed.
     """
     dtype = np.float16 if half else np.float32
     small = item.frames is not None and min(item.frames.shape[-2:]) < RAW_BELOW
@@ -239,11 +239,11 @@ def unpack(
     choose: Choose = even_indices,
     streams: tuple[str, ...] = BLOBS,
 ) -> Item:
-    """The item of a record.
+    """Decode the item of a record.
 
     Args:
         record: What :func:`pack` made.
-        frames: Take so many of the stored pictures; None takes all.
+        frames: Number of stored frames to take; None takes all.
         choose: Which ones.
         streams: The blobs to decode.
     """
@@ -269,7 +269,7 @@ def unpack(
 
 
 def checksum(record: Blobs) -> int:
-    """CRC-32 over the blobs of a record."""
+    """Compute the CRC-32 over the blobs of a record."""
     value = 0
     for name in BLOBS:
         value = zlib.crc32(record[name], value)
@@ -285,7 +285,7 @@ def _chosen(total: int, count: int | None, choose: Choose) -> list[int]:
 
 
 def _from_jpegs(blob: bytes, lengths: list[int], chosen: Sequence[int]) -> Tensor:
-    """The chosen JPEGs -> ``[N, 3, H, W]`` uint8."""
+    """Decode the chosen JPEGs to ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     view = memoryview(blob)
     decoded: dict[int, np.ndarray] = {}
@@ -305,7 +305,7 @@ def _jpegs(frames: Tensor, quality: int) -> list[bytes]:
 
 
 def sixteen_bits(wave: Tensor) -> Tensor:
-    """A waveform ``[S]`` in [-1, 1] as whole numbers of 16 bits, still in float32; what is louder is clipped."""
+    """Round a waveform ``[S]`` in [-1, 1] to 16-bit integers, kept in float32; clip louder samples."""
     return (wave * PEAK).round().clamp(-PEAK, PEAK - 1)
 
 
@@ -330,7 +330,7 @@ def _read_features(path: Path) -> Tensor:
     except (ValueError, OSError, EOFError) as error:
         raise MediaError(f"{path} is not a readable .npy array ({error}).") from error
     if array.ndim != 2:
-        raise MediaError(f"{path} must hold an array [pictures, channels], got {list(array.shape)}.")
+        raise MediaError(f"{path} must hold an array [frames, channels], got {list(array.shape)}.")
     return torch.from_numpy(array.astype(np.float32))
 
 

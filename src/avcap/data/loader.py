@@ -1,4 +1,4 @@
-"""A loader that can be stopped after any batch and taken up there again."""
+"""A loader that can stop after any batch and resume there."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ClipLoader:
         )
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, on every rank."""
+        """Return the number of batches of a whole epoch, on every rank."""
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -71,7 +71,7 @@ class ClipLoader:
         self.batch_sampler.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int | bool]:
-        """The epoch and the batches handed out so far."""
+        """Return the epoch and the batches handed out so far."""
         begun = self._epoch == self.batch_sampler.epoch
         return self.batch_sampler.state_dict(self._step if begun else self.batch_sampler.start)
 

@@ -1,4 +1,4 @@
-"""Which clips a data set has, and in which files their sound, pictures and features lie."""
+"""The clips of a data set, and the files of their audio, frames and features."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clip:
         id: ``youtube_id`` + "_" + start in seconds, or the file's relative path without its suffix.
         captions: Its captions.
         audio: The file its sound is read from.
-        frames: One video, or its pictures in order.
+        frames: One video, or its frames in order.
         features: Visual features made beforehand, an array ``[N, C]``.
     """
 
@@ -54,7 +54,7 @@ class MediaIndex:
     """The media files below some folders, listed once.
 
     A clip's files are found under the stems ``<id>_<start>``, ``<id>_<start ms>_<end ms>`` and ``<id>``, with or
-    without a leading ``Y``, in any folder. Pictures may also be numbered: ``frame_<i>/<stem>.jpg`` or ``<stem>/*.jpg``.
+    without a leading ``Y``, in any folder. Frames may also be numbered: ``frame_<i>/<stem>.jpg`` or ``<stem>/*.jpg``.
 
     Args:
         folders: Where to look; an earlier folder wins.
@@ -77,7 +77,7 @@ class MediaIndex:
                     self._add(folder, Path(parent, name))
 
     def find(self, entry: Entry) -> Clip:
-        """The clip of a caption-file entry, with the files found for it (perhaps none)."""
+        """Return the clip of a caption-file entry, with the files that belong to it (perhaps none)."""
         stems = self._stems(entry)
         audio, video, image, feature = (self._first(kind, stems) for kind in ("audio", "video", "image", "feature"))
         pictures: tuple[Path, ...] = ()
@@ -136,7 +136,7 @@ def find_clips(entries: list[Entry], index: MediaIndex) -> tuple[list[Clip], lis
 
 
 def _aliases(stem: str) -> list[str]:
-    """The stem itself, and the clips that it may mean by id and start time."""
+    """Return the stem, and the clip ids that it may stand for by id and start time."""
     aliases = [stem]
     if match := _MILLISECONDS.match(stem):
         aliases.append(_at(match["id"], int(match["start"])))

@@ -1,4 +1,4 @@
-"""Reading sound and pictures out of any media file (PyAV: its wheel brings FFmpeg)."""
+"""Reading sound and frames out of any media file (PyAV: its wheel brings FFmpeg)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NoAudio(MediaError):
 
 
 class NoVideo(MediaError):
-    """A file that is readable but holds no pictures."""
+    """A file that is readable but holds no frames."""
 
 
 def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | None = None) -> Tensor:
@@ -44,7 +44,7 @@ def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | No
     Args:
         path: Any sound or video file.
         sample_rate: Samples per second wanted.
-        max_seconds: Stop after so many seconds; None reads all.
+        max_seconds: Seconds to read at most; None reads all.
 
     Returns:
         ``[samples]`` float32 mono, in [-1, 1] where the source is.
@@ -89,31 +89,31 @@ def read_frames(
     times: Sequence[float] | None = None,
     max_seconds: float | None = None,
 ) -> Tensor:
-    """Take pictures at even times over a clip, resized (bicubic, short side) and centre-cropped to a square.
+    """Take frames at even times over a clip, resized (bicubic, short side) and centre-cropped to a square.
 
-    The clip is cut into ``count`` equal parts and the picture shown in the middle of each is taken. It is decoded once.
-    Several pictures instead of a video are sampled evenly; one picture is repeated.
+    The clip is cut into ``count`` equal parts and the frame shown in the middle of each is taken. It is decoded once.
+    Several images instead of a video are sampled evenly; one image is repeated.
 
     Args:
-        path: A video, a picture, or the pictures of a clip in order.
-        count: Number of pictures N.
+        path: A video, an image, or the images of a clip in order.
+        count: Number of frames N.
         size: Height and width of the result in pixels.
-        times: The N times in seconds after the first picture, in place of even ones; only for a video.
-        max_seconds: Take even times over the first so many seconds of a video; None: over all of it.
+        times: The N times in seconds after the first frame, in place of even ones; only for a video.
+        max_seconds: Spread the times over that many seconds from the start of a video; None: over all of it.
 
     Returns:
         ``[N, 3, size, size]`` uint8 RGB.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        NoVideo: if it has no video track, or one without a picture.
+        NoVideo: if it has no video track, or one without a frame.
         MediaError: if it cannot be decoded.
     """
     if count < 1 or size < 1:
         raise ValueError(f"count and size must be at least 1, got {count} and {size}.")
     paths = [path] if isinstance(path, Path) else list(path)
     if not paths:
-        raise NoVideo("No picture was given.")
+        raise NoVideo("No image was given.")
     if len(paths) > 1 or paths[0].suffix.lower() in IMAGE_SUFFIXES:
         chosen = even_indices(len(paths), count)
         read = {index: _square(_read_image(paths[index]), size) for index in sorted(set(chosen))}
@@ -124,7 +124,7 @@ def read_frames(
 
 
 def even_indices(total: int, count: int) -> list[int]:
-    """The indices of ``count`` of ``total`` things, each from the middle of one of ``count`` equal parts.
+    """Return ``count`` indices into ``total`` items, each in the middle of one of ``count`` equal parts.
 
     >>> even_indices(20, 4), even_indices(1, 3)
     ([2, 7, 12, 17], [0, 0, 0])
@@ -133,7 +133,7 @@ def even_indices(total: int, count: int) -> list[int]:
 
 
 def duration(path: Path) -> float:
-    """The length of a media file in seconds as its header says, NaN where it does not say.
+    """Return the duration in a media file's header, in seconds; NaN if the header has none.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -144,7 +144,7 @@ def duration(path: Path) -> float:
 
 
 def video_seconds(path: Path) -> float:
-    """The length of a file's pictures in seconds; its sound may be longer.
+    """Return the duration of a file's video in seconds; its sound may be longer.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -163,14 +163,14 @@ def _read_video(
     import av
     from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()  # one for all pictures: setting it up costs more than a small picture
+    reformatter = VideoReformatter()  # one for all frames: setting it up costs more than a small frame
     pictures: list[np.ndarray] = []
     shown: av.VideoFrame | None = None
     with _opened(path) as container:
         if not container.streams.video:
             raise NoVideo(f"{path} has no video track.")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # clips are decoded in parallel, not pictures
+        stream.codec_context.thread_count = 1  # clips are decoded in parallel, not frames
         wanted = _even_times(path, container, stream, count, max_seconds) if times is None else list(times)
         if len(wanted) != count or sorted(wanted) != wanted:
             raise ValueError(f"times must be {count} increasing seconds, got {wanted}.")
@@ -184,8 +184,8 @@ def _read_video(
         except av.FFmpegError as error:
             _damaged(path, "video", 0.0 if shown is None else float(shown.time or 0.0), error)
         if shown is None:
-            raise NoVideo(f"{path} has a video track without a single picture.")
-        if len(pictures) < count:  # the last picture stays on screen until the end
+            raise NoVideo(f"{path} has a video track without a single frame.")
+        if len(pictures) < count:  # the last frame stays on screen until the end
             pictures.extend([_picture(reformatter, shown, size)] * (count - len(pictures)))
     return pictures
 
@@ -195,7 +195,7 @@ def _picture(reformatter: VideoReformatter, frame: av.VideoFrame, size: int) -> 
 
 
 def _timed(container: InputContainer, stream: av.VideoStream) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Pictures with their seconds after the first one."""
+    """Yield frames with their times, in seconds after the first one."""
     start = None
     for frame in container.decode(stream):
         time = float(frame.time or 0.0)
@@ -206,14 +206,14 @@ def _timed(container: InputContainer, stream: av.VideoStream) -> Iterator[tuple[
 def _even_times(
     path: Path, container: InputContainer, stream: av.VideoStream, count: int, limit: float | None
 ) -> list[float]:
-    """The middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
+    """Return the middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
     seconds = _shown_seconds(path, container, stream)
     seconds = seconds if limit is None else min(seconds, limit)
     return [(k + 0.5) * seconds / count for k in range(count)]
 
 
 def _shown_seconds(path: Path, container: InputContainer, stream: av.VideoStream) -> float:
-    """How long pictures are shown: what the header says of them, else of the file, else the time of the last one."""
+    """Return the duration of the video: from its stream header, else the file header, else the time of the last frame."""
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and container.duration > 0:
@@ -222,7 +222,7 @@ def _shown_seconds(path: Path, container: InputContainer, stream: av.VideoStream
 
 
 def _measure(path: Path) -> float:
-    """The time of the last picture, for containers whose header does not tell the duration."""
+    """Return the time of the last frame, for containers whose header has no duration."""
     import av
 
     last = 0.0
@@ -242,11 +242,11 @@ def _read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path} is not a readable picture ({error}).") from error
+        raise MediaError(f"{path} is not a readable image ({error}).") from error
 
 
 def _square(image: Image.Image, size: int) -> np.ndarray:
-    """Bicubic resize of the short side to ``size``, then the central square ``[size, size, 3]``."""
+    """Resize the short side to ``size`` (bicubic), then crop the central square ``[size, size, 3]``."""
     width, height = image.size
     if (width, height) != (size, size):
         scale = size / min(width, height)
@@ -272,7 +272,7 @@ def _opened(path: Path) -> Iterator[InputContainer]:
 
 
 def _damaged(path: Path, what: str, seconds: float, error: Exception) -> None:
-    """What was decoded before a fault is kept, and said; nothing decoded is an error."""
+    """Warn that decoding stopped early, so that the part before is used; raise if nothing was decoded."""
     if seconds <= 0.0:
         raise MediaError(f"The {what} of {path} cannot be decoded ({_reason(error)}).") from error
     log.warning(

@@ -1,4 +1,4 @@
-"""Independent pieces of work, done by several processes under one progress bar."""
+"""Independent jobs, run by several processes under one progress bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 class Job(Protocol):
-    """A piece of work that leaves a sign once it is complete."""
+    """A job that marks its completion."""
 
     @property
     def clips(self) -> int:
@@ -29,7 +29,7 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 def run_jobs(
     jobs: Sequence[AnyJob], work: Callable[[AnyJob], None], *, title: str, num_workers: int, progress: bool
 ) -> None:
-    """Do the jobs that are not done yet.
+    """Run the jobs that are not done yet.
 
     Args:
         jobs: All jobs.

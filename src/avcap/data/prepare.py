@@ -23,7 +23,7 @@ QUARANTINE = "quarantine.jsonl"
 
 @dataclass
 class PrepareReport:
-    """What became of each split.
+    """The outcome of each split.
 
     Attributes:
         out: The folder of the shards.
@@ -63,11 +63,11 @@ def prepare(
         out: Where the shards go; None: ``<root>/shards``.
         splits: Splits to make; one without a caption file is left out.
         media: Folder of the media files.
-        frames: Pictures to store of each clip; 0 stores none.
-        size: Height and width of the pictures in pixels.
+        frames: Frames to store of each clip; 0 stores none.
+        size: Height and width of the frames in pixels.
         features: Folder of visual features made beforehand, one ``.npy`` ``[N, C]`` a clip.
         sample_rate: Samples a second of the sound, which is stored as FLAC; every front end of avcap reads 16,000.
-        max_seconds: Read no more of a clip than that, of its sound and its pictures; None reads all.
+        max_seconds: Read at most so many seconds of a clip, of its audio and its video; None reads all.
         half: Store visual features, and what `avcap data derive` makes, in float16, else in float32.
         clips_per_shard: Clips in one shard file.
         num_workers: Processes.
@@ -127,7 +127,7 @@ def prepare(
 
 
 def _plan(settings: ShardInfo, clips: list[Clip], missing: list[str]) -> str:
-    """A hash of everything that decides the content of a split, except where the files lie and what is in them."""
+    """Hash everything that determines the content of a split, except the paths and contents of the files."""
     names = [(c.id, c.captions, c.audio is not None, len(c.frames), c.features is not None) for c in clips]
     text = json.dumps([repr(settings), names, missing], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 REMEDIES = {
     AUDIO: "the clips have no sound; take a model without an audio encoder, or other clips",
-    FRAMES: "store pictures with `avcap data prepare --frames 20 --overwrite`",
+    FRAMES: "store frames with `avcap data prepare --frames 20 --overwrite`",
     FEATURES: "run `avcap data features`, then `avcap data prepare --features FOLDER --overwrite`",
 }
 
@@ -21,7 +21,7 @@ REMEDIES = {
 def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training: bool = False) -> None:
     """Refuse a model that reads what no clip of a split has.
 
-    Clips that have only sound, or only pictures, can be captioned by a model that reads both: where nothing is trained,
+    Clips that have only sound, or only frames, can be captioned by a model that reads both: where nothing is trained,
     that is a warning in the log.
 
     Args:
@@ -35,7 +35,7 @@ def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training:
     """
     if unknown := [key for key in inputs.keys if key not in REMEDIES]:
         raise ValueError(
-            f"An encoder reads {unknown[0]!r}, which is nothing that shards give; set its `input` to one of {', '.join(REMEDIES)}."
+            f"An encoder reads {unknown[0]!r}, which shards do not have; set its `input` to one of {', '.join(REMEDIES)}."
         )
     if AUDIO in inputs.keys and inputs.frontend is None:
         raise ValueError("The model reads audio, but its audio encoder has no frontend that makes it of the sound.")
@@ -44,6 +44,4 @@ def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training:
         stream = (AUDIO,) if key == AUDIO else (FRAMES, FEATURES)
         if training or len(missing) == len(inputs.keys) or any(info.streams[other] for other in stream):
             raise ValueError(f"The shards in {folder} hold no {key}, which the model reads: {REMEDIES[key]}.")
-        log.warning(
-            "The clips in %s have no %s; the model does without.", folder, "sound" if key == AUDIO else "pictures"
-        )
+        log.warning("The clips in %s have no %s; the model does without.", folder, "audio" if key == AUDIO else "video")

@@ -64,7 +64,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
             self.epoch, self.start = epoch, 0
 
     def state_dict(self, step: int) -> dict[str, int | bool]:
-        """The state after ``step`` batches of the current epoch."""
+        """Return the state after ``step`` batches of the current epoch."""
         return {
             "epoch": self.epoch,
             "step": step,
@@ -75,7 +75,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
         }
 
     def load_state_dict(self, state: dict[str, int | bool]) -> None:
-        """Begin where ``state`` was taken.
+        """Continue from ``state``.
 
         Raises:
             ValueError: if clips, clips a step, seed or shuffling have changed since: the place has no meaning then.

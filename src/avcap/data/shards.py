@@ -30,11 +30,11 @@ class ShardInfo:
 
     Attributes:
         split: Name of the split.
-        frames: Pictures a clip, 0 where none were stored.
-        size: Height and width of the pictures in pixels.
+        frames: Frames a clip, 0 where none were stored.
+        size: Height and width of the frames in pixels.
         dtype: float16 or float32, of visual features and derived columns.
         sample_rate: Samples a second of the recordings.
-        max_seconds: Sound and pictures beyond this were cut.
+        max_seconds: Sound and frames beyond this were cut.
         ids: Clip ids in the order of the shards.
         id_hash: Hash of the sorted ids.
         clips: Clips in the caption file.
@@ -141,7 +141,7 @@ class Shards:
             )
 
     def shard_of(self, index: int) -> Path:
-        """The file that holds a clip."""
+        """Return the file that holds a clip."""
         return self.folder / self._files[bisect_right(self._ends, index)]
 
     def __len__(self) -> int:
@@ -151,7 +151,7 @@ class Shards:
         return {**self.__dict__, "_dataset": None}
 
     def record(self, index: int) -> Record:
-        """The packed record of a clip.
+        """Return the packed record of a clip.
 
         Raises:
             IndexError: beyond the end.
@@ -174,7 +174,7 @@ class Shards:
         return record
 
     def meta(self, index: int) -> Meta:
-        """What is known of a clip besides its streams: captions, duration, which streams there are.
+        """Return a clip's metadata: captions, duration, which streams it has.
 
         Raises:
             ValueError: if the shard cannot be read; the message names the file.
@@ -182,7 +182,7 @@ class Shards:
         return json.loads(self.record(index)["meta"])
 
     def captions(self, indices: Iterable[int]) -> list[list[str]]:
-        """The captions of clips, without their media; shards that were made without a file of captions are read whole.
+        """Return the captions of clips without reading media; shards that lack a caption file are read whole.
 
         Raises:
             ValueError: if the file of captions is damaged or of other clips, or a shard cannot be read.
@@ -203,7 +203,7 @@ class Shards:
         choose: Choose = even_indices,
         streams: tuple[str, ...] = BLOBS,
     ) -> Item:
-        """A clip, decoded; see :func:`avcap.data.item.unpack`.
+        """Return a decoded clip; see :func:`avcap.data.item.unpack`.
 
         Raises:
             ValueError: if the shard cannot be read; the message names the file.

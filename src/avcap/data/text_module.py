@@ -1,4 +1,4 @@
-"""The data module of texts: what is seen -> what is said of it, without sound or pictures."""
+"""The data module of texts: descriptions of what is seen and answers about them, without audio or video."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TextRow(TypedDict):
 
 
 class TextBatch(TypedDict):
-    """The same, a list of each."""
+    """A batch of such lines, a list per field."""
 
     prompt_text: list[str]
     task: list[str]
@@ -48,7 +48,7 @@ def read_texts(path: Path) -> list[TextRow]:
 
 
 def collate_texts(rows: Sequence[TextRow]) -> TextBatch:
-    """Rows -> a batch."""
+    """Collate rows to a batch."""
     return TextBatch(
         prompt_text=[row["prompt_text"] for row in rows],
         task=[row["task"] for row in rows],
@@ -75,7 +75,7 @@ class TextDataModule(LightningDataModule):
     Args:
         path: The file, for instance of `avcap dali texts`.
         batch_size: Texts a process takes in a step.
-        val: The last so many rows are for validation.
+        val: Number of rows for validation, from the end.
         seed: Seed of the order.
     """
 
@@ -108,11 +108,11 @@ class TextDataModule(LightningDataModule):
             )
 
     def train_dataloader(self) -> ClipLoader:
-        """Shuffled batches."""
+        """Return shuffled batches."""
         return self._loader(self._rows[: -self.val], shuffle=True)
 
     def val_dataloader(self) -> ClipLoader:
-        """The last rows, in order."""
+        """Return the last rows, in order."""
         return self._loader(self._rows[-self.val :], shuffle=False)
 
     def _loader(self, rows: Sequence[TextRow], *, shuffle: bool) -> ClipLoader:

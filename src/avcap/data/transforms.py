@@ -1,4 +1,4 @@
-"""Augmentation of a spectrogram. A clip's augmentation depends on nothing but (seed, epoch, id)."""
+"""Augmentation of a spectrogram. A clip's augmentation depends only on (seed, epoch, id)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def generator_for(seed: int, epoch: int, clip_id: str) -> torch.Generator:
-    """The random generator of one clip in one epoch, the same on every rank, worker and resumed run."""
+    """Return the random generator of one clip in one epoch, the same on every rank, worker and resumed run."""
     digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
@@ -27,12 +27,12 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, fbank: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Transform; the inputs are left as they are.
+        """Return the transformed spectrogram, without changing the input.
 
         Args:
             fbank: ``[T, F]``, already padded or cut to its final length.
             mask: ``[T]`` bool, True on real rows.
-            generator: The only source of chance.
+            generator: The only source of randomness.
 
         Returns:
             The new spectrogram and its mask.

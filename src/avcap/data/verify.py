@@ -12,7 +12,7 @@ from avcap.data.shards import DERIVED, SPLITS, ShardInfo, Shards
 
 @dataclass
 class VerifyReport:
-    """What was found.
+    """The findings.
 
     Attributes:
         splits: The facts of each split.
@@ -81,7 +81,7 @@ def verify(shards: Path, *, quick: bool = False, progress: bool = True) -> Verif
 
 
 def _columns(split: Shards, report: VerifyReport) -> list[DerivedColumn]:
-    """The derived columns of a split; one that cannot be opened goes into the report."""
+    """Return the derived columns of a split; report those that cannot be opened."""
     columns = []
     for index in sorted((split.folder / DERIVED).glob(f"*/{INDEX}")):
         try:
@@ -106,7 +106,7 @@ def _double(places: dict[str, list[str]]) -> list[str]:
             pairs[tuple(names)].append(clip)
     return [
         f"{len(clips)} clips are in more than one of {' and '.join(dict.fromkeys(names))} (the first: {clips[0]});"
-        " a clip in two splits spoils the scores, remove it from one caption file."
+        " a clip in two splits makes the scores invalid; remove it from one caption file."
         if len(set(names)) > 1
         else f"{len(clips)} clips are in {names[0]} twice (the first: {clips[0]}); make the split again."
         for names, clips in pairs.items()

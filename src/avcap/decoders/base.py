@@ -30,7 +30,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
-        """The captioning loss, a scalar: mean over the predicted text tokens of the batch.
+        """Compute the captioning loss, a scalar: the mean over the predicted text tokens of the batch.
 
         Args:
             tokens: Fused tokens ``[B, N, C]``.
@@ -51,7 +51,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
-        """The loss of made-up text, without a tokenizer: what a training step costs (``avcap check``).
+        """Compute the loss of made-up text without a tokenizer, to measure a training step (``avcap check``).
 
         Args:
             tokens: Fused tokens ``[B, N, C]``, on the meta device as a rule.
@@ -60,15 +60,15 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
-        """One caption a clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
+        """Generate one caption per clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
 
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:
-        """The ``count`` best captions of each clip with their scores, the best first; not every decoder keeps several."""
+        """Return the ``count`` best captions of each clip with their scores, the best first; not every decoder can return several."""
         raise ValueError(
             f"{type(self).__name__} keeps one caption a clip; choose a decoder with n-best lists, such as CausalLMDecoder."
         )
 
     def load_pretrained(self) -> None:
-        """Load the weights that ``pretrained`` names; does nothing where it is None."""
+        """Load the weights that ``pretrained`` names; do nothing if it is None."""
         if self.pretrained is not None:
             raise ValueError(f"{type(self).__name__} cannot load pretrained weights; set pretrained: null.")

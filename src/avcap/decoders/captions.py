@@ -1,4 +1,4 @@
-"""What a decoder learns of a caption."""
+"""The targets that a decoder learns from a caption."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class CaptionTargets:
-    """How captions become the targets of the loss.
+    """Settings of the captions as targets of the loss.
 
     Args:
         lowercase: Train on lower-case captions.

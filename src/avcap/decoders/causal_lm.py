@@ -116,13 +116,13 @@ class CausalLMDecoder(ContextDecoder):
         self.train(self.training)
 
     def embed_tokens(self, tokens: Tokens) -> Tokens:
-        """Fused tokens ``[B, N, input_width]`` -> embeddings ``[B, N, C]``."""
+        """Convert fused tokens ``[B, N, input_width]`` to embeddings ``[B, N, C]``."""
         self._require_usable(tokens.x)
         embeds = self.norm(self.projection(tokens.x)).to(self.lm.get_input_embeddings().weight.dtype)
         return tokens._replace(x=embeds)
 
     def own_prompts(self, clips: int) -> list[str]:
-        """The prompt of the evaluation; in training one of its own for each clip, by torch's global generator on the CPU."""
+        """Return the evaluation prompt; in training, draw a prompt for each clip with torch's global generator on the CPU."""
         if not self.training:
             return [self.prompt] * clips
         return [self.prompts[i] for i in torch.randint(len(self.prompts), (clips,), device="cpu").tolist()]

@@ -1,4 +1,4 @@
-"""What the decoders have in common whose language model goes on from a context of embeddings."""
+"""Base of the decoders whose language model continues a context of embeddings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IGNORED = -100
 
 
 class ContextDecoder(Decoder):
-    """A causal language model that reads a context, the fused tokens among it, and goes on with the caption.
+    """A causal language model that reads a context with the fused tokens and continues it with the caption.
 
     The context is the fused tokens, embedded, inside a prompt; a subclass says which one. Here are the loss of captions that
     follow it and the search for them. The loss is the cross-entropy of the caption and the end token alone. A padded token is
@@ -79,24 +79,24 @@ class ContextDecoder(Decoder):
 
     @abstractmethod
     def embed_tokens(self, tokens: Tokens) -> Tokens:
-        """Fused tokens ``[B, N, input_width]`` -> all that the context holds besides text, ``[B, N', C]``."""
+        """Convert fused tokens ``[B, N, input_width]`` to everything in the context except text, ``[B, N', C]``."""
 
     @abstractmethod
     def own_prompts(self, clips: int) -> list[str]:
-        """The decoder's own instruction for each clip."""
+        """Return the decoder's own instruction for each clip."""
 
     @abstractmethod
     def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
-        """Ids of all text before the tokens and of all text after them, the instruction in its template."""
+        """Return ids of all text before the tokens and of all text after them, the instruction in its template."""
 
     def prompt_ids(self, prompts: Sequence[str]) -> tuple[Ids, Ids]:
-        """Ids before the tokens (padded right) and after them (padded left), a row an instruction."""
+        """Return ids before the tokens (padded right) and after them (padded left), a row an instruction."""
         if self._prompts is None:
             self._prompts = PromptTable(self.codec, self.split_prompt)
         return self._prompts.rows(prompts)
 
     def context(self, tokens: Tokens, prompts: Sequence[str | None] | None = None) -> tuple[Tensor, Tensor | None]:
-        """Embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
+        """Return embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
 
         The last position is real in every row, so all captions begin at the same place.
 
@@ -113,7 +113,7 @@ class ContextDecoder(Decoder):
         return self._surround(embedded, *self.prompt_ids(chosen))
 
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
-        """Cross-entropy of the captions and their end tokens, the mean over all of the batch.
+        """Compute the cross-entropy of the captions and their end tokens, averaged over the batch.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -128,7 +128,7 @@ class ContextDecoder(Decoder):
     def logits(
         self, tokens: Tokens, captions: list[str], prompts: Sequence[str | None] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
+        """Return logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -155,7 +155,7 @@ class ContextDecoder(Decoder):
 
     @torch.no_grad()
     def generate(self, tokens: Tokens, **settings: object) -> list[str]:
-        """One caption a clip; every clip is decoded to its own end.
+        """Generate one caption per clip; every clip is decoded to its own end.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -168,7 +168,7 @@ class ContextDecoder(Decoder):
 
     @torch.no_grad()
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: Any) -> list[list[tuple[str, float]]]:
-        """The best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
+        """Return the best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -225,7 +225,7 @@ class ContextDecoder(Decoder):
         return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=self.captions.label_smoothing)
 
     def _surround(self, tokens: Tokens, before: Ids, after: Ids) -> tuple[Tensor, Tensor | None]:
-        """Embeddings ``[B, N', C]`` between text ``[B, Lb]`` and ``[B, La]``; see :meth:`context`."""
+        """Return embeddings ``[B, N', C]`` between text ``[B, Lb]`` and ``[B, La]``; see :meth:`context`."""
         device = tokens.x.device
         text = self._embed(torch.cat([before.ids, after.ids], dim=1).to(device))  # [B, Lb + La, C]
         cut = before.ids.shape[1]

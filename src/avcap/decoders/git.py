@@ -19,7 +19,7 @@ from avcap.decoders.language_model import evaluating
 from avcap.decoders.search import by_clip, check_nbest, check_ranges, check_settings
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
-from avcap.decoders.search_step import Hypotheses, Search, SearchStep, take
+from avcap.decoders.search_step import Hypotheses, Search, SearchStep, reorder_beams
 from avcap.decoders.text import target_texts
 from avcap.decoders.tokenizer import WordPieceCodec, word_piece_codec
 from avcap.layers.freeze import Freezable
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GITCaptions(CaptionTargets):
-    """How captions become the targets of AVCap's loss.
+    """Settings of the captions as targets of AVCap's loss.
 
     Args:
         lowercase: Train on lower-case captions.
@@ -53,8 +53,8 @@ SIZE, DROPOUT, CAPTIONS = GITSize(), GITDropout(), GITCaptions()
 class GITDecoder(Decoder, Freezable):
     """Projected tokens before the words of a GIT text decoder (AVCap, Interspeech 2024; GIT, TMLR 2022).
 
-    Linear and LayerNorm bring the fused tokens to the decoder's width; no position or modality embedding is added. Tokens
-    see each other and no word, words see all tokens and the words before them; padded tokens are seen by none. The text
+    Linear and LayerNorm bring the fused tokens to the decoder's width; no position or stream embedding is added. Tokens
+    attend to each other only; words attend to all tokens and to earlier words; nothing attends to padded tokens. The text
     is ``[CLS] caption [SEP]``. The loss is the label-smoothed KL divergence of the official code, over the words and the
     end word; logits are computed for those alone. In a search the tokens are encoded once and shared by the beams.
 
@@ -131,7 +131,7 @@ class GITDecoder(Decoder, Freezable):
             self.freeze(*chosen)
 
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
-        """Label-smoothed KL divergence of the captions and their end tokens, the mean over all of the batch.
+        """Compute the label-smoothed KL divergence of the captions and their end tokens, averaged over the batch.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -154,7 +154,7 @@ class GITDecoder(Decoder, Freezable):
         return self.loss_of_ids(tokens, ids, torch.ones_like(ids, dtype=torch.bool))
 
     def loss_of_ids(self, tokens: Tokens, ids: Tensor, predicted: Tensor) -> Tensor:
-        """The loss of texts that are ids already.
+        """Compute the loss of tokenised texts.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -169,11 +169,11 @@ class GITDecoder(Decoder, Freezable):
         return smoothed_divergence(logits, targets, smoothing=self.captions.label_smoothing)
 
     def logits(self, tokens: Tokens, ids: Tensor) -> Tensor:
-        """Logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""
+        """Return logits ``[B, L, V]`` of the word after each word of ``ids [B, L]`` (the opening one first)."""
         return self.text.logits(self.text(ids, self.prefix(tokens)))
 
     def generate(self, tokens: Tokens, **settings: Any) -> list[str]:
-        """One caption a clip; every clip is decoded to its own end.
+        """Generate one caption per clip; every clip is decoded to its own end.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -186,7 +186,7 @@ class GITDecoder(Decoder, Freezable):
         return self.codec.decode(self.generate_ids(tokens, bos=special.opening, eos=special.eos[0], **settings).ids)
 
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: Any) -> list[list[tuple[str, float]]]:
-        """The best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
+        """Return the best ``count`` captions of each clip with their scores (mean log probability a token, the closing one counted).
 
         The order is that of the search, whose normaliser may be another: scores need not fall.
 
@@ -206,7 +206,7 @@ class GITDecoder(Decoder, Freezable):
     def generate_ids(
         self, tokens: Tokens, *, bos: int, eos: int, count: int | None = None, **settings: Any
     ) -> Hypotheses:
-        """One text a clip, as ids, with its score, or the best ``count``.
+        """Search for one text per clip (ids with a score), or for the best ``count``.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -225,7 +225,7 @@ class GITDecoder(Decoder, Freezable):
             return search.nbest(self.stepper(tokens), bos=start, eos=eos, settings=chosen, count=count)
 
     def stepper(self, tokens: Tokens) -> SearchStep:
-        """What a search calls: the tokens are encoded here, once; then one word a beam is read at each call.
+        """Return the step function of a search: encode the prefix once, then read one word per beam at each call.
 
         Args:
             tokens: Fused tokens ``[B, N, input_width]``.
@@ -235,7 +235,7 @@ class GITDecoder(Decoder, Freezable):
         def step(words: Tensor, parents: Tensor | None) -> Tensor:
             nonlocal past
             if past is not None and parents is not None:
-                past = tuple(type(layer)(*(take(x, parents) for x in layer)) for layer in past)
+                past = tuple(type(layer)(*(reorder_beams(x, parents) for x in layer)) for layer in past)
             x, past = self.text.step(words, prefix, past)  # [B, K, C]
             return self.text.logits(x)  # [B, K, V]
 
@@ -258,7 +258,7 @@ class GITDecoder(Decoder, Freezable):
         return self.text.prefix(self.projection(zero_padding(tokens).x), tokens.mask)
 
     def load_pretrained(self) -> None:
-        """Read the weights of ``pretrained``; a file without a projection leaves the random one, and says so.
+        """Read the weights of ``pretrained``; a file without a projection leaves the random one, with a warning.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -280,7 +280,7 @@ class GITDecoder(Decoder, Freezable):
         return self._codec
 
     def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings that are known and in range, with ``no_repeat``."""
+        """Check that the settings are known and in range, and add ``no_repeat``."""
         check_settings(settings)
         check_ranges(settings, positions=self.text.positions.num_embeddings)
         return {**settings, "no_repeat": self.no_repeat}

@@ -48,11 +48,11 @@ class PrefixAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def keys_values(self, x: Tensor) -> KeyValue:
-        """``[B, N, C]`` -> keys and values ``[B, heads, N, D]``."""
+        """Convert ``[B, N, C]`` to keys and values ``[B, heads, N, D]``."""
         return KeyValue(self._split(self.k_proj(x)), self._split(self.v_proj(x)))
 
     def prefix(self, x: Tensor, own: KeyValue, mask: Tensor | None) -> Tensor:
-        """Prefix rows look at the prefix.
+        """Let prefix rows attend to the prefix.
 
         Args:
             x: ``[B, P, C]``.
@@ -65,7 +65,7 @@ class PrefixAttention(nn.Module):
         return self._attend(x, own, mask)
 
     def text(self, x: Tensor, prefix: KeyValue, mask: Tensor) -> Tensor:
-        """Text rows look at the prefix and at the text up to themselves.
+        """Let text rows attend to the prefix and to the text up to themselves.
 
         Args:
             x: ``[B, L, C]``.
@@ -82,7 +82,7 @@ class PrefixAttention(nn.Module):
         return self._attend(x, both, mask)
 
     def step(self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
-        """The newest word of each beam looks at the clip's prefix, at the words before it, and at itself.
+        """Let the newest word of each beam attend to the clip's prefix, to earlier words and to itself.
 
         The beams of a clip are queries on one set of prefix keys, so these are neither copied nor computed again.
 
@@ -118,7 +118,7 @@ class PrefixAttention(nn.Module):
         return self.proj(mixed.transpose(1, 2).flatten(2))  # [B, N, C]
 
     def _split(self, x: Tensor) -> Tensor:
-        """``[B, N, C]`` -> ``[B, heads, N, D]``."""
+        """Convert ``[B, N, C]`` to ``[B, heads, N, D]``."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
@@ -145,15 +145,15 @@ class GITBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def prefix(self, x: Tensor, own: KeyValue, mask: Tensor | None) -> Tensor:
-        """Prefix ``[B, P, C]`` with its keys and values -> ``[B, P, C]``; see :meth:`PrefixAttention.prefix`."""
+        """Convert prefix ``[B, P, C]`` with its keys and values to ``[B, P, C]``; see :meth:`PrefixAttention.prefix`."""
         return self._finish(x, self.attn.prefix(x, own, mask))
 
     def text(self, x: Tensor, prefix: KeyValue, mask: Tensor) -> Tensor:
-        """Text ``[B, L, C]`` -> ``[B, L, C]``; see :meth:`PrefixAttention.text`."""
+        """Convert text ``[B, L, C]`` to ``[B, L, C]``; see :meth:`PrefixAttention.text`."""
         return self._finish(x, self.attn.text(x, prefix, mask))
 
     def step(self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
-        """Newest words ``[B, K, C]`` -> ``[B, K, C]`` and the longer past; see :meth:`PrefixAttention.step`."""
+        """Convert newest words ``[B, K, C]`` to ``[B, K, C]`` and the longer past; see :meth:`PrefixAttention.step`."""
         mixed, past = self.attn.step(x, prefix, mask, past)
         return self._finish(x, mixed), past
 

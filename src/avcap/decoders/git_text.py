@@ -15,13 +15,13 @@ from avcap.decoders.git_layers import GITBlock, KeyValue
 
 
 class Prefix(NamedTuple):
-    """What the text sees of the tokens before it."""
+    """The keys and values of the tokens that the text attends to."""
 
     layers: tuple[KeyValue, ...]  # a layer each, [B, heads, P, D]
     mask: Tensor | None  # [B, 1, 1, P], True where a token may be seen; None: everywhere
 
     def packed(self) -> Prefix:
-        """The same, head by head in memory: a search reads it at every step, and would rearrange it each time."""
+        """Return the same keys and values, contiguous by head, so that no search step has to rearrange them."""
         return self._replace(layers=tuple(KeyValue(k.contiguous(), v.contiguous()) for k, v in self.layers))
 
 
@@ -50,7 +50,7 @@ class GITSize:
 
 @dataclass(frozen=True)
 class GITDropout:
-    """What a GIT text decoder drops in training.
+    """Dropout rates of a GIT text decoder.
 
     Args:
         layers: Dropout of embeddings and layers.
@@ -121,7 +121,7 @@ class GITText(nn.Module):
         return Prefix(tuple(layers), visible)
 
     def forward(self, ids: Tensor, prefix: Prefix) -> Tensor:
-        """All of a text at once.
+        """Compute a whole text at once.
 
         Args:
             ids: ``[B, L]``, the opening word first.
@@ -149,7 +149,7 @@ class GITText(nn.Module):
     def step(
         self, ids: Tensor, prefix: Prefix, past: tuple[KeyValue, ...] | None = None
     ) -> tuple[Tensor, tuple[KeyValue, ...]]:
-        """The newest word of each beam, with all before it remembered.
+        """Compute the newest word of each beam from the cache of all words before it.
 
         Args:
             ids: ``[B, K]``, one word a beam.
@@ -172,7 +172,7 @@ class GITText(nn.Module):
         return x, tuple(grown)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Last layer ``[..., C]`` -> logits ``[..., V]``."""
+        """Convert last layer ``[..., C]`` to logits ``[..., V]``."""
         weight = self.words.weight if self.output_weight is None else self.output_weight
         return F.linear(x, weight, self.output_bias)
 
@@ -186,7 +186,7 @@ class GITText(nn.Module):
         return self.dropout(self.norm(words + self.positions(places)))
 
     def _kept(self, ids: Tensor) -> Tensor | None:
-        """Which words are read in training, ``[B, L]``; None: all. The opening word always is."""
+        """Draw which words are read in training, ``[B, L]``; None means all. The opening word is always read."""
         if not self.training or self.word_dropout == 0:
             return None
         kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
@@ -203,7 +203,7 @@ class GITText(nn.Module):
 
 
 def init_bert(module: GITText) -> None:
-    """The start of BERT at any width: weights from a normal, biases zero, LayerNorms one and zero.
+    """Initialise as BERT does, at any width: normal weights, zero biases, LayerNorms one and zero.
 
     BERT's deviation 0.02 belongs to 768 channels. A layer of fewer channels sums fewer terms: with the same deviation what the
     words take from the tokens would vanish beside the words themselves, and a small decoder would learn to ignore the tokens.

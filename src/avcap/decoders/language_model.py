@@ -25,14 +25,14 @@ if TYPE_CHECKING:
         generation_config: GenerationConfig
 
         def get_input_embeddings(self) -> nn.Embedding:
-            """The word embeddings ``[V, C]``."""
+            """Return the word embeddings ``[V, C]``."""
 
 
 logger = logging.getLogger(__name__)
 
 
 def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str, attention: str) -> LanguageModel:
-    """A pretrained model with its weights, on the CPU.
+    """Load a pretrained model with its weights on the CPU.
 
     Raises:
         FileNotFoundError: if there is no such model.
@@ -48,7 +48,7 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
 
 
 def load_into(config: Any, source: Source, *, dtype: torch.dtype | str, attention: str) -> LanguageModel:
-    """A pretrained model of the architecture that ``config`` describes, its vocabulary made as large.
+    """Load a pretrained model of the architecture in ``config``, and resize its vocabulary to match.
 
     Raises:
         FileNotFoundError: if there is no such model.
@@ -79,12 +79,12 @@ def build_language_model(
     dtype: torch.dtype | str,
     attention: str,
 ) -> LanguageModel:
-    """A model without pretrained weights: empty where ``source`` says that they will come, else random.
+    """Build a model without pretrained weights: empty if ``source`` will load them later, else random.
 
     Args:
         config: A Hugging Face configuration, as a file or a mapping; None: the one of ``source``, which is then read.
         source: Where the pretrained weights are, if any.
-        vocabulary: Gives the number of tokens where the configuration leaves it out.
+        vocabulary: Returns the number of tokens if the configuration lacks it.
         dtype: Number format; "auto" is float32.
         attention: Attention implementation of transformers.
 
@@ -107,7 +107,7 @@ def build_language_model(
 
 
 def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: str) -> LanguageModel:
-    """A model with random weights on the default device (the meta device too)."""
+    """Build a model with random weights on the default device (or the meta device)."""
     from transformers import AutoModelForCausalLM
 
     dtype = torch.float32 if dtype == "auto" else dtype
@@ -139,7 +139,7 @@ def adapt(model: LanguageModel, *, frozen: bool, lora: LoRA | None, gradient_che
 
 
 def train_adapters_only(model: nn.Module, mode: bool) -> None:
-    """Evaluation mode for all of ``model`` but the dropout of its adapters, which gets ``mode``."""
+    """Set ``model`` to evaluation mode, but the dropout of its adapters to ``mode``."""
     for module in model.modules():
         # a layer that is recomputed looks at its own flag, and has no other use for it
         module.training = mode and getattr(module, "gradient_checkpointing", False)
@@ -148,12 +148,12 @@ def train_adapters_only(model: nn.Module, mode: bool) -> None:
 
 
 def positions(mask: Tensor) -> Tensor:
-    """Positions ``[B, S]`` that count the real entries of ``mask [B, S]`` alone."""
+    """Return positions ``[B, S]`` that count only the real entries of ``mask [B, S]``."""
     return (mask.cumsum(1) - 1).clamp_min(0)
 
 
 def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int) -> Tensor:
-    """Logits ``[B, last, V]`` of the last positions; on the meta device too, where ``mask`` must be None.
+    """Compute logits ``[B, last, V]`` of the last positions; on the meta device too, where ``mask`` must be None.
 
     Args:
         model: A causal language model.
@@ -169,7 +169,7 @@ def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int)
 
 @contextmanager
 def shapes_only(model: nn.Module) -> Iterator[None]:
-    """Stand-ins for the rotary positions, which transformers cannot compute on the meta device."""
+    """Return stand-ins for the rotary positions, which transformers cannot compute on the meta device."""
     rotary = []
     for module in model.modules():
         frequencies = getattr(module, "inv_freq", None)
@@ -190,7 +190,7 @@ def _rotary_shapes(width: int, x: Tensor, position_ids: Tensor) -> tuple[Tensor,
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the former mode afterwards."""
+    """Switch to evaluation mode inside the context, and restore the former mode afterwards."""
     training = module.training
     module.eval()
     try:

@@ -42,7 +42,7 @@ SOUND_PROMPT = "Describe the sound that can be heard in this scene."
 
 @dataclass(frozen=True)
 class LlavaPrompting:
-    """What LLaVA's language model is told around the fused tokens.
+    """Settings of the prompt of LLaVA's language model.
 
     Args:
         template: Text around {tokens} and {prompt}.
@@ -145,13 +145,13 @@ class LlavaDecoder(ContextDecoder):
         return tuple(name for name, file in files.items() if file is None)
 
     def embed_tokens(self, tokens: Tokens) -> Tokens:
-        """Fused tokens ``[B, N, C]``, and the prefix behind them ``[B, N + K, C]``."""
+        """Return fused tokens ``[B, N, C]``, and the prefix behind them ``[B, N + K, C]``."""
         self._require_usable(tokens.x)
         tokens = tokens._replace(x=tokens.x.to(self.lm.get_input_embeddings().weight.dtype))
         return tokens if self.prefix is None else self.prefix(tokens)
 
     def own_prompts(self, clips: int) -> list[str]:
-        """The same for all clips."""
+        """Return the same prompt for all clips."""
         return [self.prompt] * clips
 
     def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
@@ -187,7 +187,7 @@ class LlavaDecoder(ContextDecoder):
         return load_into(self.lm.config, source, dtype=dtype, attention=self.attention)
 
     def _text_config(self, config: Path | dict[str, Any] | None) -> Any:
-        """The language model's configuration; in one that names no vocabulary, size and framing ids are the tokenizer's."""
+        """Return the language model's configuration; if it has no vocabulary, take its size and special ids from the tokenizer."""
         text = llava_config(self.model, config, owner="decoder").text_config
         if self.model is None and config is not None:
             named = llava_settings(config, field="decoder.config")["text_config"]
@@ -199,7 +199,7 @@ class LlavaDecoder(ContextDecoder):
         return text
 
     def _read_tokenizer(self) -> Any:
-        """The tokenizer; it knows the token that stands for the image."""
+        """Load the tokenizer, and add the token that stands for the image."""
         tokenizer = super()._read_tokenizer()
         if IMAGE_TOKEN not in tokenizer.get_vocab():
             tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})

@@ -54,5 +54,5 @@ class LearnedPrefix(nn.Module):
         self.prefix = nn.Parameter(INITIAL_STD * torch.randn(count, width))  # [K, C]
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Tokens ``[B, N, C]`` -> ``[B, N + K, C]``."""
+        """Convert tokens ``[B, N, C]`` to ``[B, N + K, C]``."""
         return concat_time(tokens, Tokens(self.prefix.to(tokens.x.dtype).expand(len(tokens.x), -1, -1)))

@@ -1,4 +1,4 @@
-"""What a language model is told around the fused tokens: instructions and the template that holds them."""
+"""Prompts around the fused tokens: instructions, and the template that contains them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CAPTION_PROMPTS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Prompting:
-    """What a language model is told around the fused tokens.
+    """Settings of the prompt around the fused tokens.
 
     Args:
         template: Text around {tokens} and {prompt}. None: LAVCap's "USER: <Speech>{tokens}</Speech> {prompt}\\nASSISTANT:",
@@ -64,7 +64,7 @@ class Halves(NamedTuple):
 
 
 def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
-    """The instructions to train with.
+    """Return the instructions to train with.
 
     Args:
         prompts: A list of them, a text file with one a line, or None for :data:`CAPTION_PROMPTS`.
@@ -92,7 +92,7 @@ def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
 
 
 def check_template(template: str) -> str:
-    """The template itself, if ``{tokens}`` is in it once and ``{prompt}`` at most once.
+    """Return the template if it has ``{tokens}`` once and ``{prompt}`` at most once; raise otherwise.
 
     Raises:
         ValueError: otherwise.
@@ -105,7 +105,7 @@ def check_template(template: str) -> str:
 
 
 def fill_template(template: str, prompt: str, tokenizer: Any | None = None) -> Halves:
-    """The text before and after the fused tokens.
+    """Return the text before and after the fused tokens.
 
     Args:
         template: Text with ``{tokens}`` and ``{prompt}``.
@@ -147,7 +147,7 @@ class PromptTable:
         self._known: dict[str, tuple[list[int], list[int]]] = {}
 
     def rows(self, prompts: Sequence[str]) -> tuple[Ids, Ids]:
-        """Ids before the fused tokens (padded right) and after them (padded left), a row a prompt.
+        """Return ids before the fused tokens (padded right) and after them (padded left), a row a prompt.
 
         Raises:
             ValueError: if nothing stands after the tokens.

@@ -60,7 +60,7 @@ def check_nbest(beams: int, *, count: int) -> None:
 
 
 def by_clip(captions: Sequence[str], scores: Tensor) -> list[list[tuple[str, float]]]:
-    """Captions, those of a clip in a row, with their scores ``[B, R]``; one of minus infinity stands for no caption."""
+    """Return captions, one row per clip, with their scores ``[B, R]``; minus infinity means that there is no caption."""
     pairs, count = list(zip(captions, scores.flatten().tolist(), strict=True)), scores.shape[1]
     rows = [pairs[i : i + count] for i in range(0, len(pairs), count)]
     return [[(caption, score) for caption, score in row if score > -math.inf] for row in rows]
@@ -69,9 +69,9 @@ def by_clip(captions: Sequence[str], scores: Tensor) -> list[list[tuple[str, flo
 def search(
     model: LanguageModel, context: Tensor, mask: Tensor | None, special: SpecialIds, settings: Mapping[str, object]
 ) -> Any:
-    """Beam search, greedy search or sampling, by Hugging Face ``generate``.
+    """Run beam search, greedy search or sampling with Hugging Face ``generate``.
 
-    Every clip goes on to its own end: a row that is done is filled up with ``special.pad``. (The official LAVCap code ends
+    Every clip is decoded to its own end; finished rows are padded with ``special.pad``. (The official LAVCap code ends
     the whole batch with its first row.)
 
     Args:
@@ -100,7 +100,7 @@ def search(
 
 
 def read_once(model: LanguageModel, context: Tensor, mask: Tensor, beams: int) -> Any:
-    """Keys and values of all of the context but its last position, computed once a clip and then copied for its beams.
+    """Compute keys and values of the context except its last position, once per clip, and copy them for its beams.
 
     Args:
         model: The language model.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avcap.decoders.search_step import Hypotheses, LogitRules, Search, SearchStep, take
+from avcap.decoders.search_step import Hypotheses, LogitRules, Search, SearchStep, reorder_beams
 
 UNUSED = -1e9  # sum of a beam that has no text yet
 
@@ -41,7 +41,7 @@ class GeneratorBeamSearch(Search):
         return Hypotheses(ids, scores * _length(words) ** settings.get("length_penalty", 1.0) / words)
 
     def _best(self, step: SearchStep, bos: Tensor, eos: int, settings: Mapping[str, Any], *, count: int) -> Hypotheses:
-        """The best ``count`` closed texts ``[B, R, N]`` and their normalised sums ``[B, R]``."""
+        """Return the best ``count`` closed texts ``[B, R, N]`` and their normalised sums ``[B, R]``."""
         clips, beams, limit = len(bos), settings["num_beams"], settings["max_new_tokens"]
         power = settings.get("length_penalty", 1.0)
         rules = LogitRules(settings, eos=eos, device=bos.device)
@@ -65,20 +65,20 @@ class GeneratorBeamSearch(Search):
             before = (~closing).cumsum(dim=1) - (~closing).long()  # beams filled before this candidate's turn
             none = ~closing | (before >= beams) | done[:, None] | (sums < UNUSED / 2)
             closed = sums.masked_fill(none, float("-inf"))  # [B, 2K] or [B, K]
-            texts = F.pad(take(ids, parents)[:, :, 1:], (0, limit - n + 1), value=eos)  # [B, 2K, N]
+            texts = F.pad(reorder_beams(ids, parents)[:, :, 1:], (0, limit - n + 1), value=eos)  # [B, 2K, N]
             best, order = torch.cat([best, closed / _length(n) ** power], dim=1).sort(
                 dim=1, descending=True, stable=True
             )
             best, order = best[:, :count], order[:, :count]
-            best_ids = take(torch.cat([best_ids, texts], dim=1), order)
+            best_ids = reorder_beams(torch.cat([best_ids, texts], dim=1), order)
             if bool(done.all()):
                 break
             order = closing.long().argsort(dim=1, stable=True)[:, :beams]  # the best that do not close
             words, parents, sums = (x.gather(1, order) for x in (words, parents, sums))
-            ids = torch.cat([take(ids, parents), words[:, :, None]], dim=2)  # [B, K, n + 1]
+            ids = torch.cat([reorder_beams(ids, parents), words[:, :, None]], dim=2)  # [B, K, n + 1]
         return Hypotheses(best_ids, best)
 
 
 def _length(words: int | Tensor) -> float | Tensor:
-    """The length that scores are divided by, before the power (Wu et al., "Google's neural machine translation", 2016)."""
+    """Return the length that scores are divided by, before the power (Wu et al., "Google's neural machine translation", 2016)."""
     return (5 + words) / 6

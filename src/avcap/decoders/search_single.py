@@ -12,7 +12,7 @@ from avcap.decoders.search_step import Hypotheses, LogitRules, Search, SearchSte
 
 
 class SingleSequence(Search):
-    """The likeliest word at each step, or with ``do_sample`` a drawn one; a text stops at its first end word.
+    """Takes the most likely word at each step, or draws one with ``do_sample``; a text ends at its first end word.
 
     It reads ``max_new_tokens``, ``do_sample`` and the settings of :class:`LogitRules` (nucleus sampling: ``top_p``, Holtzman
     et al., ICLR 2020). Draws come from the global generator of the device: seed it for repeatable captions.

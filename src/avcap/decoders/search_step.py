@@ -17,7 +17,7 @@ class SearchStep(Protocol):
     """Reads one more word of every beam; it remembers the words before."""
 
     def __call__(self, words: Tensor, parents: Tensor | None) -> Tensor:
-        """Logits of the next words.
+        """Compute the logits of the next words.
 
         Args:
             words: ``[B, K]``, the newest word of each beam.
@@ -41,7 +41,7 @@ class Search(ABC):
 
     @abstractmethod
     def __call__(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any]) -> Hypotheses:
-        """Search.
+        """Search for texts.
 
         Args:
             step: What is searched; each of its calls reads one word a beam.
@@ -51,7 +51,7 @@ class Search(ABC):
         """
 
     def nbest(self, step: SearchStep, *, bos: Tensor, eos: int, settings: Mapping[str, Any], count: int) -> Hypotheses:
-        """The best ``count`` texts of each clip, all different, in the order in which the search ranks them.
+        """Return the best ``count`` texts of each clip, all different, in the order in which the search ranks them.
 
         Args:
             step: See :meth:`__call__`, as all but the last.
@@ -90,7 +90,7 @@ class LogitRules:
         self.processors = _processors(settings, eos=eos, device=device)
 
     def __call__(self, ids: Tensor, logits: Tensor) -> Tensor:
-        """Texts so far ``[B, K, T]`` (opening word first) and their logits ``[B, K, V]`` -> float32 ``[B, K, V]``."""
+        """Adjust the logits ``[B, K, V]`` of texts so far ``[B, K, T]`` (opening word first); return float32 ``[B, K, V]``."""
         logits = logits.float()
         if self.no_repeat and ids.shape[2] > 1:
             logits = logits.scatter(2, ids[:, :, -1:], -10000.0)
@@ -100,7 +100,7 @@ class LogitRules:
 
 
 def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[LogitsProcessor]:
-    """Hugging Face's processors for the settings that differ from doing nothing."""
+    """Return Hugging Face's processors for the settings that have an effect."""
     found: list[LogitsProcessor] = []
     if settings.get("repetition_penalty", 1.0) != 1.0:
         from transformers import RepetitionPenaltyLogitsProcessor
@@ -132,7 +132,7 @@ def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) 
     return found
 
 
-def take(x: Tensor, parents: Tensor) -> Tensor:
-    """Beams ``[B, K, ...]`` in the order of ``parents [B, K']`` -> ``[B, K', ...]``."""
+def reorder_beams(x: Tensor, parents: Tensor) -> Tensor:
+    """Reorder beams ``[B, K, ...]`` by ``parents [B, K']`` to ``[B, K', ...]``."""
     rows = torch.arange(len(x), device=x.device)[:, None]
     return x[rows, parents]

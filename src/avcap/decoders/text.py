@@ -53,7 +53,7 @@ def special_ids(tokenizer: Any, config_eos: int | Sequence[int] | None) -> Speci
 
 
 def target_texts(captions: Sequence[str], *, clips: int, lowercase: bool) -> list[str]:
-    """The captions that a decoder is trained on.
+    """Return the captions that a decoder is trained on.
 
     Args:
         captions: One caption a clip.
@@ -81,16 +81,16 @@ class TextCodec:
         self.special = special
 
     def encode(self, texts: Sequence[str], *, bos: bool = False, padding_side: str = "right") -> Ids:
-        """Texts -> ids ``[n, L]``, with no framing but the opening id where ``bos`` asks for it."""
+        """Convert texts to ids ``[n, L]``, with no framing but the opening id where ``bos`` asks for it."""
         opening = [self.special.bos] if bos and self.special.bos is not None else []
         return self.pad([opening + row for row in self._rows(texts)], padding_side)
 
     def encode_captions(self, captions: Sequence[str], *, limit: int) -> Ids:
-        """Captions -> ids ``[B, L]``, each cut to ``limit - 1`` tokens and ended by the end-of-text id."""
+        """Convert captions to ids ``[B, L]``, each cut to ``limit - 1`` tokens and ended by the end-of-text id."""
         return self.pad([row[: limit - 1] + [self.special.eos[0]] for row in self._rows(captions)])
 
     def decode(self, ids: Tensor) -> list[str]:
-        """Ids ``[n, L]`` -> texts: what stands before the first end-of-text id, on one line, without special tokens."""
+        """Convert ids ``[n, L]`` to texts: the text before the first end-of-text id, on one line, without special tokens."""
         ends = torch.isin(ids, ids.new_tensor(self.special.eos))
         kept = ends.cumsum(1) == 0  # [n, L]
         rows = [
@@ -101,7 +101,7 @@ class TextCodec:
         return [" ".join(text.split()) for text in texts]
 
     def pad(self, rows: Sequence[list[int]], side: str = "right") -> Ids:
-        """Rows of ids -> ids ``[n, L]``, filled up on one side."""
+        """Pad rows of ids on one side to ids ``[n, L]``."""
         ids = [torch.tensor(row, dtype=torch.long, device="cpu") for row in rows]
         mask = [torch.ones(len(row), dtype=torch.bool, device="cpu") for row in rows]
         return Ids(

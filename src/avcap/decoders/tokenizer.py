@@ -43,7 +43,7 @@ class WordPieceCodec(TextCodec):
 
 
 def word_piece_codec(name: str, *, words: int | None = None) -> WordPieceCodec:
-    """A tokenizer whose captions stand between two special tokens: ``[CLS]`` and ``[SEP]``, or ``bos`` and ``eos``.
+    """Load a tokenizer that frames captions with two special tokens: ``[CLS]`` and ``[SEP]``, or ``bos`` and ``eos``.
 
     Args:
         name: See :func:`find_tokenizer`.

@@ -31,23 +31,23 @@ class Encoder(nn.Module, ABC):
 
         Args:
             x: The entry ``[B, T, ...]``.
-            mask: ``[B, T]`` bool, True where a row or picture is real; None: all are.
-            time: ``[B, T]`` float32, middle of each row or picture in seconds; None: unknown.
+            mask: ``[B, T]`` bool, True where a row or frame is real; None: all are.
+            time: ``[B, T]`` float32, middle of each row or frame in seconds; None: unknown.
 
         Returns:
-            Tokens; the time of each is the mean over the rows or pictures that it covers, None where ``time`` is.
+            Tokens; the time of each is the mean over the rows or frames that it covers, None where ``time`` is.
         """
 
     @abstractmethod
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Shape of the longest input of one clip, the batch axis left out.
+        """Return the shape of the longest input of one clip, the batch axis left out.
 
         Args:
             frames: Video frames of a clip; ignored by an encoder of sound.
         """
 
     def load_pretrained(self) -> None:
-        """Load the weights that ``pretrained`` names; does nothing where it is None.
+        """Load the weights that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.
@@ -68,7 +68,7 @@ class AudioEncoder(Encoder):
     frontend: FrontEnd
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """The shape that the front end gives; see :meth:`Encoder.input_shape`."""
+        """Return the shape that the front end gives; see :meth:`Encoder.input_shape`."""
         return self.frontend.shape
 
 

@@ -101,7 +101,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             return Tokens(tokens, real, None if when is None else when.repeat(1, rows))
 
     def load_pretrained(self) -> None:
-        """Load the audio part of the file that ``pretrained`` names; does nothing where it is None.
+        """Load the audio part of the file that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.
@@ -111,7 +111,7 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             load_part(self, self.pretrained, part="audio", component=type(self).__name__, depth="size.depth")
 
     def _token_mask(self, mask: Tensor, rows: int, columns: int) -> Tensor:
-        """Frames ``[B, T]`` -> tokens ``[B, rows * columns]`` that hold sound; with padding counted, all or none of a clip."""
+        """Convert the mask of rows ``[B, T]`` to that of tokens ``[B, rows * columns]``; if padding counts, all or none of a clip."""
         if not self.mask_padding:
             return whole_clips(mask, rows * columns)
         real = mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)  # [B, T/patch]

@@ -1,4 +1,4 @@
-"""What the audio and the visual half of CAV-MAE have in common."""
+"""Base of the audio and the visual encoder of CAV-MAE."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLISHED = ViTSize(depth=11)
 
 
 class CAVMAEStream(Freezable):
-    """Positions, modality vector and transformer blocks of one stream; a subclass brings the patches.
+    """Positions, stream vector and transformer blocks of one stream; a subclass brings the patches.
 
     Args:
         size: Size of the transformer of this stream; depth 0 hands on the embedded patches.
@@ -54,11 +54,11 @@ class CAVMAEStream(Freezable):
             self.freeze()
 
     def grad_mode(self) -> torch.set_grad_enabled:
-        """No graph where nothing of this encoder is trained."""
+        """Return a context without graph if nothing of this encoder is trained."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad)
 
     def transform(self, tokens: Tensor, positions: Tensor, real: Tensor | None) -> Tensor:
-        """Add positions and the modality vector, then run the blocks.
+        """Add positions and the stream vector, then run the blocks.
 
         Args:
             tokens: Embedded patches ``[B, N, C]``.

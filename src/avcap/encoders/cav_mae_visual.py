@@ -93,7 +93,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         self.restrict(frozen=frozen, lora=lora)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        """Return the shape of the frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
@@ -129,7 +129,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             return Tokens(self.transform(patches, self.pos_embed, real), real, when)
 
     def load_pretrained(self) -> None:
-        """Load the visual part of the file that ``pretrained`` names; does nothing where it is None.
+        """Load the visual part of the file that ``pretrained`` names; do nothing if it is None.
 
         A file for another number of frames is fitted, with a notice in the log.
 
@@ -142,7 +142,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             load_part(self, self.pretrained, part="visual", component=name, depth="size.depth", adapt=self._adapt)
 
     def _fill(self, images: Tensor, mask: Tensor) -> Tensor:
-        """Zero at the frames that are not real; in a pair with one real frame, that frame twice."""
+        """Set padded frames to zero; in a pair with one real frame, repeat that frame."""
         images = torch.where(mask[:, :, None, None, None], images, 0)
         if self.frames == 1:
             return images
@@ -150,7 +150,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         return torch.where(real[..., None, None, None], pairs, pairs.flip(2)).flatten(1, 2)
 
     def _adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Fit the patch kernel and the positions of a file to the number of frames."""
+        """Resize the patch kernel and the positions of a file to the number of frames."""
         kernel, positions = state.get("patch_embed.weight"), state.get("pos_embed")
         if kernel is None or positions is None or positions.ndim != 3 or positions.shape[1] % self.places:
             return state  # the strict loading that follows names what is wrong
@@ -181,7 +181,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
 
 
 def _fit_kernel(kernel: Tensor, tubelet: int) -> Tensor:
-    """A patch kernel for another number of frames that answers to still frames as before."""
+    """Resize a patch kernel to another number of frames, so that its response to still frames stays the same."""
     still = kernel if kernel.ndim == 4 else kernel.sum(dim=2)  # [C, 3, patch, patch]
     if tubelet == 1:
         return still
@@ -189,7 +189,7 @@ def _fit_kernel(kernel: Tensor, tubelet: int) -> Tensor:
 
 
 def _own_start(side: int, steps: int, width: int) -> Tensor:
-    """The grid of one frame at each step ``[steps * side * side, C]``, and where there are several the time added."""
+    """Repeat the position grid of a frame for each step, ``[steps * side * side, C]``, and add the time if there are several."""
     grid = sincos_grid(side, side, width)  # [P, C]
     if steps == 1:
         return grid
@@ -197,7 +197,7 @@ def _own_start(side: int, steps: int, width: int) -> Tensor:
 
 
 def _official_start(side: int, steps: int, width: int) -> Tensor:
-    """As the official code starts: a normal distribution for 4 frames, else one square grid over all tokens."""
+    """Initialise as the official code does: a normal distribution for 4 frames, else one square grid over all tokens."""
     if steps == NORMAL_START_STEPS:
         return nn.init.normal_(torch.empty(steps * side * side, width), std=0.02)
     root = math.isqrt(steps * side * side)

@@ -132,7 +132,7 @@ class CEDEncoder(Freezable, AudioEncoder):
             return Tokens(tokens, real, when)
 
     def load_pretrained(self) -> None:
-        """Load the file that ``pretrained`` names; does nothing where it is None.
+        """Load the file that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.
@@ -142,19 +142,19 @@ class CEDEncoder(Freezable, AudioEncoder):
             load_weights(self, self.pretrained, component="CEDEncoder")
 
     def _embed(self, x: Tensor) -> Tensor:
-        """fbank ``[B, T, F]`` -> patches with positions ``[B, F/patch, T/patch, C]``."""
+        """Convert a spectrogram ``[B, T, F]`` to patches with positions ``[B, F/patch, T/patch, C]``."""
         x = self.patch_embed(self.init_bn(x.transpose(1, 2)))  # [B, F/patch, T/patch, C]
         positions = self.time_pos_embed[..., : x.shape[2]] + self.freq_pos_embed  # [1, C, F/patch, T/patch]
         return x + positions.permute(0, 2, 3, 1)
 
     def _token_mask(self, mask: Tensor, columns: int) -> Tensor:
-        """Frames ``[B, T]`` -> patch columns ``[B, T/patch]`` that hold sound; with padding counted, all or none of a clip."""
+        """Convert the mask of rows ``[B, T]`` to that of patch columns ``[B, T/patch]``; if padding counts, all or none of a clip."""
         if not self.mask_padding:
             return mask.any(dim=1, keepdim=True).expand(-1, columns)
         return mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)
 
     def _attended(self, real: Tensor | None, rows: int) -> Tensor | None:
-        """The tokens ``[B, F/patch * T/patch]`` that attention sees; all of them in a clip without sound, to keep it finite."""
+        """Return the mask ``[B, F/patch * T/patch]`` of tokens that attention sees; all of them for a clip without sound, to stay finite."""
         if real is None:
             return None
         return (real | ~real.any(dim=1, keepdim=True)).repeat(1, rows)

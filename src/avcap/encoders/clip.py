@@ -113,7 +113,7 @@ class CLIPVisual(FrameEncoder):
         self.pretrained = pretrained
 
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, one or the patches."""
+        """Convert images ``[B * N, 3, S, S]`` to tokens ``[B * N, P, C]``, one or the patches."""
         return self._tower.run(self.backbone, images)
 
     def load_backbone(self, source: str) -> None:
@@ -151,19 +151,19 @@ class _Tower(Protocol):
 
     @staticmethod
     def model_class() -> type[PreTrainedModel]:
-        """The transformers class that holds the weights."""
+        """Return the transformers class that holds the weights."""
 
     @staticmethod
     def build(config: CLIPVisionConfig) -> PreTrainedModel:
-        """The model with random weights."""
+        """Build the model with random weights."""
 
     @staticmethod
     def width(config: CLIPVisionConfig) -> int:
-        """Channels that come out."""
+        """Return the number of output channels."""
 
     @staticmethod
     def run(model: PreTrainedModel, images: Tensor) -> Tensor:
-        """Images ``[B, 3, S, S]`` -> tokens ``[B, P, C]``."""
+        """Convert images ``[B, 3, S, S]`` to tokens ``[B, P, C]``."""
 
 
 class _Projected(_Tower):

@@ -114,13 +114,13 @@ class DALIAudio(Freezable, AudioEncoder):
             return tokens._replace(x=self.projection(tokens.x))
 
     def features(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """The tokens before the projection ``[B, F/patch * T/patch, width]``; arguments as those of :meth:`forward`."""
+        """Return the tokens before the projection ``[B, F/patch * T/patch, width]``; arguments as for :meth:`forward`."""
         tokens = self.stream(x, mask, time)  # [B, F/patch * T/patch, width]
         seen = attention_mask(tokens.mask) if self.stream.mask_padding else None
         return tokens._replace(x=self.joint(tokens.x, seen))
 
     def load_pretrained(self) -> None:
-        """Load the file that ``pretrained`` names; does nothing where it is None.
+        """Load the file that ``pretrained`` names; do nothing if it is None.
 
         A CAV-MAE file leaves the projection at random, with a notice in the log.
 
@@ -149,6 +149,6 @@ class DALIAudio(Freezable, AudioEncoder):
 
 
 def _norms_of_sound_alone(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """CAV-MAE's joint layers -> those that only sound passes."""
+    """Convert CAV-MAE's joint layers to layers for audio alone."""
     names = {name: single_stream_name(name, "audio") for name in state}
     return {own: state[name] for name, own in names.items() if own is not None}

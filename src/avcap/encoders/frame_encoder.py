@@ -1,4 +1,4 @@
-"""What the encoders that run an image model on every frame have in common."""
+"""Base of the encoders that run an image model on every frame."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class FrameEncoder(Freezable, VisualEncoder):
 
     @abstractmethod
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Normalised images ``[B * N, 3, S, S]`` -> tokens ``[B * N, P, C]``, P for each image."""
+        """Convert normalised images ``[B * N, 3, S, S]`` to tokens ``[B * N, P, C]``, P for each image."""
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
+        """Return the shape of the frames ``(N, 3, H, W)``; see :meth:`Encoder.input_shape`."""
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
@@ -78,7 +78,7 @@ class FrameEncoder(Freezable, VisualEncoder):
         return Tokens(tokens.flatten(1, 2), per_token(mask, P), per_token(time, P))
 
     def load_pretrained(self) -> None:
-        """Load what ``pretrained`` names; does nothing where it is None.
+        """Load what ``pretrained`` names; do nothing if it is None.
 
         A file made by ``avcap weights part`` holds the whole encoder, anything else the backbone alone.
 

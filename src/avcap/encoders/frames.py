@@ -50,7 +50,7 @@ class FrameNormaliser(FrameImages):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames ``[B, N, 3, H, W]`` in 0..255 -> images ``[B * N, 3, S, S]`` float32, channels last in memory.
+        """Convert frames ``[B, N, 3, H, W]`` in 0..255 to images ``[B * N, 3, S, S]`` float32, channels last in memory.
 
         Raises:
             ValueError: if the frames are not RGB.
@@ -75,7 +75,7 @@ def require_rgb(frames: Tensor) -> None:
 
 
 def frame_tokens(tokens: Tensor, batch: int) -> Tensor:
-    """Tokens of folded images ``[B * N, P, C]`` -> ``[B, N, P, C]``."""
+    """Convert tokens of folded images ``[B * N, P, C]`` to ``[B, N, P, C]``."""
     return tokens.unflatten(0, (batch, -1))
 
 

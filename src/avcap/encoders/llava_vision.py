@@ -73,7 +73,7 @@ class LlavaVision(FrameEncoder):
         self.dtype: Format = dtype
 
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Images ``[B * N, 3, S, S]`` -> the layer's tokens ``[B * N, P, C]``, without the final norm."""
+        """Convert images ``[B * N, 3, S, S]`` to the layer's tokens ``[B * N, P, C]``, without the final norm."""
         tokens = self.backbone(images.to(self.backbone.dtype)).last_hidden_state  # [B * N, 1 + P, C]
         return tokens if self.select == "full" else tokens[:, 1:]
 
@@ -111,7 +111,7 @@ class LlavaImages(FrameImages):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames ``[B, N, 3, H, W]`` in 0..255 -> images ``[B * N, 3, S, S]``.
+        """Convert frames ``[B, N, 3, H, W]`` in 0..255 to images ``[B * N, 3, S, S]``.
 
         Raises:
             ValueError: if the frames are not RGB.
@@ -121,7 +121,7 @@ class LlavaImages(FrameImages):
         return (images / 255 - self.mean) / self.std
 
     def _cropped(self, images: Tensor) -> Tensor:
-        """Images whose short side is ``image_size``, cut to a square."""
+        """Resize images to a short side of ``image_size``, and crop them to a square."""
         size, (height, width) = self.image_size, images.shape[-2:]
         if min(height, width) != size:
             short = min(height, width)
@@ -134,7 +134,7 @@ class LlavaImages(FrameImages):
 
 
 def _depth(layer: int, settings: Any) -> int:
-    """Layers to build so that the last one gives ``hidden_states[layer]`` of the whole tower."""
+    """Return how many layers to build, so that the last one gives ``hidden_states[layer]`` of the whole tower."""
     depth = settings.num_hidden_layers
     if not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
         raise ValueError(
@@ -144,7 +144,7 @@ def _depth(layer: int, settings: Any) -> int:
 
 
 def _tower(settings: Any, dtype: torch.dtype) -> CLIPVisionModel:
-    """The tower with random weights on the default device."""
+    """Build the tower with random weights on the default device."""
     from transformers import CLIPVisionModel
 
     return without_final_norm(CLIPVisionModel(settings)).to(dtype)  # type: ignore[arg-type]  # its wrapper drops self

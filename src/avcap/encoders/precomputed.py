@@ -26,11 +26,11 @@ class PrecomputedVisual(VisualEncoder):
         self.time = TIME_EMBEDDINGS[time_embedding](width, max_frames)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Features ``(N, C)``; see :meth:`Encoder.input_shape`."""
+        """Return the shape of the features ``(N, C)``; see :meth:`Encoder.input_shape`."""
         return frames, self.width
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """Features ``[B, N, C]``, mask ``[B, N]`` True where a frame is real, times ``[B, N]`` -> tokens ``[B, N, C]``.
+        """Return features ``[B, N, C]``, mask ``[B, N]`` (True: a real frame) and times ``[B, N]`` as tokens ``[B, N, C]``.
 
         Raises:
             ValueError: if the features have another width.

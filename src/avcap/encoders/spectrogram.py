@@ -1,4 +1,4 @@
-"""What encoders of spectrogram patches check."""
+"""Checks of the encoders of spectrogram patches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_spectrogram(x: Tensor, frontend: FrontEnd, *, patch: int) -> None:
 
 
 def spectrogram_shape(frontend: FrontEnd) -> tuple[int, int]:
-    """Rows T and mel bins F of the longest spectrogram.
+    """Return rows T and mel bins F of the longest spectrogram.
 
     Raises:
         ValueError: if the front end makes no spectrogram.

@@ -92,7 +92,7 @@ class TimmVisual(FrameEncoder):
         self.pooling = pooling
 
     def image_tokens(self, images: Tensor) -> Tensor:
-        """Images ``[B * N, 3, S, S]`` -> one token ``[B * N, 1, C]``, or all patch tokens ``[B * N, P, C]``."""
+        """Convert images ``[B * N, 3, S, S]`` to one token ``[B * N, 1, C]``, or all patch tokens ``[B * N, P, C]``."""
         tokens = self._as_tokens(self.backbone.forward_features(images))  # [B * N, prefix + P, C]
         return POOLINGS[self.pooling](tokens, self.prefix)
 
@@ -111,7 +111,7 @@ class TimmVisual(FrameEncoder):
         _load_file(self.backbone, Path(source), model=self.model)
 
     def _as_tokens(self, features: Tensor) -> Tensor:
-        """A feature map, channels first or last, or tokens -> tokens ``[B, P, C]``."""
+        """Convert a feature map (channels first or last) or tokens to tokens ``[B, P, C]``."""
         if features.ndim == 3:
             return features
         if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
@@ -128,7 +128,7 @@ POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> TimmModel:
-    """The backbone with random weights and no classifier; only models bound to one image size are told of it."""
+    """Build the backbone with random weights and no classifier; pass the image size only to models that need it."""
     import timm
 
     if not timm.is_model(model):

@@ -1,4 +1,4 @@
-"""Pictures of assignment maps: what is heard, what is seen, and which of the two a fusion brought together."""
+"""Figures of assignment maps: which sounds and frames a fusion has matched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from avcap.figures.style import FAINT, INK, new_figure, tidy
+from avcap.figures.style import FAINT, INK, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,18 +36,18 @@ def figure_map(
     caption: str = "",
     references: Sequence[str] | None = None,
 ) -> Figure:
-    """Draws frames, spectrogram and assignment map over one time axis, and the caption below.
+    """Draw frames, spectrogram and assignment map over one time axis, and the caption below.
 
-    Everything stands at its own time, in whatever order it comes; tokens of one time (patches of a picture, bands of a
+    Everything stands at its own time, in whatever order it comes; tokens of one time (patches of a frame, bands of a
     sound) are summed.
 
     Args:
         fbank: Mel spectrogram ``[T, F]`` in any scale, without padding.
-        frames: RGB pictures ``[N, 3, H, W]`` uint8.
+        frames: RGB frames ``[N, 3, H, W]`` uint8.
         plan: Assignment map ``[Nv, Na]``, not negative. None: the clip is drawn alone.
         seconds: Length of the clip.
         fbank_time: Middle of each row of the spectrogram in seconds ``[T]``, increasing; None: they cover ``seconds`` evenly.
-        frames_time: Time of each picture ``[N]``; None: at the middles of equal parts of ``seconds``.
+        frames_time: Time of each frame ``[N]``; None: at the middles of equal parts of ``seconds``.
         visual_time: Middle of each visual token ``[Nv]``; a token whose time is NaN is left out. Needed with a plan.
         audio_time: Middle of each audio token ``[Na]``, likewise.
         events: True events as ``events.jsonl`` has them: ``kind`` or ``name``, ``audio`` and ``visual``, each a pair of
@@ -97,7 +97,7 @@ def figure_map(
 
 
 def draw_map(path: Path, **parts: Any) -> Figure:
-    """Draws as ``figure_map`` does and writes the picture.
+    """Draw as ``figure_map`` does, and write the image file.
 
     Args:
         path: The file; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``). Folders are made.
@@ -116,7 +116,7 @@ def draw_map(path: Path, **parts: Any) -> Figure:
 class TimedMap(NamedTuple):
     """An assignment map over time."""
 
-    mass: np.ndarray  # [times of pictures, times of sound]; 1 is what a uniform plan has
+    mass: np.ndarray  # [times of frames, times of sound]; 1 is what a uniform plan has
     visual_time: np.ndarray  # seconds, increasing
     audio_time: np.ndarray
 
@@ -148,7 +148,7 @@ def by_time(
 
 
 def edges(times: np.ndarray) -> np.ndarray:
-    """Where the cells of increasing times ``[N]`` begin and end ``[N + 1]``: halfway to the neighbours.
+    """Return the edges ``[N + 1]`` of cells at increasing times ``[N]``: halfway to the neighbours.
 
     The outer cells are as wide on their other side, but begin at 0 at the earliest. A single time is the middle of the clip.
     """
@@ -159,13 +159,13 @@ def edges(times: np.ndarray) -> np.ndarray:
 
 
 def _distinct(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The distinct known times in order, the place of each token among them, and how many tokens each has."""
+    """Return the distinct known times in order, the place of each token among them, and how many tokens each has."""
     known = times[~np.isnan(times)].astype(np.float64).round(4)  # float32 holds 0.1 ms
     return np.unique(known, return_inverse=True, return_counts=True)
 
 
 def _times(times: Tensor | np.ndarray | None, name: str, count: int, seconds: float) -> np.ndarray:
-    """Given times, or the middles of equal parts."""
+    """Return the given times, or the middles of equal parts."""
     if times is None:
         return (np.arange(count) + 0.5) * seconds / count
     array = _array(times, f"{name} [{count}]", dims=1)
@@ -175,7 +175,7 @@ def _times(times: Tensor | np.ndarray | None, name: str, count: int, seconds: fl
 
 
 def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
-    """Any tensor as a float array of the stated number of dimensions."""
+    """Convert a tensor to a float array, and check its number of dimensions."""
     import torch
 
     array = torch.as_tensor(values).detach().float().cpu().numpy()
@@ -185,13 +185,13 @@ def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
 
 
 def _strip_height(pictures: np.ndarray) -> float:
-    """Height in inches at which frames, side by side, fill the width."""
+    """Compute the height in inches at which frames, side by side, fill the width."""
     count, _, height, width = pictures.shape
     return min(1.3, 0.8 * _WIDTH / count * height / width) + 0.2
 
 
 def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: float) -> None:
-    """Frames at their times, in their own proportions, with the time above."""
+    """Draw frames at their times, in their own proportions, with the time above."""
     from matplotlib.transforms import blended_transform_factory
 
     _, _, height, width = pictures.shape
@@ -214,7 +214,7 @@ def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: f
 
 
 def _draw_events(axes: Axes, events: Sequence[tuple[Mapping, str]]) -> None:
-    """A line for each true event: a thick bar while it is heard, a thin one below while it is seen."""
+    """Draw a line for each true event: a thick bar while it is heard, a thin one below while it is seen."""
     for i, (event, colour) in enumerate(events):
         for key, offset, thickness in (("audio", -0.12, 5), ("visual", 0.24, 2)):
             if span := event.get(key):
@@ -230,7 +230,7 @@ def _draw_events(axes: Axes, events: Sequence[tuple[Mapping, str]]) -> None:
 def _draw_spectrogram(
     axes: Axes, spectrogram: np.ndarray, times: np.ndarray, events: Sequence[tuple[Mapping, str]]
 ) -> None:
-    """The spectrogram, low bins below, with the start and end of each audible event."""
+    """Draw the spectrogram, low bins below, with the start and end of each audible event."""
     low, high = np.percentile(spectrogram, [2, 99.5])
     start, *_, end = edges(times)
     extent = (start, end, 0, spectrogram.shape[1])
@@ -244,7 +244,7 @@ def _draw_spectrogram(
 
 
 def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tuple[Mapping, str]]) -> QuadMesh:
-    """The map, the time of the picture downwards, and a named box for each event that is heard and seen."""
+    """Draw the map, the time of the frames downwards, and a named box for each event that is heard and seen."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
@@ -260,14 +260,14 @@ def _draw_plan(axes: Axes, timed: TimedMap, seconds: float, events: Sequence[tup
             name = str(event.get("name") or event.get("kind", ""))
             corner = heard[0] + 0.008 * seconds, seen[0] + 0.012 * seconds
             axes.text(*corner, name, color="white", fontsize=7.5, va="top", path_effects=edge, clip_on=True)
-    axes.set_ylabel("time of the picture (s)", fontsize=8, color=INK)
+    axes.set_ylabel("time of the frame (s)", fontsize=8, color=INK)
     axes.set_ylim(seconds, 0)
     axes.locator_params(axis="y", nbins=8)
     return image
 
 
 def _label_times(axes: Axes, seconds: float) -> None:
-    """The time axis that all others follow."""
+    """Set up the time axis that all others share."""
     axes.set_xlabel("time of the sound (s)", fontsize=8, color=INK)
     axes.set_xlim(0, seconds)
     axes.locator_params(axis="x", nbins=12)
@@ -275,13 +275,13 @@ def _label_times(axes: Axes, seconds: float) -> None:
 
 
 def _tidy(axes: Axes, *, times: bool = True) -> None:
-    """Thin, quiet axes; without numbers on the time axis where another one below has them."""
-    tidy(axes)
+    """Style the axes; hide the numbers of the time axis if another one below has them."""
+    style_axes(axes)
     axes.tick_params(axis="x", bottom=times, labelbottom=times)
 
 
 def _lines(caption: str, references: Sequence[str] | None) -> list[tuple[str, str, str]]:
-    """The text below the map as (line, weight, colour)."""
+    """Return the text below the map as (line, weight, colour)."""
     lines = [(line, "bold", INK) for line in textwrap.wrap(caption, _COLUMNS)]
     for reference in references or ():
         wrapped = textwrap.wrap(reference, _COLUMNS, initial_indent="– ", subsequent_indent="   ")
@@ -290,7 +290,7 @@ def _lines(caption: str, references: Sequence[str] | None) -> list[tuple[str, st
 
 
 def _write(axes: Axes, lines: Sequence[tuple[str, str, str]], *, height: float) -> None:
-    """Writes the text into an axis ``height`` inches high, below the label of the axis above."""
+    """Write the text into an axis ``height`` inches high, below the label of the axis above."""
     axes.axis("off")
     for i, (line, weight, colour) in enumerate(lines):
         down = 1 - (0.45 + 0.22 * i) / height

@@ -1,4 +1,4 @@
-"""What figures have in common: a canvas that no window owns, quiet axes, colours."""
+"""Shared style of the figures: a canvas without a window, plain axes, colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERIES = ("#2f7fc1", "#e0862f", "#4d9a51", "#c2417c", "#7a5bd0", "#8d6b3f")
 def new_figure(
     width: float, height: float, *, layout: Literal["constrained", "compressed", "tight"] | None = "constrained"
 ) -> Figure:
-    """A white figure in inches: ``savefig`` writes it, TensorBoard's ``add_figure`` takes it, a notebook shows it."""
+    """Create a white figure, sizes in inches, for ``savefig``, TensorBoard's ``add_figure`` or a notebook."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -27,12 +27,12 @@ def new_figure(
 
 
 def colour(number: int) -> str:
-    """The colour of the series with this number, from 0."""
+    """Return the colour of the series with this number, from 0."""
     return SERIES[number % len(SERIES)]
 
 
-def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: bool = False) -> None:
-    """Thin axes without a frame, small labels, and a faint grid if wanted."""
+def style_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: bool = False) -> None:
+    """Style axes: thin lines without a border, small labels, and a faint grid if wanted."""
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=7.5, color=FAINT, labelcolor=INK, length=2.5)
     if title:

@@ -1,4 +1,4 @@
-"""A picture of two clouds: the image tokens of clips and their audio tokens, in the plane that shows most of the images."""
+"""A figure of two token clouds: the image tokens and the audio tokens of clips, in the plane of largest image variance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avcap.figures.style import AUDIO, FAINT, IMAGE, INK, new_figure, tidy
+from avcap.figures.style import AUDIO, FAINT, IMAGE, INK, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def project(image: Tensor, audio: Tensor) -> tuple[np.ndarray, np.ndarray, float]:
-    """Two principal components, fitted on the image tokens alone, so that the plane does not move with the audio encoder.
+    """Fit two principal components, fitted on the image tokens alone, so that the plane does not move with the audio encoder.
 
     Args:
         image: Mean image tokens ``[n, C]``, two clips or more.
@@ -42,7 +42,7 @@ def project(image: Tensor, audio: Tensor) -> tuple[np.ndarray, np.ndarray, float
 
 
 def figure_tokens(image: Tensor, audio: Tensor, *, joined: int = 12, title: str = "") -> Figure:
-    """Draws the mean image token and the mean audio token of each clip, and joins the two of a few clips.
+    """Draw the mean image token and the mean audio token of each clip, and join the two of a few clips.
 
     Args:
         image: Mean image tokens ``[n, C]``.
@@ -69,7 +69,7 @@ def figure_tokens(image: Tensor, audio: Tensor, *, joined: int = 12, title: str 
     axes.scatter(seen[:, 0], seen[:, 1], s=22, c=IMAGE, marker="o", linewidths=0, alpha=0.8, label="image", zorder=2)
     axes.scatter(heard[:, 0], heard[:, 1], s=26, c=AUDIO, marker="^", linewidths=0, alpha=0.8, label="audio", zorder=3)
     label = f"first two components of the image tokens ({shown:.0%} of their variance)"
-    tidy(axes, title=title, x=label, grid=True)
+    style_axes(axes, title=title, x=label, grid=True)
     axes.margins(0.06)
     axes.set_aspect("equal", adjustable="datalim")  # a length is the same distance in every direction
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)

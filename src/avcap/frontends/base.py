@@ -122,7 +122,7 @@ class FrontEnd(ABC):
 
 
 def as_batch(wave: Tensor, window: int) -> Tensor:
-    """``[S]`` or ``[B, S]`` -> ``[B, S]`` float32, filled with zeros to one window.
+    """Convert ``[S]`` or ``[B, S]`` to ``[B, S]`` float32, padded with zeros to at least one window.
 
     Raises:
         ValueError: if there is not one sample.

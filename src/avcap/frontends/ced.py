@@ -50,7 +50,7 @@ class CEDMelSpectrogram(MelFrontEnd):
 
 @lru_cache(maxsize=8)
 def _filters(mels: int) -> Tensor:
-    """Triangles that are linear in Hz between HTK mel points ``[257, F]``, peak 1."""
+    """Return triangles that are linear in Hz between HTK mel points ``[257, F]``, peak 1."""
     top = 2595.0 * math.log10(1.0 + SAMPLE_RATE / 2 / 700.0)
     points = 700.0 * (10.0 ** (torch.linspace(0.0, top, mels + 2, dtype=torch.float64) / 2595.0) - 1.0)
     hz = torch.linspace(0.0, SAMPLE_RATE / 2, 257, dtype=torch.float64)[:, None]  # [257, 1]

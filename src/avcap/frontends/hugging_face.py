@@ -15,7 +15,7 @@ KALDI_SHIFT = 0.01  # seconds between rows where an extractor does not tell: tho
 
 
 class HuggingFaceFeatures(FrontEnd):
-    """What a feature extractor of transformers makes of a clip (``ASTFeatureExtractor``, ``WhisperFeatureExtractor``, ...).
+    """The output of a feature extractor of transformers (``ASTFeatureExtractor``, ``WhisperFeatureExtractor``, ...).
 
     The extractor normalises by itself. Most pad to a fixed length by themselves too; their padding counts as sound, as
     in the models that they belong to. A spectrogram of ``[F, T]`` (Whisper) is transposed to ``[T, F]``.

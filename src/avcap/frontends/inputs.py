@@ -1,4 +1,4 @@
-"""What a model reads of a clip: the keys of a batch, and the front end that makes its sound."""
+"""The inputs of a model: its keys of a batch, and the front end of its audio encoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEYS = (AUDIO, FRAMES, FEATURES)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model asks of the data.
+    """The inputs that a model needs.
 
     Attributes:
         frontend: Makes ``audio`` of a waveform; None: no sound is read.

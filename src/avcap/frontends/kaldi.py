@@ -46,7 +46,7 @@ class KaldiFbank(MelFrontEnd):
 
 @lru_cache(maxsize=8)
 def _filters(mels: int) -> Tensor:
-    """Triangles that are linear in mel ``[256, F]`` (Kaldi's definition: 20 Hz to 8 kHz, 31.25 Hz a bin)."""
+    """Return triangles that are linear in mel ``[256, F]`` (Kaldi's definition: 20 Hz to 8 kHz, 31.25 Hz a bin)."""
     mel = 1127.0 * torch.log1p(torch.arange(256) * (SAMPLE_RATE / 512) / 700.0)  # [256]
     low, high = (1127.0 * math.log1p(hz / 700.0) for hz in (20.0, SAMPLE_RATE / 2))
     step = (high - low) / (mels + 1)

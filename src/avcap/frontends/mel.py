@@ -1,4 +1,4 @@
-"""What the two mel front ends have in common."""
+"""Base of the two mel front ends."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class MelFrontEnd(FrontEnd):
 
     @abstractmethod
     def spectrogram(self, wave: Tensor) -> Tensor:
-        """``[B, S]`` -> ``[B, T, F]``."""
+        """Convert ``[B, S]`` to ``[B, T, F]``."""
 
 
 @lru_cache(maxsize=4)

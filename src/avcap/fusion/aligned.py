@@ -10,7 +10,7 @@ from avcap.types import AssignmentMap, FusionOutput, Pretrainable, Tokens
 
 
 class AlignedFusion(TwoStreamFusion):
-    """What merges the tokens of two streams times what aligns them: any fusion, with any losses between its inputs.
+    """A merge of two streams combined with aligners: any fusion, with any losses between its inputs.
 
     The visual tokens are brought to the audio width, compared with the audio tokens by every aligner, and merged. A merge
     that moves tokens along a transport plan (:class:`TransportAdd`) takes that of the first aligner that solves one.
@@ -60,7 +60,7 @@ class AlignedFusion(TwoStreamFusion):
         return tuple(f"merge.{name}" for name in getattr(self.merge, "always_saved", ()))
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """Align, then merge; losses and maps of both, the map "plan" ``[B, Nv, Na]`` where an aligner solves one."""
+        """Align, then merge; return losses and maps of both, the map "plan" ``[B, Nv, Na]`` where an aligner solves one."""
         outputs = [self.get_submodule(name)(audio, video) for name in self.aligners]
         plan = next((out.plan.plan for out in outputs if out.plan is not None), None)
         if self.normalise:

@@ -20,7 +20,7 @@ class TimeConcat(TwoStreamFusion):
         super().__init__(audio_width, visual_width)
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``."""
+        """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``."""
         return FusionOutput(concat_time(audio, video), {}, {})
 
 
@@ -39,5 +39,5 @@ class ChannelConcat(TwoStreamFusion):
         self.width = self.width + self._width("video", visual_width)
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """``[B, Na, Ca], [B, Nv, Cv] -> [B, Na, Ca + Cv]``."""
+        """Fuse ``[B, Na, Ca], [B, Nv, Cv] -> [B, Na, Ca + Cv]``."""
         return FusionOutput(concat_channels(audio, video), {}, {})

@@ -28,7 +28,7 @@ class CrossAttention(TwoStreamFusion):
         self.cross_attention = CrossAttentionLayer(self.width, heads=heads, dropout=dropout)
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """``[B, Na, C], [B, Nv, C] -> [B, Na, C]``; in evaluation with the map "attention" (columns sum to 1)."""
+        """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na, C]``; in evaluation with the map "attention" (columns sum to 1)."""
         fused, weights = self.cross_attention(audio, video)  # [B, Na, C], [B, Na, Nv]
         maps = {} if weights is None else {"attention": AssignmentMap.of(weights.mT, visual=video, audio=audio)}
         return FusionOutput(fall_back(fused._replace(mask=audio.mask), video), {}, maps)

@@ -10,7 +10,7 @@ from avcap.types import FusionOutput, Tokens
 
 
 class Interleaved(TwoStreamFusion):
-    """Audio tokens and visual tokens in one sequence in the order of time, so that what happens together stands together.
+    """Audio tokens and visual tokens in one sequence in the order of time, so that tokens of the same time are neighbours.
 
     Tokens of one time keep their order, sound first; padding, and tokens whose own time is not known, come last. Tokens are
     neither aligned nor normalised.
@@ -21,7 +21,7 @@ class Interleaved(TwoStreamFusion):
     """
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``.
+        """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``.
 
         Raises:
             ValueError: if the times of a stream are not known.

@@ -107,9 +107,9 @@ class OTCrossAttention(_PlanContrasted):
 
 
 class ContrastedOTAttention(_PlanContrasted):
-    """LAVCap's transport attention with a contrast of clips added, from which the plan can learn what belongs together.
+    """LAVCap's transport attention with a contrast between clips, which teaches the plan which tokens belong together.
 
-    It is not in LAVCap, whose own loss cannot tell a clip's pictures from another's; see :class:`avcap.losses.ClipContrast`.
+    It is not in LAVCap, whose own loss cannot tell a clip's frames from another's; see :class:`avcap.losses.ClipContrast`.
 
     Args:
         audio_width: Channels of the audio tokens, and of the fused ones.

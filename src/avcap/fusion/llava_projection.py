@@ -156,7 +156,7 @@ class LlavaProjection(Fusion, Freezable):
 
 
 def _projector(config: Any) -> LlavaMultiModalProjector:
-    """LLaVA's projector with random weights on the default device."""
+    """Build LLaVA's projector with random weights on the default device."""
     from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
     return LlavaMultiModalProjector(config)

@@ -28,7 +28,7 @@ class AudioOnly(Fusion):
         self.width = audio_width
 
     def forward(self, audio: Tokens | None, video: Tokens | None = None) -> FusionOutput:
-        """The audio tokens ``[B, Na, C]``; ``video`` is not read."""
+        """Return the audio tokens ``[B, Na, C]``; ``video`` is not read."""
         if audio is None or audio.x.shape[1] == 0:
             raise ValueError(
                 "AudioOnly got a batch without audio; leave such clips out or choose a fusion of both streams."
@@ -56,7 +56,7 @@ class VideoOnly(Fusion):
         self.width = visual_width
 
     def forward(self, audio: Tokens | None = None, video: Tokens | None = None) -> FusionOutput:
-        """The visual tokens ``[B, Nv, C]``; ``audio`` is not read."""
+        """Return the visual tokens ``[B, Nv, C]``; ``audio`` is not read."""
         if video is None or video.x.shape[1] == 0:
             raise ValueError(
                 "VideoOnly got a batch without video; leave such clips out or choose a fusion of both streams."

@@ -93,7 +93,7 @@ class TokenConcat(Fusion, Freezable):
         return FusionOutput(joined, {}, {})
 
     def load_pretrained(self) -> None:
-        """Load the joint layers of the file that ``pretrained`` names; does nothing where it is None.
+        """Load the joint layers of the file that ``pretrained`` names; do nothing if it is None.
 
         Raises:
             FileNotFoundError: if the file is not there.
@@ -112,7 +112,7 @@ class TokenConcat(Fusion, Freezable):
         return nn.Identity() if stream_width in (None, self.width) else nn.Linear(stream_width, self.width)
 
     def _project(self, stream: str, tokens: Tokens | None, width: int | None, projection: nn.Module) -> Tokens | None:
-        """The tokens at the fused width, zero where they are padded."""
+        """Return the tokens at the fused width, zero where they are padded."""
         if tokens is None:
             return None
         if tokens.x.shape[2] != width:
@@ -132,7 +132,7 @@ class TokenConcat(Fusion, Freezable):
         return present, self._spread(alone, present)
 
     def _kind(self, audio: Tokens, video: Tokens) -> int | Tensor:
-        """Which norms the clips go through: one number where all are alike in evaluation, else one for each ``[B]``."""
+        """Return which norms the clips use: one number if all are alike in evaluation, else one per clip ``[B]``."""
         if audio.mask is None and video.mask is None and 0 not in (audio.x.shape[1], video.x.shape[1]):
             return self._spread(JOINT, audio)
         has_audio, has_video = audio.full_mask().any(dim=1), video.full_mask().any(dim=1)  # [B]
@@ -142,7 +142,7 @@ class TokenConcat(Fusion, Freezable):
         return kind
 
     def _spread(self, kind: int, tokens: Tokens) -> int | Tensor:
-        """In training one number for each clip, so that the norms of the other kinds get a (zero) gradient too."""
+        """Return one number per clip in training, so that the norms of the other kinds get a (zero) gradient too."""
         if not self.training:
             return kind
         return torch.full(tokens.x.shape[:1], kind, device=tokens.x.device)

@@ -1,4 +1,4 @@
-"""Tokens plus what a transport plan carries to them from the other stream."""
+"""Adds to each token the tokens of the other stream, weighted by a transport plan."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TransportAdd(TwoStreamFusion):
         self.plan = plan or TokenPlan()
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
-        """``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``, by a plan solved here; with the map "plan" ``[B, Nv, Na]``."""
+        """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]`` by a plan solved here; return it as the map "plan" ``[B, Nv, Na]``."""
         losses, transport = self.plan(audio, video)
         plan = transport.plan
         maps = {"plan": AssignmentMap.of(plan, visual=video, audio=audio)}
@@ -49,7 +49,7 @@ class TransportAdd(TwoStreamFusion):
         return FusionOutput(self.add(audio, video, plan), {}, {})
 
     def add(self, audio: Tokens, video: Tokens, plan: Tensor) -> Tokens:
-        """``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``, given the plan ``[B, Nv, Na]``."""
+        """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``, given the plan ``[B, Nv, Na]``."""
         carry = barycentric_projection if self.rescale else apply_plan
         audio_add = carry(plan.mT, video.x)  # [B, Na, C]
         video_add = carry(plan, audio.x)  # [B, Nv, C]

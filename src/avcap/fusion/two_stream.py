@@ -1,4 +1,4 @@
-"""What every fusion of two streams has in common."""
+"""Base of the fusions of two streams."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TwoStreamFusion(Fusion):
         """Fuse the prepared tokens of both streams."""
 
     def forward(self, audio: Tokens | Tensor | None, video: Tokens | Tensor | None) -> FusionOutput:
-        """Fuse.
+        """Fuse the tokens.
 
         Args:
             audio: Audio tokens ``[B, Na, Ca]``, or a tensor of them that are all real, or None where the batch has none.

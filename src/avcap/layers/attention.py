@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """``softmax(q k^T / sqrt(C)) v``, by the quickest way the device has.
+    """Compute ``softmax(q k^T / sqrt(C)) v`` by the fastest way on the device.
 
     PyTorch's fused kernel everywhere but for bfloat16 on a CPU: there, forward and backward through two matrix products
     and a softmax take half the time of the fused kernel at 64 to 256 tokens (measured with torch 2.11, AVX512-bf16).

@@ -1,4 +1,4 @@
-"""From masks of what is real to masks of what attention may see."""
+"""Conversion of padding masks to attention masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def attention_mask(real: Tensor | None) -> Tensor | None:
-    """What attention may see, or None where that is everything, which the fused kernels compute fastest.
+    """Return the mask of what attention may see, or None if that is everything, for which fused kernels are fastest.
 
     A clip without any real token attends to all of its tokens: they are masked in the output, and must only stay finite.
 
@@ -25,5 +25,5 @@ def attention_mask(real: Tensor | None) -> Tensor | None:
 
 
 def whole_clips(real: Tensor, tokens: int) -> Tensor:
-    """``[B, T]`` -> ``[B, tokens]``: all True for a clip with anything real, all False for one without."""
+    """Convert the mask ``[B, T]`` to ``[B, tokens]``: all True for a clip with anything real, all False for one without."""
     return real.any(dim=1, keepdim=True).expand(-1, tokens)

@@ -39,7 +39,7 @@ class CrossAttentionLayer(nn.Module):
         self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
 
     def forward(self, query: Tokens, context: Tokens) -> tuple[Tokens, Tensor | None]:
-        """Attend.
+        """Attend to the context.
 
         Args:
             query: ``[B, N, C]``.

@@ -29,7 +29,7 @@ class FramePatches(nn.Module):
         nn.init.xavier_uniform_(self.weight.data.flatten(1))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames ``[B, N, 3, H, W]``, N a multiple of ``tubelet`` -> ``[B, N/tubelet, H/patch, W/patch, C]``."""
+        """Convert frames ``[B, N, 3, H, W]``, N a multiple of ``tubelet``, to ``[B, N/tubelet, H/patch, W/patch, C]``."""
         side = self.patch
         x = frames.unflatten(4, (-1, side)).unflatten(3, (-1, side)).unflatten(1, (-1, self.tubelet))
         x = x.permute(0, 1, 4, 6, 3, 2, 5, 7)  # [B, N/tubelet, H/patch, W/patch, 3, tubelet, patch, patch]

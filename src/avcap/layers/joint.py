@@ -31,7 +31,7 @@ class StreamNorm(nn.Module):
         self.video = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor, kind: int | Tensor) -> Tensor:
-        """Normalise.
+        """Normalise the tokens.
 
         Args:
             x: Tokens ``[B, N, C]``.
@@ -64,7 +64,7 @@ class JointBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, kind: int | Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]``, ``kind`` as in :class:`StreamNorm`, ``mask`` ``[B, N]`` True where attention may look."""
+        """Transform tokens ``[B, N, C]``; ``kind`` as in :class:`StreamNorm`, ``mask`` ``[B, N]`` True where attention may look."""
         x = x + self.drop_path(self.attn(self.norm1(x, kind), mask))
         return x + self.drop_path(self.mlp(self.norm2(x, kind)))
 
@@ -98,14 +98,14 @@ class JointLayers(nn.Module):
         self.norm = StreamNorm(width) if final_norm else None
 
     def forward(self, x: Tensor, kind: int | Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]`` -> ``[B, N, C]``; see :class:`JointBlock`."""
+        """Transform tokens ``[B, N, C]`` to the same shape; see :class:`JointBlock`."""
         for block in self.blocks:
             x = block(x, kind, mask)
         return x if self.norm is None else self.norm(x, kind)
 
 
 class SingleStreamLayers(nn.Module):
-    """What joint layers are to clips that all have the same one stream: plain blocks, with the norms of that stream.
+    """Joint layers for clips that all have the same single stream: plain blocks with the norms of that stream.
 
     Args:
         width: Channels of the tokens.
@@ -123,19 +123,19 @@ class SingleStreamLayers(nn.Module):
         self.norm = nn.LayerNorm(width, eps=EPS)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]``, ``mask`` ``[B, N]`` True where attention may look -> ``[B, N, C]``."""
+        """Transform tokens ``[B, N, C]`` to the same shape; ``mask`` ``[B, N]`` is True where attention may look."""
         for block in self.blocks:
             x = block(x, mask)
         return self.norm(x)
 
 
 def single_stream_name(name: str, stream: str) -> str | None:
-    """Name in :class:`SingleStreamLayers` of a weight of :class:`JointLayers`; None for the norm of another stream.
+    """Return the name in :class:`SingleStreamLayers` of a weight of :class:`JointLayers`; None for another stream's norm.
 
     ``norm1.audio.weight`` becomes ``norm1.weight`` for ``audio``; names of other layers stay.
 
     Args:
-        name: Name in the state dict of joint layers, whatever stands before it.
+        name: Name in the state dict of joint layers, with any prefix.
         stream: One of :data:`STREAMS`.
     """
     layer, _, leaf = name.rpartition(".")

@@ -62,7 +62,7 @@ def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
 
 
 def lora_dropouts(model: nn.Module) -> Iterator[nn.Module]:
-    """The dropout layers of the adapters in ``model``: the only part of a frozen model that has a training mode."""
+    """Return the dropout layers of the adapters in ``model``: the only part of a frozen model that has a training mode."""
     for name, module in model.named_modules():
         if "lora_dropout" in name.split("."):
             yield module

@@ -9,14 +9,14 @@ from avcap.types import Tokens
 
 
 def zero_padding(tokens: Tokens) -> Tokens:
-    """The same tokens with zeros where they are not real, so that garbage (or NaN) in padding reaches nothing."""
+    """Set padded tokens to zero, so that garbage or NaN in padding cannot spread."""
     if tokens.mask is None:
         return tokens
     return tokens._replace(x=tokens.x.masked_fill(~tokens.mask.unsqueeze(-1), 0))
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` where ``mask`` is True, over all axes; 0 (with a graph) where it is True nowhere.
+    """Average ``values`` where ``mask`` is True, over all axes; 0 (with a graph) if it is True nowhere.
 
     Args:
         values: Any shape, finite where the mask is True.
@@ -26,17 +26,17 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def have_both(first: Tokens, second: Tokens) -> Tensor:
-    """The clips that have a real token in both streams: bool ``[B]``."""
+    """Return the clips that have a real token in both streams: bool ``[B]``."""
     return first.full_mask().any(dim=1) & second.full_mask().any(dim=1)
 
 
 def mean_token(tokens: Tokens) -> Tensor:
-    """The mean of each clip's real tokens ``[B, C]``; 0 for a clip that has none."""
+    """Return the mean of each clip's real tokens ``[B, C]``; 0 for a clip that has none."""
     return zero_padding(tokens).x.sum(dim=1) / tokens.full_mask().sum(dim=1, keepdim=True).clamp_min(1)
 
 
 def concat_time(first: Tokens, second: Tokens) -> Tokens:
-    """One sequence after the other ``[B, N1 + N2, C]``; mask and time stay None where neither has one."""
+    """Concatenate two sequences, ``[B, N1 + N2, C]``; mask and time stay None if neither has one."""
     x = torch.cat([first.x, second.x], dim=1)  # [B, N1 + N2, C]
     mask = time = None
     if first.mask is not None or second.mask is not None:
@@ -47,7 +47,7 @@ def concat_time(first: Tokens, second: Tokens) -> Tokens:
 
 
 def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
-    """``tokens``, but ``other`` for the clips of which ``tokens`` has no real one.
+    """Return ``tokens``, but ``other`` for the clips without a real token in ``tokens``.
 
     Shapes depend on shapes only: without a mask no clip can lack tokens, and nothing changes; with a mask the
     sequences are as long as the longer of the two.

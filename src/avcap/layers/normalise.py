@@ -10,7 +10,7 @@ NORM_FLOOR = 1e-12
 
 
 def l2_normalise(x: Tensor) -> Tensor:
-    """``x / |x|`` over the channels, in float32 (float64 stays), with a zero vector staying zero.
+    """Compute ``x / |x|`` over the channels, in float32 (float64 stays); a zero vector stays zero.
 
     LAVCap's code divides by the norm with no guard; the two agree wherever the norm exceeds 1e-12.
 

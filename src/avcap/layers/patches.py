@@ -21,7 +21,7 @@ class SpectrogramPatches(nn.Conv2d):
         super().__init__(1, width, patch, stride=patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, F, T]`` -> ``[B, F/patch, T/patch, C]``."""
+        """Convert ``[B, F, T]`` to ``[B, F/patch, T/patch, C]``."""
         side = self.kernel_size[0]
         rows, columns = x.shape[1] // side, x.shape[2] // side
         x = x[:, : rows * side, : columns * side].unflatten(2, (columns, side)).unflatten(1, (rows, side))

@@ -9,7 +9,7 @@ from avcap.types import Tokens
 
 
 def frame_rows(frames: int, rows: int, device: torch.device | None = None) -> Tensor:
-    """The audio row of each frame ``[frames]``: ``k * (rows // frames)``, as LAVCap's code places them.
+    """Return the audio row of each frame ``[frames]``: ``k * (rows // frames)``, as LAVCap's code places them.
 
     With more frames than rows that stride would be 0; then frame k goes to row ``k * rows // frames``.
     """
@@ -40,7 +40,7 @@ def place_frames(video: Tokens, rows: int) -> Tokens:
 
 
 def concat_channels(audio: Tokens, video: Tokens) -> Tokens:
-    """Audio tokens with the frame of the same time beside them on the channel axis.
+    """Concatenate audio tokens with the frame of the same time on the channel axis.
 
     Args:
         audio: Audio tokens ``[B, Na, Ca]``, zero where not real; with no audio rows (Na = 0) the frames make the grid.

@@ -10,7 +10,7 @@ BASE = 10_000.0  # longest wave length, in units of 2 pi steps
 
 
 def sincos_line(places: int, width: int) -> Tensor:
-    """``[sin(p w_i), cos(p w_i)]`` with ``w_i = 10000^(-2 i / C)``, all sines first (Vaswani et al., NeurIPS 2017).
+    """Compute ``[sin(p w_i), cos(p w_i)]`` with ``w_i = 10000^(-2 i / C)``, all sines first (Vaswani et al., NeurIPS 2017).
 
     Args:
         places: Number of positions.
@@ -30,7 +30,7 @@ def sincos_line(places: int, width: int) -> Tensor:
 
 
 def sincos_grid(rows: int, columns: int, width: int) -> Tensor:
-    """Positions on a grid: the first half of the channels tells the column, the second the row (MAE, He et al., CVPR 2022).
+    """Compute positions on a grid: the first half of the channels encodes the column, the second the row (MAE, He et al., CVPR 2022).
 
     Args:
         rows: Rows; the slower index.
@@ -51,7 +51,7 @@ def sincos_grid(rows: int, columns: int, width: int) -> Tensor:
 
 
 def resample_steps(positions: Tensor, steps: int, *, places: int) -> Tensor:
-    """Positions of ``steps`` time steps out of those of another number: linear in time, a single step is repeated.
+    """Interpolate positions to ``steps`` time steps, linear in time; repeat a single step.
 
     Args:
         positions: ``[1, old steps * places, C]``, time slowest.

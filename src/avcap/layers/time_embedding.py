@@ -18,7 +18,7 @@ class NoTimeEmbedding(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, N, P, C]`` -> the same."""
+        """Add the time to ``[B, N, P, C]``."""
         return x
 
 
@@ -36,7 +36,7 @@ class LearnedTimeEmbedding(nn.Module):
         nn.init.trunc_normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Tokens ``[B, N, P, C]`` (P a frame) -> the same shape.
+        """Add the time to tokens ``[B, N, P, C]`` (P per frame).
 
         Raises:
             ValueError: if there are more frames than vectors.
@@ -69,7 +69,7 @@ class SinusoidalTimeEmbedding(nn.Module):
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, N, P, C]`` -> the same shape."""
+        """Add the time to tokens ``[B, N, P, C]``."""
         rate = torch.exp(torch.arange(0, self.width, 2, device=x.device) * (-math.log(10_000.0) / self.width))  # [C/2]
         angle = torch.arange(x.shape[1], device=x.device)[:, None] * rate  # [N, C/2]
         return x + torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, None].to(x.dtype)  # [N, 1, C]

@@ -35,13 +35,13 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]``; ``mask`` ``[B, N]`` is True where a token may be attended to -> ``[B, N, C]``."""
+        """Transform tokens ``[B, N, C]`` to the same shape; ``mask`` ``[B, N]`` is True where a token may be attended to."""
         q, k, v = (self._split(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))  # [B, heads, N, C/heads]
         attended = attention(q, k, v, None if mask is None else mask[:, None, None, :])
         return self.dropout(self.proj(attended.transpose(1, 2).flatten(2)))  # [B, N, C]
 
     def _split(self, x: Tensor) -> Tensor:
-        """``[B, N, C]`` -> ``[B, heads, N, C/heads]``."""
+        """Convert ``[B, N, C]`` to ``[B, heads, N, C/heads]``."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
@@ -61,7 +61,7 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[..., C]`` -> ``[..., C]``."""
+        """Transform ``[..., C]`` to the same shape."""
         return self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(x)))))
 
 
@@ -82,7 +82,7 @@ class DropPath(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, ...]`` -> the same shape."""
+        """Transform ``[B, ...]`` to the same shape."""
         if not self.training or self.probability == 0.0:
             return x
         keep = 1.0 - self.probability
@@ -120,7 +120,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]``, ``mask`` ``[B, N]`` True where a token may be attended to -> ``[B, N, C]``."""
+        """Transform tokens ``[B, N, C]`` to the same shape; ``mask`` ``[B, N]`` is True where a token may be attended to."""
         x = x + self.drop_path(self.attn(self.norm1(x), mask))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -170,7 +170,7 @@ class ViTSize:
 
 
 def init_vit(module: nn.Module) -> None:
-    """The usual start of a vision transformer: linear weights from a normal of deviation 0.02 cut at 2, biases zero."""
+    """Initialise as vision transformers usually are: linear weights normal with deviation 0.02, cut at 2, biases zero."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.trunc_normal_(part.weight, std=0.02)

@@ -1,4 +1,4 @@
-"""Training objectives over tokens and over captions; the prefix of a file says whose it is.
+"""Training objectives over tokens and over captions; the prefix of a file names the system.
 
 ===============================  ==============================================================================
 LAVCap (ICASSP 2025)             docs/lavcap.md

@@ -1,4 +1,4 @@
-"""The contract of what draws the tokens of two streams together while captions are learned."""
+"""The contract of an aligner: a loss between the tokens of two streams, beside the caption loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avcap.types import Tokens, TransportPlan
 
 
 class AlignerOutput(NamedTuple):
-    """What an :class:`Aligner` found."""
+    """The losses and the plan of an :class:`Aligner`."""
 
     losses: dict[str, Tensor]  # name -> scalar, weighted; empty where it has no loss
     plan: TransportPlan | None = None  # [B, Nv, Na], rows visual, columns audio; None where it solves none

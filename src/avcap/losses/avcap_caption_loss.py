@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def smoothed_divergence(logits: Tensor, targets: Tensor, *, smoothing: float = 0.1) -> Tensor:
-    r"""``mean_i KL(q_i || softmax(logits_i))`` with ``1 - smoothing`` on the target, the rest spread over the others.
+    r"""Compute ``mean_i KL(q_i || softmax(logits_i))`` with ``1 - smoothing`` on the target, the rest spread over the others.
 
     ``q_i = 1 - e`` on the target and ``e / (V - 1)`` on each other word, so the minimum is 0. This is the formula of the
     official AVCap code. A label-smoothed cross-entropy (``torch``'s) puts ``e / V`` on every word and is larger by the

@@ -15,11 +15,11 @@ from avcap.types import Tokens
 
 
 class ClipContrast(Aligner):
-    """The sound of a clip shall be transported to its own pictures at a lower cost than to those of the batch's other clips.
+    """Contrast the transport cost between a clip's audio and its own video with the costs to other clips' videos.
 
-    :class:`PlanContrast` compares the tokens of one clip with their own plan; it stays as it is when the pictures are put in
-    another order, and hardly changes when they are those of another clip, so that it cannot teach which sound belongs to
-    which picture. Here the score of sound i and pictures j is the similarity that the entropic plan reaches between their
+    :class:`PlanContrast` compares the tokens of one clip with their own plan. It does not change if the frames are
+    permuted, and hardly changes if they come from another clip. So it cannot teach which sound belongs to which frame.
+    Here the score of sound i and frames j is the similarity that the entropic plan reaches between their
     tokens, ``<P_ij, S_ij>``, and the loss is the symmetric InfoNCE over the batch (as CAV-MAE has it on mean tokens). Each token
     is drawn to those of the other stream that explain it; which these are, in time, follows from what clips have in
     common and what not. The plan is held constant, so the gradient is that of the similarities under it.
@@ -48,7 +48,7 @@ class ClipContrast(Aligner):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """The weighted loss "clips", a scalar; 0 where fewer than two clips have both streams.
+        """Return the weighted loss "clips", a scalar; 0 if fewer than two clips have both streams.
 
         Args:
             audio: Audio tokens ``[B, Na, C]``.
@@ -64,7 +64,7 @@ class ClipContrast(Aligner):
             return AlignerOutput({"clips": self.weight * mean})
 
     def scores(self, audio: Tokens, video: Tokens) -> Tensor:
-        """The transported similarity of the pictures of every clip (rows) and the sound of every clip ``[B, B]``."""
+        """Compute the transported similarity ``[B, B]`` of each clip's video (rows) and each clip's audio (columns)."""
         audio, video = zero_padding(audio), zero_padding(video)
         clips = len(audio.x)
         rows = torch.arange(clips, device=audio.x.device).repeat_interleave(clips)  # [B * B]

@@ -58,11 +58,11 @@ class AttentiveOTAlignment(AlignmentObjective):
         self.scorer_gradient_to_tokens = scorer_gradient_to_tokens
 
     def scorer_parameters(self) -> list[nn.Parameter]:
-        """The parameters of both scorers."""
+        """Return the parameters of both scorers."""
         return [*self.audio_scorer.parameters(), *self.image_scorer.parameters()]
 
     def entropy_factor(self, epoch: int) -> float:
-        """The weight of the entropies in the scorers' loss in an epoch, counted from 1."""
+        """Return the weight of the entropies in the scorers' loss in an epoch, counted from 1."""
         return self.entropy_weight * max(1, self.fall_epochs - epoch)
 
     def forward(self, audio: Tokens, image: Tokens, *, epoch: int) -> AlignmentOutput:
@@ -88,7 +88,7 @@ class AttentiveOTAlignment(AlignmentObjective):
         return AlignmentOutput(loss, per_clip, {"transport": loss.detach(), "entropy": entropy}, scorer_loss)
 
     def _masses(self, audio: Tokens, image: Tokens, *, trained: bool) -> tuple[Tensor, Tensor]:
-        """Masses ``[B, Na]``, ``[B, Nv]``; the scorers' parameters are constants unless ``trained``."""
+        """Compute masses ``[B, Na]``, ``[B, Nv]``; the scorers' parameters are constants unless ``trained``."""
         return (
             _call(self.audio_scorer, audio, image, trained=trained),
             _call(self.image_scorer, image, audio, trained=trained),
@@ -97,7 +97,7 @@ class AttentiveOTAlignment(AlignmentObjective):
     def _solve(
         self, audio: Tokens, image: Tokens, masses: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The costs ``[B]`` with a gradient by the tokens, and their gradients by the masses (the dual potentials)."""
+        """Compute the costs ``[B]`` with a gradient for the tokens, and the costs' gradients for the masses (the dual potentials)."""
         with torch.enable_grad():
             a, b = (mass.detach().requires_grad_() for mass in masses)
             cost = self.distance(audio.x, image.x, a, b)
@@ -113,18 +113,18 @@ class AttentiveOTAlignment(AlignmentObjective):
 
 
 def _first_order(potentials: tuple[Tensor, Tensor], masses: tuple[Tensor, Tensor]) -> Tensor:
-    """0 ``[B]``, with the gradient that the transport cost has by the masses."""
+    """Return 0 ``[B]`` with the gradient of the transport cost for the masses."""
     (f, g), (a, b) = potentials, masses
     return (f * (a - a.detach())).sum(dim=1) + (g * (b - b.detach())).sum(dim=1)
 
 
 def _entropies(masses: tuple[Tensor, Tensor]) -> Tensor:
-    """The entropies of both masses added ``[B]``."""
+    """Add the entropies of both masses ``[B]``."""
     return _entropy(masses[0]) + _entropy(masses[1])
 
 
 def _entropy(mass: Tensor) -> Tensor:
-    """``-sum m log m`` in nats ``[B]``."""
+    """Compute ``-sum m log m`` in nats ``[B]``."""
     return -torch.xlogy(mass, torch.where(mass > 0, mass, 1)).sum(dim=1)
 
 

@@ -18,7 +18,7 @@ from avcap.types import Tokens
 
 
 class AlignmentOutput(NamedTuple):
-    """What an alignment objective found in a batch."""
+    """The result of an alignment objective for a batch."""
 
     loss: Tensor  # scalar, mean over the clips that have both streams; minimised by the audio encoder
     per_clip: Tensor  # [B], 0 for a clip that lacks a stream
@@ -49,12 +49,12 @@ class AlignmentObjective(nn.Module, ABC):
         """
 
     def scorer_parameters(self) -> list[nn.Parameter]:
-        """The parameters that minimise ``scorer_loss``, for an optimiser of their own; none by default."""
+        """Return the parameters that minimise ``scorer_loss``, for an optimiser of their own; none by default."""
         return []
 
 
 def mean_over_clips(per_clip: Tensor, audio: Tokens, image: Tokens) -> tuple[Tensor, Tensor]:
-    """The mean over the clips that have both streams.
+    """Average over the clips that have both streams.
 
     Args:
         per_clip: Values ``[B]``.

@@ -32,6 +32,6 @@ class OTAlignment(AlignmentObjective):
 
 
 def uniform_masses(tokens: Tokens) -> Tensor:
-    """``1 / N`` on each of the N real tokens of a clip, 0 on padding; ``[B, N]``."""
+    """Return ``1 / N`` on each of the N real tokens of a clip, 0 on padding; ``[B, N]``."""
     real = tokens.full_mask().to(as_full_precision(tokens.x[:0]).dtype)
     return real / real.sum(dim=1, keepdim=True).clamp_min(1)

@@ -34,7 +34,7 @@ class TokenScorer(nn.Module):
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
 
     def forward(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """Masses of the tokens.
+        """Compute the masses of the tokens.
 
         Args:
             tokens: The tokens to be weighed ``[B, N, C]``, finite also on padding.
@@ -50,7 +50,7 @@ class TokenScorer(nn.Module):
         return (learned * real + uniform) / 2
 
     def scores(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """The attention output averaged over the channels ``[B, N]``."""
+        """Average the attention output over the channels, ``[B, N]``."""
         padding = None
         if other.mask is not None:  # a clip without the other set attends to its zeros: its result is dropped
             padding = ~other.mask & other.mask.any(dim=1, keepdim=True)  # [B, M]

@@ -20,11 +20,11 @@ from avcap.transport.cost import centred
 
 
 class TransportDistance(nn.Module, ABC):
-    """What it costs to move one token set onto another, with cost ``|x_i - y_j|^2``; no parameters."""
+    """The transport cost between two token sets, with cost ``|x_i - y_j|^2``; no parameters."""
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """The distance, clip by clip.
+        """Compute the distance of each clip.
 
         Args:
             x: Tokens ``[B, n, C]``, finite also where they have no mass.
@@ -41,7 +41,7 @@ class ExactTransport(TransportDistance):
     """The earth mover's distance by POT's network simplex, on the CPU: what the official code computes, and the reference."""
 
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
+        """Compute distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
         return transport_cost(x, y, a, b, solve=emd)
 
 
@@ -65,7 +65,7 @@ class SinkhornTransport(TransportDistance):
         self.solve = partial(annealed_sinkhorn, epsilon=epsilon, tolerance=tolerance, max_iterations=max_iterations)
 
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
+        """Compute distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
         return transport_cost(x, y, a, b, solve=self.solve)
 
 
@@ -87,7 +87,7 @@ class DebiasedTransport(TransportDistance):
         self.scaling = scaling
 
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
+        """Compute distances ``[B]`` for tokens ``[B, n, C]``, ``[B, m, C]`` of masses ``[B, n]``, ``[B, m]``."""
         with full_precision(x.device):
             x, y = centred(as_full_precision(x), as_full_precision(y))
             unit = _root_mean_cost(x.detach(), y.detach(), a.detach(), b.detach())  # [B, 1, 1]
@@ -98,7 +98,7 @@ class DebiasedTransport(TransportDistance):
 
 
 def _root_mean_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Root of the cost of the independent plan ``sum_ij a_i b_j |x_i - y_j|^2``, or 1 where that is 0; ``[B, 1, 1]``."""
+    """Compute the root of the cost of the independent plan ``sum_ij a_i b_j |x_i - y_j|^2``, or 1 where that is 0; ``[B, 1, 1]``."""
     a, b = a.unsqueeze(-1), b.unsqueeze(-1)
     squares = (a * x.square()).sum(dim=(1, 2)) + (b * y.square()).sum(dim=(1, 2))
     mean = squares - 2 * ((a * x).sum(dim=1) * (b * y).sum(dim=1)).sum(dim=1)  # [B]

@@ -57,7 +57,7 @@ class PlanContrast(TokenPlan):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)), requires_grad=weight > 0)
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """Solve the transport and contrast.
+        """Solve the transport, and compute the contrastive loss.
 
         Args:
             audio: Audio tokens ``[B, Na, C]``.
@@ -80,12 +80,12 @@ class PlanContrast(TokenPlan):
         return AlignerOutput(losses, plan)
 
     def temperature(self) -> Tensor:
-        """The factor of the logits: the parameter clamped to [0, ln 100], or its exponential."""
+        """Return the factor of the logits: the parameter clamped to [0, ln 100], or its exponential."""
         scale = as_full_precision(self.logit_scale).clamp(0, MAX_LOGIT_SCALE)
         return scale.exp() if self.exp_scale else scale
 
     def _contrast(self, factor: Tensor, similarity: Tensor, real: Tensor) -> Tensor:
-        """Mean over real tokens j of ``-log softmax_i(scale * <factor_i, similarity_j>)`` at i = j."""
+        """Compute the mean over real tokens j of ``-log softmax_i(scale * <factor_i, similarity_j>)`` at i = j."""
         logits = self.temperature() * (factor @ similarity.mT)  # [B, N(i), N(j)]
         logits = logits.masked_fill(~real.unsqueeze(2), torch.finfo(logits.dtype).min)
         log_likelihood = logits.log_softmax(dim=1).diagonal(dim1=1, dim2=2)  # [B, N]

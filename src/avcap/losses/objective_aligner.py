@@ -35,5 +35,5 @@ class ObjectiveAligner(Aligner):
         self.weight = weight
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """The weighted loss "objective" of tokens ``[B, Na, C]`` and ``[B, Nv, C]``."""
+        """Return the weighted loss "objective" of tokens ``[B, Na, C]`` and ``[B, Nv, C]``."""
         return AlignerOutput({"objective": self.weight * self.objective(audio, video, epoch=1).loss})

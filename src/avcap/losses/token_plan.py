@@ -29,12 +29,12 @@ class TokenPlan(Aligner):
         self.grad: GradientPolicy = grad
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """The plan ``[B, Nv, Na]`` between tokens ``[B, Na, C]`` and ``[B, Nv, C]``."""
+        """Return the plan ``[B, Nv, Na]`` between tokens ``[B, Na, C]`` and ``[B, Nv, C]``."""
         _, plan = self.solve(audio, video)
         return AlignerOutput({}, plan)
 
     def solve(self, audio: Tokens, video: Tokens) -> tuple[Tensor, TransportPlan]:
-        """Cosine similarities ``[B, Nv, Na]`` and their plan, in float32 also under autocast.
+        """Compute cosine similarities ``[B, Nv, Na]`` and their plan, in float32 also under autocast.
 
         Args:
             audio: Audio tokens ``[B, Na, C]``.

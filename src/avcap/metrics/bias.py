@@ -1,20 +1,20 @@
-"""Which of its two streams a captioner leans on."""
+"""The modality-bias index: which of its two streams a captioner depends on."""
 
 from __future__ import annotations
 
 
 def bias_index(audio_drop: float, video_drop: float) -> float | None:
-    """How much more a captioner loses with its sound than with its pictures: avcap's own modality-bias index.
+    """Compute how much more a captioner loses without audio than without video: avcap's own modality-bias index.
 
     ``(a - v) / (a + v)`` of the two losses, where a loss below 0 (a score that rose) counts as 0.
 
     Args:
-        audio_drop: Score on clean clips minus score with the sound spoilt.
-        video_drop: The same with the pictures spoilt.
+        audio_drop: Score on clean clips minus score on clips with corrupted audio.
+        video_drop: The same with corrupted video.
 
     Returns:
-        1 where only the sound matters, -1 where only the pictures do, 0 where both matter alike; None where neither
-        costs anything, since nothing can be said then.
+        1 if only the audio matters, -1 if only the video matters, 0 if both matter equally; None if neither drop is
+        above 0, since the index is then undefined.
 
     >>> bias_index(3.0, 1.0), bias_index(2.0, -0.1), bias_index(-0.2, 0.0)
     (0.5, 1.0, None)

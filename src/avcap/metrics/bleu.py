@@ -26,7 +26,7 @@ class _Matches(NamedTuple):
 
 
 def bleu(captions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[float], list[list[float]]]:
-    """BLEU of one caption a clip, with the closest reference length.
+    """Compute BLEU of one caption per clip, with the closest reference length.
 
     Args:
         captions: Tokenised captions: words joined by blanks.
@@ -46,7 +46,7 @@ def bleu(captions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[
 
 
 def _match(caption: str, references: Sequence[str]) -> _Matches:
-    """Compares a caption with its references."""
+    """Compare a caption with its references."""
     most: dict[Ngram, int] = {}
     for reference in references:
         for ngram, count in count_ngrams(reference).items():
@@ -61,7 +61,7 @@ def _match(caption: str, references: Sequence[str]) -> _Matches:
 
 
 def _scores(matches: _Matches) -> list[float]:
-    """BLEU-1 to BLEU-4."""
+    """Compute BLEU-1 to BLEU-4."""
     precisions = [(found + _TINY) / (said + _SMALL) for found, said in zip(matches.found, matches.said, strict=True)]
     ratio = (matches.words + _TINY) / (matches.reference_words + _SMALL)
     penalty = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0

@@ -1,4 +1,4 @@
-"""What a score is worth: how well people do, and how far one and the same caption for every clip gets."""
+"""Bounds of a score: the human bound, and the best constant caption."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def human_bound(
     metrics: Sequence[str] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Scores:
-    """Scores the first reference caption of every clip against the clip's others.
+    """Score the first reference caption of every clip against the clip's others.
 
     Args:
         references: Clip id to reference captions, at least two each.
@@ -76,7 +76,7 @@ def constant_caption(
     metrics: Sequence[str] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> ConstantCaption:
-    """Gives every clip the one caption that pleases the references best on average, and scores that.
+    """Find the caption with the highest CIDEr-D when every clip gets it, and score it.
 
     The caption is the candidate with the highest corpus CIDEr-D (plain tokeniser) when given to every clip. It is
     exact: every candidate is tried.
@@ -106,7 +106,7 @@ def constant_caption(
 
 
 def constant_scores(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """The corpus CIDEr-D of each candidate if it were the caption of every clip.
+    """Compute the corpus CIDEr-D of each candidate as the caption of every clip.
 
     Sums over all references are made once, per n-gram and reference length (the length penalty depends on it); a
     candidate then costs one small product, however many references there are.
@@ -139,7 +139,7 @@ class _ReferenceTable:
         self._rows: dict[tuple[Ngram, float], np.ndarray] = {}
 
     def score(self, caption: Vector) -> float:
-        """The corpus score of one caption given to every clip."""
+        """Compute the corpus score of one caption given to every clip."""
         known = [(ngram, weight) for ngram, weight in caption.weights.items() if ngram in self._postings and weight]
         if not known:
             return 0.0
@@ -149,7 +149,7 @@ class _ReferenceTable:
         return float(SCALE / ORDERS * (scale @ rows @ penalty))
 
     def _row(self, ngram: Ngram, weight: float) -> np.ndarray:
-        """Sums by length ``[lengths]`` for an n-gram of the given weight, made on first use."""
+        """Return sums by length ``[lengths]`` for an n-gram of the given weight, computed on first use."""
         key = (ngram, weight)
         if key not in self._rows:
             weights, shares, lengths = np.array(self._postings[ngram]).T

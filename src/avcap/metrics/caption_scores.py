@@ -40,7 +40,7 @@ class CaptionScores(Metric):
         self.add_state("records", default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             ids: Clip ids.
@@ -58,7 +58,7 @@ class CaptionScores(Metric):
         self.records.append(pack_rows(rows, device=self.device))
 
     def compute(self) -> dict[str, float]:
-        """Scores every clip once; afterwards ``scores`` and ``rows()`` hold the details.
+        """Score every clip once; afterwards ``scores`` and ``rows()`` hold the details.
 
         Returns:
             Metric name to corpus score. A metric that cannot be computed is not in it, and a warning says why.
@@ -73,7 +73,7 @@ class CaptionScores(Metric):
         return dict(self.scores.corpus)
 
     def rows(self) -> list[dict[str, Any]]:
-        """What a line of predictions.jsonl says of each clip, sorted by id: caption, references, scores.
+        """Return a line of predictions.jsonl for each clip, sorted by id: caption, references, scores.
 
         Raises:
             RuntimeError: If ``compute`` was not called.
@@ -83,18 +83,18 @@ class CaptionScores(Metric):
         return [{"id": i, **self._captions[i], "scores": self.scores.clips[i]} for i in sorted(self._captions)]
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gathers over processes; a process that saw no clip takes part with an empty text of the right type."""
+        """Gather over processes; a process without clips takes part with an empty text of the right type."""
         if not self.records:
             self.records.append(pack_rows([], device=self.device))
         super().sync(*args, **kwargs)
 
     def reset(self) -> None:
-        """Forgets all captions and scores."""
+        """Clear all captions and scores."""
         super().reset()
         self.scores, self._captions = None, {}
 
     def _evaluate(self) -> Scores:
-        """Scores the collected captions."""
+        """Score the collected captions."""
         return evaluate(
             {i: row["caption"] for i, row in self._captions.items()},
             {i: row["references"] for i, row in self._captions.items()},

@@ -51,11 +51,11 @@ class CiderD:
         self.references = [[self._weigh(reference) for reference in clip] for clip in counts]
 
     def vector(self, caption: str) -> Vector:
-        """The tf-idf weights of one tokenised caption; an n-gram that no reference has counts as seen once."""
+        """Compute the tf-idf weights of a tokenised caption; an n-gram in no reference counts as seen once."""
         return self._weigh(count_ngrams(caption))
 
     def scores(self, captions: Sequence[str], *, clips: Sequence[int] | None = None) -> list[float]:
-        """Scores one caption a clip, or any number.
+        """Score one caption a clip, or any number.
 
         Args:
             captions: Tokenised captions.
@@ -76,7 +76,7 @@ class CiderD:
         ]
 
     def _weigh(self, counts: Counter[Ngram]) -> Vector:
-        """Turns n-gram counts into tf-idf weights."""
+        """Turn n-gram counts into tf-idf weights."""
         squares, weights = [0.0] * ORDERS, {}
         for ngram, count in counts.items():
             weight = count * self._idf.get(ngram, self._log_clips)
@@ -87,7 +87,7 @@ class CiderD:
 
 
 def similarity(caption: Vector, reference: Vector) -> float:
-    """Mean over the orders of the clipped cosine, times the length penalty: between 0 and 1."""
+    """Compute the mean over the orders of the clipped cosine, times the length penalty: between 0 and 1."""
     dots = [0.0] * ORDERS
     for ngram, weight in caption.weights.items():
         other = reference.weights.get(ngram)
@@ -98,7 +98,7 @@ def similarity(caption: Vector, reference: Vector) -> float:
 
 
 def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Corpus CIDEr-D with the plain tokeniser, as used for model choice during training.
+    """Compute corpus CIDEr-D with the plain tokeniser, as used for model choice during training.
 
     Args:
         predictions: One caption a clip, as written.

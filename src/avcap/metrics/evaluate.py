@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Scores(NamedTuple):
-    """What captions are worth, on which clips, and how it was measured."""
+    """Scores of captions, with their clips and the tokeniser."""
 
     corpus: dict[str, float]  # metric -> score of all clips, not multiplied by 100
     clips: dict[str, dict[str, float]]  # id -> metric -> score of that clip
@@ -26,23 +26,23 @@ class Scores(NamedTuple):
 
 
 def metric_names() -> list[str]:
-    """Every metric name, in the order of results tables."""
+    """Return every metric name, in the order of results tables."""
     return [name for scorer in all_scorers() for name in scorer.names]
 
 
 def default_metrics() -> list[str]:
-    """The metrics that are computed where none are named: all but those on request."""
+    """Return the metrics that are computed where none are named: all but those on request."""
     return [name for scorer in all_scorers() if not scorer.on_request for name in scorer.names]
 
 
 def comparing(names: Iterable[str]) -> list[str]:
-    """Those of the metrics that compare captions with references, in the order given; the others only count words."""
+    """Return the metrics that compare captions with references, in the order given; the others only count words."""
     counting = {name for scorer in all_scorers() if not scorer.compares for name in scorer.names}
     return [name for name in names if name not in counting]
 
 
 def available() -> dict[str, str | None]:
-    """For every metric: None where it can be computed on this machine, else the reason and the remedy."""
+    """Return for every metric None if it can be computed on this machine, else the reason and the remedy."""
     return {name: reason for scorer in all_scorers() for reason in [scorer.why_not()] for name in scorer.names}
 
 
@@ -53,7 +53,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Scores:
-    """Scores one caption a clip against the clip's references.
+    """Score one caption a clip against the clip's references.
 
     A metric that cannot be computed here is left out and named with the reason, in the result and in one warning.
 
@@ -73,12 +73,12 @@ def evaluate(
     ids, tokenizer = sorted(references), tokenizer or default_tokenizer()
     texts = tokenise_all([[predictions[i]] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
     found, left_out = measure(texts, default_metrics() if metrics is None else metrics)
-    say(left_out)
+    warn_left_out(left_out)
     return Scores(found.corpus, clip_scores(ids, found.captions), left_out, len(ids), id_hash(ids), tokenizer.name)
 
 
 def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]]) -> None:
-    """Raises a ValueError that names up to five ids unless predictions and references have the same ids.
+    """Raise a ValueError that names up to five ids unless predictions and references have the same ids.
 
     Raises:
         ValueError: If an id has no prediction or no reference, or if there is no clip at all.
@@ -95,7 +95,7 @@ def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]
 
 
 def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str]]:
-    """Scores tokenised captions.
+    """Score tokenised captions.
 
     Args:
         texts: The captions and their references.
@@ -128,7 +128,7 @@ def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str
 def tokenise_all(
     captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, tokenizer: Tokenizer
 ) -> Texts:
-    """Tokenises everything at once, since PTB starts Java each time.
+    """Tokenise everything at once, since PTB starts Java each time.
 
     Args:
         captions: The captions to be scored, of each clip, as written.
@@ -142,12 +142,12 @@ def tokenise_all(
 
 
 def clip_scores(ids: Sequence[str], scores: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
-    """Metric -> scores of all clips, turned into clip id -> metric -> score."""
+    """Turn the scores of all clips by metric into scores by clip id and metric."""
     return {clip: {name: values[k] for name, values in scores.items()} for k, clip in enumerate(ids)}
 
 
-def say(left_out: Mapping[str, str]) -> None:
-    """One warning a reason, naming the metrics that were left out because of it."""
+def warn_left_out(left_out: Mapping[str, str]) -> None:
+    """Warn once per reason, with the metrics that were left out because of it."""
     for reason in dict.fromkeys(left_out.values()):
         names = [name for name, why in left_out.items() if why == reason]
         log.warning("Left out %s: %s", ", ".join(names), reason)

@@ -1,4 +1,4 @@
-"""Gives the metrics the Java programs that pycocoevalcap ships, so that nothing has to be downloaded.
+"""The Java programs of the metrics, from pycocoevalcap, without a download.
 
 They lie as aac-metrics wants them, in a cache folder that its own download would fill. ``pycocoevalcap`` brings the same
 files in its wheel: the PTB tokeniser, METEOR with its paraphrase table, and SPICE without the two CoreNLP 3.6.0 jars (its
@@ -32,17 +32,17 @@ _PLACES = {
 
 
 def cache_dir() -> Path:
-    """Where avcap keeps what it makes once and uses often: ``$AVCAP_CACHE`` or ``~/.cache/avcap``."""
+    """Return avcap's cache folder: ``$AVCAP_CACHE`` or ``~/.cache/avcap``."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "avcap")
 
 
 def spice_lib() -> Path:
-    """The folder of the jars that SPICE needs."""
+    """Return the folder of the jars that SPICE needs."""
     return cache_dir() / "aac-metrics" / "spice" / "lib"
 
 
 def prepare_jars() -> Path:
-    """Links (or copies) the jars into the cache folder. Quick where they are there; safe for several processes at once.
+    """Link (or copy) the jars into the cache folder. Fast if they are there already; safe for several processes at once.
 
     Returns:
         The cache folder, which aac-metrics calls ``cache_path``.
@@ -60,7 +60,7 @@ def prepare_jars() -> Path:
 
 
 def missing_jars() -> str | None:
-    """None where the jars are or can be put into the cache folder, else why not."""
+    """Return None if the jars are or can be put into the cache folder, else the reason."""
     try:
         prepare_jars()
     except OSError as error:
@@ -69,7 +69,7 @@ def missing_jars() -> str | None:
 
 
 def place_file(source: Path, target: Path) -> None:
-    """Makes ``target`` a link to or a copy of ``source`` in one step, so that no process ever sees half a file.
+    """Make ``target`` a link to ``source``, or a copy, in one step, so that no process sees half a file.
 
     A target of the right size is left alone; a dangling link or a half copy is replaced.
 
@@ -91,7 +91,7 @@ def place_file(source: Path, target: Path) -> None:
 
 
 def _pycocoevalcap() -> Path:
-    """The folder of the installed package, found without importing it."""
+    """Find the folder of the installed package without importing it."""
     spec = importlib.util.find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the PTB tokeniser and METEOR need their jars: pip install pycocoevalcap")

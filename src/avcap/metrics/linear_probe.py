@@ -1,4 +1,4 @@
-"""What one set of vectors tells of another by a linear map: ridge regression, its strength chosen on clips of their own."""
+"""Linear prediction of one set of vectors from another: ridge regression, with its penalty chosen on separate clips."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 
 
 class Pairs(NamedTuple):
-    """Vectors and what is to be told from them, row by row."""
+    """Vectors ``x`` and the targets ``y`` to predict from them, row by row."""
 
     x: Tensor  # [n, C]
     y: Tensor  # [n, D]
 
 
 class LinearProbe:
-    """The ridge regression of ``y`` on standardised ``x`` that explains most of clips which it was not fitted to.
+    """Ridge regression of ``y`` on standardised ``x``, with the penalty that explains held-out clips best.
 
     Args:
         fit: The clips that it is fitted to.
@@ -52,7 +52,7 @@ class LinearProbe:
         self._weight = found[self.penalty]  # [C, D]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """What is told from ``[n, C]``: ``[n, D]`` in float64."""
+        """Predict ``[n, D]`` from ``[n, C]``, in float64."""
         return self._apply(x, self._weight)
 
     def _apply(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class LinearProbe:
 
 
 def explained(predicted: Tensor, true: Tensor, centre: Tensor) -> float:
-    """The share of the squared distances of ``true`` ``[n, D]`` from a centre ``[D]`` that a prediction takes away (R squared).
+    """Compute R squared: the share of the squared distances of ``true`` ``[n, D]`` from a centre ``[D]`` that a prediction explains.
 
     1 for a perfect prediction, 0 for the centre itself, below 0 for what is worse than that.
     """

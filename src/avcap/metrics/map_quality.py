@@ -1,4 +1,4 @@
-"""How much of an assignment map falls on the audio-visual pairs that really belong together."""
+"""The share of an assignment map on the audio-visual pairs that belong together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def first_map(maps: Mapping[str, AssignmentMap]) -> AssignmentMap:
 
 
 def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
-    """The share of a map's mass on true pairs.
+    """Compute the share of a map's mass on true pairs.
 
     Args:
         plan: Assignment maps ``[B, Nv, Na]``, not negative; need not sum to 1.
@@ -39,7 +39,7 @@ def mass_on_pairs(plan: Tensor, truth: Tensor) -> Tensor:
 
 
 def uniform_plan(plan: Tensor) -> Tensor:
-    """The map ``[B, Nv, Na]`` that says nothing: 1 wherever both the row and the column of ``plan`` have mass, else 0."""
+    """Return the uniform map ``[B, Nv, Na]``: 1 where both the row and the column of ``plan`` have mass, else 0."""
     return ((plan.sum(2, keepdim=True) > 0) & (plan.sum(1, keepdim=True) > 0)).double()
 
 
@@ -50,32 +50,34 @@ def pair_truth(
     audio_times: Tensor,
     visual_times: Tensor,
 ) -> Tensor:
-    """Which token pairs belong together, from the times of events that are both heard and seen.
+    """Find the token pairs that belong together, from the times of events that are both heard and seen.
 
     A token belongs to an event if its time lies in the event's span. The two streams have times of their own: audio tokens cover
-    the spectrogram with its padding (512 rows are 5.12 s), pictures the clip (5 s).
+    the spectrogram with its padding (512 rows are 5.12 s), frames the clip (5 s).
 
     Args:
         audio: Start and end of each event's sound, in seconds.
-        visual: Start and end of each event's picture, in the same order.
+        visual: Start and end of each event's appearance, in the same order.
         audio_times: Middle of each audio token, in seconds ``[Na]``; NaN where unknown: in no span.
-        visual_times: Time of each visual token's picture ``[Nv]``.
+        visual_times: Time of each visual token's frame ``[Nv]``.
 
     Returns:
         ``[Nv, Na]`` bool.
 
     Raises:
-        ValueError: If there are not as many spans of sound as of picture.
+        ValueError: If the numbers of audio and visual spans differ.
     """
     if len(audio) != len(visual):
-        raise ValueError(f"every event needs a span of sound and one of picture; got {len(audio)} and {len(visual)}")
+        raise ValueError(
+            f"every event needs one span in the audio and one in the video; got {len(audio)} and {len(visual)}"
+        )
     heard = _inside(audio, audio_times)  # [E, Na]
     seen = _inside(visual, visual_times)  # [E, Nv]
     return torch.einsum("ev,ea->va", seen.float(), heard.float()) > 0
 
 
 def _inside(spans: Sequence[tuple[float, float]], times: Tensor) -> Tensor:
-    """Whether each time lies in each span: ``[spans, times]`` bool; to 0.1 ms, which float32 holds for ten minutes."""
+    """Return whether each time lies in each span: ``[spans, times]`` bool; to 0.1 ms, which float32 holds for ten minutes."""
     bounds = torch.tensor(list(spans), dtype=torch.float64).reshape(-1, 2, 1)
     times = times.double().round(decimals=4)
     return (bounds[:, 0] <= times) & (times < bounds[:, 1])
@@ -100,7 +102,7 @@ class MapQuality(Metric):
             self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, plan: Tensor, truth: Tensor) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             plan: Assignment maps ``[B, Nv, Na]``, not negative.
@@ -117,7 +119,7 @@ class MapQuality(Metric):
         self.clips += counts.sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Means over the clips that count.
+        """Compute the means over the clips that count.
 
         Returns:
             ``map_mass`` (of the plan), ``map_uniform`` (of a uniform plan), ``map_gain`` (their ratio: 1 is chance),

@@ -20,7 +20,7 @@ _BAR = " ||| "
 def meteor(
     captions: Sequence[str], references: Sequence[Sequence[str]], *, java: Path, jar: Path
 ) -> tuple[float, list[float]]:
-    """METEOR of one caption a clip; seconds, most of them to read the paraphrase table.
+    """Compute METEOR of one caption per clip; it takes seconds, mostly to read the paraphrase table.
 
     The program turns each caption into statistics, and then the statistics of all into scores.
 
@@ -43,14 +43,14 @@ def meteor(
         except (OSError, ValueError) as error:
             complaints.seek(0)
             said = complaints.read().strip().split("\n")[-1]
-            raise ValueError(f"METEOR failed ({error}): {said or 'it said nothing'}") from error
+            raise ValueError(f"METEOR failed ({error}): {said or 'without a message'}") from error
     return scores[-1], scores[:-1]
 
 
 def _run(
     command: list[str], captions: Sequence[str], references: Sequence[Sequence[str]], complaints: IO[str]
 ) -> list[float]:
-    """The scores of the captions, and last that of all."""
+    """Return the scores of the captions, and last the corpus score."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, encoding="utf-8", bufsize=1) as process:
         try:
@@ -68,13 +68,13 @@ def _run(
 
 
 def _ask(questions: IO[str], answers: IO[str], line: str) -> str:
-    """Writes a line to the program and reads its answer."""
+    """Write a line to the program and read its answer."""
     questions.write(line + "\n")  # flushed at the end of the line
     return _read(answers)
 
 
 def _read(answers: IO[str]) -> str:
-    """One line of the program; an error where it has ended."""
+    """Read one line of the program; raise if it has ended."""
     line = answers.readline()
     if not line:
         raise ValueError("no answer")

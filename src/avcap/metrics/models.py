@@ -1,4 +1,4 @@
-"""Fetching what no wheel ships: the CoreNLP 3.6.0 models of SPICE, and the two sentence models of FENSE."""
+"""Downloads that no wheel contains: the CoreNLP 3.6.0 models of SPICE, and the two sentence models of FENSE."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avcap.metrics.jars import CORENLP_JARS, prepare_jars, spice_lib
 
 
 def install_corenlp(archive: Path) -> Path:
-    """Takes the two jars SPICE needs out of CoreNLP's distribution, and links the others from pycocoevalcap.
+    """Install two jars for SPICE from CoreNLP's distribution, and link the others from pycocoevalcap.
 
     Args:
         archive: ``stanford-corenlp-full-2015-12-09.zip``, the distribution of CoreNLP 3.6.0.
@@ -44,7 +44,7 @@ def install_corenlp(archive: Path) -> Path:
 
 
 def download_corenlp() -> Path:
-    """Downloads CoreNLP 3.6.0 (about 400 MB) from where aac-metrics takes it, and installs its jars.
+    """Download CoreNLP 3.6.0 (about 400 MB) from the source that aac-metrics uses, and install its jars.
 
     Raises:
         OSError: If it cannot be reached.
@@ -59,7 +59,7 @@ def download_corenlp() -> Path:
 
 
 def download_fense() -> None:
-    """Downloads FENSE's sentence and fluency models into the caches of Hugging Face and torch.
+    """Download FENSE's sentence and fluency models into the caches of Hugging Face and torch.
 
     Raises:
         OSError: If they cannot be reached.

@@ -1,4 +1,4 @@
-"""Scores of n-best lists: what a captioner would get if the best of its captions were chosen for it.
+"""Scores of n-best lists: the score of the best caption of each clip.
 
 Labbé, Pellegrini and Pinquier, "Is my automatic audio captioning system so bad? SPIDEr-max: a metric to consider several
 caption candidates", DCASE 2022: the highest SPIDEr of a clip's captions, averaged over the clips; here for every metric
@@ -18,8 +18,8 @@ from avcap.metrics.evaluate import (
     comparing,
     default_metrics,
     measure,
-    say,
     tokenise_all,
+    warn_left_out,
 )
 from avcap.metrics.tokenise import Tokenizer, default_tokenizer
 
@@ -31,7 +31,7 @@ def evaluate_nbest(
     metrics: Sequence[str] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> Scores:
-    """Scores the best of several captions a clip, each metric by itself.
+    """Score the best of several captions a clip, each metric by itself.
 
     The references choose the caption, so this is an upper bound on what re-ranking could reach, and not to be compared
     with scores of one caption a clip.
@@ -56,7 +56,7 @@ def evaluate_nbest(
     names = comparing(default_metrics() if metrics is None else metrics)
     texts = tokenise_all([candidates[i] for i in ids], [references[i] for i in ids], tokenizer=tokenizer)
     found, left_out = measure(texts, names)
-    say(left_out)
+    warn_left_out(left_out)
     ends = list(accumulate((len(candidates[i]) for i in ids), initial=0))
     best = {
         f"{name}_max": [max(scores[start:end]) for start, end in pairwise(ends)]

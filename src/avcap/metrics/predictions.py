@@ -10,7 +10,7 @@ from avcap.jsonl import read_json_lines, write_json_lines
 
 
 def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes predictions, whole or not at all.
+    """Write predictions in one step, so that no half file is left.
 
     Args:
         path: The file; folders are made.
@@ -21,7 +21,7 @@ def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
-    """Reads ids and captions, in file order.
+    """Read ids and captions, in file order.
 
     Args:
         path: A JSONL file whose lines have ``id`` and ``caption``, or ``id`` and ``captions``, the best first; a line that
@@ -47,5 +47,5 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
 
 
 def _is_texts(value: Any) -> bool:
-    """Whether it is a list of at least one text, and of nothing else."""
+    """Return whether a value is a list of one or more texts."""
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)

@@ -14,7 +14,7 @@ PUNCTUATION = frozenset(
 
 
 def ptb_split(lines: Sequence[str], *, java: Path, jar: Path) -> list[str]:
-    """Splits lines into lower-case words joined by blanks, without punctuation, in one run of the program.
+    """Split lines into lower-case words joined by blanks, without punctuation, in one run of the program.
 
     Args:
         lines: Texts that are not empty, each on one line.

@@ -23,7 +23,7 @@ class References:
         self._aliases = aliases or {}
 
     def rename(self, predictions: Iterable[tuple[str, T]]) -> dict[str, T]:
-        """Gives predictions the ids of the references.
+        """Map predictions to the ids of the references.
 
         Args:
             predictions: Pairs of an id, ``youtube_id_start`` or a bare ``youtube_id``, and what is predicted.

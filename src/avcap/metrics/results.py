@@ -30,7 +30,7 @@ def make_results(
     constant: ConstantCaption | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Puts everything about one evaluation into one JSON-ready dictionary (fields: see the module).
+    """Collect everything about one evaluation in one JSON-ready dictionary (fields: see the module).
 
     Raises:
         ValueError: If the human bound or the constant caption was scored on other clips.
@@ -55,7 +55,7 @@ def make_results(
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    """Writes ``results.json``, whole or not at all.
+    """Write ``results.json`` in one step, so that no half file is left.
 
     Args:
         path: The file; folders are made.
@@ -65,7 +65,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """Reads ``results.json``.
+    """Read ``results.json``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -85,7 +85,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions; packages that are not installed are left out."""
+    """Return installed versions, without packages that are not installed."""
     found = {}
     for name in names:
         try:

@@ -13,7 +13,7 @@ BETA = 1.2
 
 
 def rouge_l(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """ROUGE-L of one caption a clip: the best precision and the best recall over the references.
+    """Compute ROUGE-L of one caption per clip: the best precision and the best recall over the references.
 
     Args:
         captions: Tokenised captions: words joined by blanks.
@@ -29,7 +29,7 @@ def rouge_l(captions: Sequence[str], references: Sequence[Sequence[str]]) -> lis
 
 
 def _f_measure(caption: list[str], references: list[list[str]]) -> float:
-    """The score of one caption."""
+    """Compute the score of one caption."""
     common = [longest_common_subsequence(caption, reference) for reference in references]
     if not any(common):
         return 0.0
@@ -39,7 +39,7 @@ def _f_measure(caption: list[str], references: list[list[str]]) -> float:
 
 
 def longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """The number of words in the longest common subsequence of two texts; words between do not matter, order does."""
+    """Count the words in the longest common subsequence of two texts; order matters, gaps do not."""
     row = [0] * (len(second) + 1)  # row[j]: of the words of ``first`` so far and the first j of ``second``
     for word in first:
         before = 0  # row[j] as it was a word ago

@@ -1,4 +1,4 @@
-"""What a caption metric is, and the tokenised texts that all of them see."""
+"""The contract of a caption metric, and the tokenised texts that all metrics read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avcap.metrics.java import find_java
 
 
 class ScoreSet(NamedTuple):
-    """What one metric, or a family that is computed together, says."""
+    """The scores of one metric, or of a family that is computed together."""
 
     corpus: dict[str, float]  # metric name -> score of all captions
     captions: dict[str, list[float]]  # metric name -> score of each; metrics of the whole only are left out
@@ -70,9 +70,9 @@ class Scorer(ABC):
 
     Attributes:
         names: The keys it fills.
-        fewest_clips: With fewer it says nothing.
+        fewest_clips: With fewer clips the metric is meaningless.
         compares: Whether it compares a caption with its references, so that the higher of two captions is the better.
-        on_request: Whether it is computed only where it is asked for by name.
+        on_request: Whether it is computed only on request, by name.
     """
 
     names: tuple[str, ...]
@@ -81,21 +81,21 @@ class Scorer(ABC):
     on_request: bool = False
 
     def why_not(self) -> str | None:
-        """None where it can be computed here, else what is missing and the remedy."""
+        """Return None if it can be computed here, else what is missing and the remedy."""
         return None
 
     @abstractmethod
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
 
 
 def mean(name: str, scores: list[float]) -> ScoreSet:
-    """A metric whose corpus score is the mean over the captions."""
+    """Build a metric whose corpus score is the mean over the captions."""
     return ScoreSet({name: sum(scores) / len(scores)}, {name: scores})
 
 
 def to_floats(outputs: tuple[dict, dict]) -> ScoreSet:
-    """Turns the two dictionaries of tensors that aac-metrics returns (corpus, captions) into plain floats."""
+    """Turn the two dictionaries of tensors that aac-metrics returns (corpus, captions) into plain floats."""
     corpus, captions = outputs
     return ScoreSet(
         {name: float(value) for name, value in corpus.items()},

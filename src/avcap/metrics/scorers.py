@@ -18,7 +18,7 @@ class Bleu(Scorer):
     names = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         corpus, captions = bleu(texts.words, texts.references)
         by_order = map(list, zip(*captions, strict=True))
         return ScoreSet(dict(zip(self.names, corpus, strict=True)), dict(zip(self.names, by_order, strict=True)))
@@ -30,11 +30,11 @@ class Meteor(Scorer):
     names = ("meteor",)
 
     def why_not(self) -> str | None:
-        """Needs Java and the jar."""
+        """Require Java and the jar."""
         return find_java().reason or missing_jars()
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         java = find_java()
         if java.path is None:
             raise ValueError(f"METEOR {java.reason}")
@@ -48,7 +48,7 @@ class RougeL(Scorer):
     names = ("rouge_l",)
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return mean("rouge_l", rouge_l(texts.words, texts.references))
 
 
@@ -59,7 +59,7 @@ class CiderDScorer(Scorer):
     fewest_clips = 2
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return texts.cider_d
 
 
@@ -70,7 +70,7 @@ class Vocab(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Count the distinct words."""
         return ScoreSet({"vocab": float(len({word for caption in texts.words for word in caption.split()}))}, {})
 
 
@@ -81,7 +81,7 @@ class UniqueRatio(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Compute the share of distinct captions."""
         return ScoreSet({"unique_ratio": len(set(texts.words)) / len(texts.words)}, {})
 
 
@@ -92,23 +92,23 @@ class Length(Scorer):
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Compute the mean number of words, and each caption's."""
         return mean("length", [float(len(caption.split())) for caption in texts.words])
 
 
 class Repetition(Scorer):
-    """The share of predictions that say some three words in a row twice."""
+    """The share of predictions that repeat a sequence of three words."""
 
     names = ("repetition",)
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Counts."""
+        """Find the captions that repeat three words, and compute their share."""
         return mean("repetition", [float(repeats(caption)) for caption in texts.words])
 
 
 def all_scorers() -> list[Scorer]:
-    """Every scorer, in the order of results tables."""
+    """Return every scorer, in the order of results tables."""
     return [
         Bleu(),
         Meteor(),

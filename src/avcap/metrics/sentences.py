@@ -20,7 +20,7 @@ _LONGEST = 256  # word pieces; the model was tuned on no longer texts
 
 
 def find_encoder() -> Path | None:
-    """The folder of the model in the installed package, found without importing it; None where it is not installed."""
+    """Find the folder of the model in the installed package without importing it; None if it is not installed."""
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     for root in (spec.submodule_search_locations or ()) if spec else ():
         folder = Path(root) / "model"
@@ -31,7 +31,7 @@ def find_encoder() -> Path | None:
 
 @cache
 def load_encoder() -> SentenceEncoder:
-    """The encoder, read once.
+    """Load the encoder once.
 
     Raises:
         FileNotFoundError: If the package is not installed.
@@ -60,7 +60,7 @@ class SentenceEncoder:
         self.batch_size = batch_size
 
     def embed(self, sentences: Sequence[str]) -> Tensor:
-        """Embeds sentences, in batches of similar length.
+        """Embed sentences, in batches of similar length.
 
         Args:
             sentences: At least one.
@@ -79,7 +79,7 @@ class SentenceEncoder:
         return embeddings[torch.tensor(order).argsort()]
 
     def _embed(self, sentences: list[str]) -> Tensor:
-        """One batch."""
+        """Embed one batch."""
         import torch
 
         text = self.tokenizer(sentences, padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt").to(
@@ -95,7 +95,7 @@ class SentenceEncoder:
 def mean_similarity(
     encoder: SentenceEncoder, captions: Sequence[str], references: Sequence[Sequence[str]]
 ) -> list[float]:
-    """The mean cosine similarity of each caption with its references; equal texts are embedded once.
+    """Compute the mean cosine similarity of each caption with its references; embed equal texts once.
 
     Args:
         encoder: Makes the embeddings.

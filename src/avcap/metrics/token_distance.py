@@ -27,7 +27,7 @@ class TokenMeans(NamedTuple):
 
 
 class TokenDistance(Metric):
-    """Mean distances between the two token sets of each clip, and how often a sound is nearest to its own picture.
+    """Mean distances between the two token sets of each clip, and how often a sound is nearest to its own frame.
 
     Clips that lack a stream take no part; clips that a distributed sampler repeats count once.
 
@@ -54,7 +54,7 @@ class TokenDistance(Metric):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], audio: Tokens, image: Tokens) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             ids: Clip ids.
@@ -74,7 +74,7 @@ class TokenDistance(Metric):
         self.values.append(torch.stack([discrepancy, divergence], dim=1))  # [B, 2]
 
     def compute(self) -> dict[str, float]:
-        """The means over all clips.
+        """Compute the means over all clips.
 
         Returns:
             ``mmd``, ``sinkhorn_divergence``, and ``recall_1``: the share of clips whose mean audio token is nearer to the
@@ -85,7 +85,7 @@ class TokenDistance(Metric):
         """
         names = unpack_rows(self.names)
         if not names:
-            raise ValueError("No clip has both sound and picture, so that there is no distance to measure.")
+            raise ValueError("No clip has both audio and video, so there is no distance to measure.")
         places = dict(zip(names, range(len(names)), strict=True))  # of each clip the last of its copies
         names = sorted(places)
         chosen = [places[name] for name in names]
@@ -100,7 +100,7 @@ class TokenDistance(Metric):
         }
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gathers over processes; one that saw no clip takes part with empty tensors of the right shape."""
+        """Gather over processes; one without clips takes part with empty tensors of the right shape."""
         if not self.names:
             self.names.append(pack_rows([], device=self.device))
             self.audio.append(torch.zeros(0, self.width, device=self.device))

@@ -1,4 +1,4 @@
-"""Where the tokens of many clips lie, and how they are spread: mean and covariance over a whole split."""
+"""Mean and covariance of the tokens over a whole split."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class TokenMoments:
         self._products = torch.zeros(width, width, dtype=torch.float64)
 
     def update(self, tokens: Tokens) -> None:
-        """Adds tokens ``[B, N, C]``; padding does not count."""
+        """Add tokens ``[B, N, C]``, without padding."""
         x = zero_padding(tokens).x.double().cpu().flatten(0, 1)  # [B * N, C]
         self._count += int(tokens.full_mask().sum())
         self._sum += x.sum(dim=0)
         self._products += x.mT @ x
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean ``[C]`` and covariance ``[C, C]`` (of the population) in float64.
+        """Compute mean ``[C]`` and covariance ``[C, C]`` (of the population) in float64.
 
         Raises:
             ValueError: if there was no token.

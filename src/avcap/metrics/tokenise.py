@@ -27,7 +27,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def split(self, captions: Sequence[str]) -> list[str]:
-        """Tokenises many captions at once.
+        """Tokenise many captions at once.
 
         Args:
             captions: Captions as written.
@@ -43,7 +43,7 @@ class PlainTokenizer(Tokenizer):
     name = "plain"
 
     def split(self, captions: Sequence[str]) -> list[str]:
-        """Tokenises many captions at once; see the base class."""
+        """Tokenise many captions at once; see the base class."""
         return [" ".join(_WORD.findall(caption.lower())) for caption in captions]
 
 
@@ -63,7 +63,7 @@ class PtbTokenizer(Tokenizer):
         self._java = java.path
 
     def split(self, captions: Sequence[str]) -> list[str]:
-        """Tokenises many captions with one Java process; equal captions are sent once."""
+        """Tokenise many captions with one Java process; equal captions are sent once."""
         lines = [
             " ".join(caption.replace("|", " ").split()) for caption in captions
         ]  # METEOR and lines: no | and \\n inside
@@ -74,7 +74,7 @@ class PtbTokenizer(Tokenizer):
 
 
 def default_tokenizer() -> Tokenizer:
-    """The PTB tokeniser where Java and its jar are there, else the plain one."""
+    """Return the PTB tokeniser if Java and its jar are installed, else the plain one."""
     try:
         prepare_jars()
         return PtbTokenizer()

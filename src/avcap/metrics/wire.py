@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def pack_rows(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Tensor:
-    """Writes each row as one line of JSON.
+    """Write each row as one line of JSON.
 
     Args:
         rows: Anything JSON can hold.
-        device: Where the tensor shall lie.
+        device: Device of the returned tensor.
 
     Returns:
         The UTF-8 bytes ``[n]`` uint8; rows may be joined by concatenating tensors.
@@ -27,14 +27,14 @@ def pack_rows(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Ten
 
 
 def unpack_rows(parts: Tensor | Sequence[Tensor]) -> list[Any]:
-    """Reads the rows back from one tensor of ``pack_rows`` or several."""
+    """Read the rows from one or several tensors of ``pack_rows``."""
     tensors = [parts] if isinstance(parts, Tensor) else list(parts)
     text = b"".join(part.cpu().numpy().tobytes() for part in tensors).decode()
     return [json.loads(line) for line in text.split("\n") if line]
 
 
 def on_first_process(compute: Callable[[], T]) -> T:
-    """Runs a slow function on the first process only and gives its result, or its fault, to all.
+    """Run a slow function on the first process only, and return its result, or raise its error, on all.
 
     To be called by every process of the default group.
 

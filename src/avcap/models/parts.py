@@ -1,4 +1,4 @@
-"""What models do with their parts: encode a batch, load published weights."""
+"""Operations on the parts of a model: encode a batch, load published weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
 
 
 def inputs_of(encoders: Iterable[Encoder]) -> Inputs:
-    """Name what encoders read of a clip: their keys of a batch, and the front end of the audio encoder."""
+    """Return what encoders read of a clip: their keys of a batch, and the front end of the audio encoder."""
     encoders = list(encoders)
     frontends = [encoder.frontend for encoder in encoders if isinstance(encoder, AudioEncoder)]
     return Inputs(next(iter(frontends), None), tuple(encoder.input for encoder in encoders))

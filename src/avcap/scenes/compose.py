@@ -67,7 +67,7 @@ def compose(seed: int, index: int, split: str = "train", *, seconds: float = 5.0
 
 
 def youtube_id(seed: int, split: str, index: int) -> str:
-    """Eleven characters of the YouTube alphabet that no other clip of any split shares."""
+    """Return a clip name: eleven characters of the YouTube alphabet, unique over all splits."""
     digest = hashlib.blake2b(f"{seed}/{split}/{index}".encode(), digest_size=9).digest()
     return base64.urlsafe_b64encode(digest).decode()[:11]
 
@@ -104,7 +104,7 @@ def _event(rng: np.random.Generator, kind: Kind, slot: Slot) -> Event:
 
 
 def _times(rng: np.random.Generator, kind: Kind, slot: Slot) -> tuple[int | None, Interval]:
-    """How often and exactly when: a counted kind takes ``count`` periods, others the whole slot."""
+    """Draw how often and when an event sounds: a counted kind takes ``count`` periods, others the whole slot."""
     if kind.period is None:
         return None, (round(slot.start, 3), round(slot.end, 3))
     most = int(slot.length / kind.period)

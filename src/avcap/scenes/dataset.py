@@ -42,7 +42,7 @@ _FIRST_AUDIOCAP_ID = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the content of the data set.
+    """The settings that determine the content of the data set.
 
     Args:
         train: Clips in the training split.

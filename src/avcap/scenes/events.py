@@ -10,14 +10,14 @@ EVENTS = "events.jsonl"
 
 
 class SceneEvents(NamedTuple):
-    """What is known of a clip."""
+    """The known events of a clip."""
 
     seconds: float
     events: list[dict[str, Any]]  # each with "audio" and "visual": start and end in seconds, or None
 
 
 def read_scenes(path: Path | None) -> dict[str, SceneEvents]:
-    """Clip id -> its scene, from an ``events.jsonl``; empty without one."""
+    """Read the scene of each clip id from an ``events.jsonl``; empty without one."""
     if path is None:
         return {}
     with Path(path).open(encoding="utf-8") as lines:
@@ -25,6 +25,6 @@ def read_scenes(path: Path | None) -> dict[str, SceneEvents]:
 
 
 def beside_the_shards(shards: Path | None) -> Path | None:
-    """The ``events.jsonl`` beside a folder of shards; None where there is none."""
+    """Return the ``events.jsonl`` beside a folder of shards; None if there is none."""
     path = None if shards is None else Path(shards).parent / EVENTS
     return path if path is not None and path.is_file() else None

@@ -129,7 +129,7 @@ def _sentence(rng: np.random.Generator, scene: Scene) -> str:
 
 
 def _pick(rng: np.random.Generator, phrases: Sequence[str]) -> str:
-    """One of several phrases; the first most often."""
+    """Draw one of several phrases, the first most often."""
     if len(phrases) == 1 or rng.random() < _USUAL:
         return phrases[0]
     return phrases[1 + rng.integers(len(phrases) - 1)]

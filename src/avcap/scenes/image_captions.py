@@ -1,4 +1,4 @@
-"""Captions of single frames: what can be seen, and nothing else."""
+"""Captions of single frames, which describe only what is visible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avcap.scenes.scene import Event, Scene
 
 
 def visible(scene: Scene, time: float) -> list[Event]:
-    """The events that are drawn at a moment, from left to right."""
+    """Return the events that are drawn at a moment, from left to right."""
     seen = [event for event in scene.events if event.visual and event.box and event.visual[0] <= time < event.visual[1]]
     return sorted(seen, key=lambda event: event.box or (0.0,) * 4)
 
@@ -34,7 +34,7 @@ def _articles(noun: str) -> str:
 
 
 def image_captions(scene: Scene) -> list[dict[str, Any]]:
-    """One caption for each visible event, at the middle of its appearance; at least one for every scene.
+    """Write one caption for each visible event, at the middle of its appearance; at least one per scene.
 
     Returns:
         Rows ``{"id", "time", "caption"}`` with different captions, in order of time.

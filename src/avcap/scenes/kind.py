@@ -1,4 +1,4 @@
-"""What a kind of event is."""
+"""The definition of a kind of event."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def read_kinds(path: Path) -> tuple[Kind, ...]:
 
 
 def _kind(row: Any, path: Path) -> Kind:
-    """One row of the file, checked."""
+    """Parse and check one row of the file."""
     if not isinstance(row, dict) or not row.get("name"):
         raise ValueError(f"{path} has a kind without a name: {row!r}; begin it with `- name: ...`.")
     where = f"{path}: kind {row['name']!r}"

@@ -1,4 +1,4 @@
-"""Where and how long each object is drawn."""
+"""Place and time of each drawn object."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _STAY = 0.3
 def arrange(
     rng: np.random.Generator, relation: Relation, heard: Sequence[Event], distractors: Sequence[Event], seconds: float
 ) -> tuple[Event, ...]:
-    """Give every visible event a place and a time in the picture.
+    """Give every visible event a place in the frame and a time.
 
-    The picture has one column, or two when something must be seen beside something else: events that sound together, an
+    The frame has one column, or two when something must be seen beside something else: events that sound together, an
     object in the background, a silent one. Events that follow each other share a column and take turns, or, at times,
     stand beside each other for the whole clip and move only while they sound.
 
@@ -56,13 +56,13 @@ def arrange(
 
 
 def _around(event: Event, seconds: float) -> Interval:
-    """The time of the sound and a little more."""
+    """Return the time of the sound and a little more."""
     start, end = event.audio or (0.0, seconds)
     return round(max(0.0, start - _MARGIN), 3), round(min(seconds, end + _MARGIN), 3)
 
 
 def _turn(row: Sequence[Event], number: int, seconds: float) -> Interval:
-    """The time of the sound and a little more, ending half-way to the neighbours."""
+    """Return the time of the sound and a little more, ending half-way to the neighbours."""
     start, end = _around(row[number], seconds)
     spans = [event.audio or (0.0, seconds) for event in row]
     if number > 0:
@@ -73,7 +73,7 @@ def _turn(row: Sequence[Event], number: int, seconds: float) -> Interval:
 
 
 def _box(rng: np.random.Generator, column: int, columns: int, *, distant: bool) -> tuple[float, float, float, float]:
-    """A square inside a column; a distant object is drawn smaller, never below a third of the picture."""
+    """Return a square inside a column; a distant object is drawn smaller, never below a third of the frame."""
     low, high = (0.52, 0.72) if columns == 1 else (0.42, 0.49)
     side = max(0.36, rng.uniform(low, high) * (0.72 if distant else 1.0))
     x = column / columns + rng.uniform(0, 1) * (1 / columns - side)

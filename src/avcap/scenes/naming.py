@@ -1,4 +1,4 @@
-"""Which kinds of sounds a caption names, and whether they are those that are heard."""
+"""The kinds of sounds that a caption names, compared with those that are heard."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ARTICLE = re.compile(r"(?:a|an|the) ")
 
 
 class Naming(NamedTuple):
-    """How well captions name what is heard."""
+    """Scores of the kinds of sound that captions name."""
 
     corpus: dict[str, float]  # named_recall, named_precision (means over clips), named_any (share of clips)
     clips: dict[str, dict[str, float]]  # id -> named_recall, named_precision
 
 
 def words_of(kind: Kind) -> tuple[set[str], set[str]]:
-    """What decides that a caption names a kind: its nouns without their articles, and the first words of its verb phrases.
+    """Return the words by which a caption names a kind: its nouns without articles, and the first words of its verb phrases.
 
     How it sounds ("slowly", "loudly") and who exactly ("small", where the noun alone is a subject too) do not matter.
     """
@@ -30,7 +30,7 @@ def words_of(kind: Kind) -> tuple[set[str], set[str]]:
 
 
 def kinds_named(caption: str) -> set[str]:
-    """The kinds that a caption names, each by one of its nouns and right after it one of its verbs.
+    """Find the kinds that a caption names: one of their nouns, followed at once by one of their verbs.
 
     The right thing with another sound is another kind ("a dog barks", "a dog growls") or none ("a dog sings"). Only the
     words of the table of kinds are known, as in the data set and in the captions of a model that learned from it.
@@ -46,7 +46,7 @@ def kinds_named(caption: str) -> set[str]:
 
 
 def kinds_heard(events: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The kinds that sound in a clip; silent events and those of a kind that is not in the table do not count.
+    """Return the kinds that sound in a clip, without silent events and kinds that are not in the table.
 
     Args:
         events: Its events, as in ``events.jsonl``.
@@ -55,7 +55,7 @@ def kinds_heard(events: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def naming_scores(captions: Mapping[str, str], events: Mapping[str, Iterable[Mapping[str, Any]]]) -> Naming:
-    """How many of the kinds heard in each clip its caption names, and how many of those named are heard.
+    """Score how many of the kinds heard in each clip its caption names, and how many of those named are heard.
 
     Args:
         captions: Clip id -> caption.
@@ -75,7 +75,7 @@ def naming_scores(captions: Mapping[str, str], events: Mapping[str, Iterable[Map
     for clip, caption in captions.items():
         heard = kinds_heard(events.get(clip, ()))
         if not heard:
-            raise ValueError(f"The events have nothing that is heard in clip {clip}; give those of the same data set.")
+            raise ValueError(f"The events have no sound of clip {clip}; give those of the same data set.")
         named = kinds_named(caption)
         right = len(named & heard)
         clips[clip] = {"named_recall": right / len(heard), "named_precision": right / len(named) if named else 0.0}
@@ -88,7 +88,7 @@ def naming_scores(captions: Mapping[str, str], events: Mapping[str, Iterable[Map
 
 
 def _pattern() -> re.Pattern[str]:
-    """One group a kind, in the order of the table: a noun, perhaps a form of "to be", a verb."""
+    """Compile a pattern with one group per kind, in the order of the table: a noun, an optional form of "to be", a verb."""
 
     def either(words: Iterable[str]) -> str:
         return "|".join(map(re.escape, sorted(words)))

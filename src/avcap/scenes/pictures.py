@@ -26,7 +26,7 @@ def draw(
         times: Seconds [N].
         phases: For each event of the scene which of its :func:`sprites` is seen: int [N]. 0 is at rest; in the others it
             sways too.
-        size: Side of the square pictures in pixels.
+        size: Side of the square frames in pixels.
 
     Returns:
         uint8 [N, size, size, 3].

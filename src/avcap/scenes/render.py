@@ -17,7 +17,7 @@ _AUDIBLE = 0.12
 
 
 def render(scene: Scene, *, size: int = 64, fps: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Make the sound and the pictures of a scene.
+    """Make the sound and the frames of a scene.
 
     Args:
         scene: What to render.
@@ -34,7 +34,7 @@ def render(scene: Scene, *, size: int = 64, fps: int = 8) -> tuple[np.ndarray, n
 
 
 def _track(scene: Scene, number: int, event: Event) -> np.ndarray:
-    """The sound of one event, alone, over the length of the clip [samples]; silence for a silent object."""
+    """Render the sound of one event alone over the length of the clip [samples]; silence for a silent object."""
     line = np.zeros(round(scene.seconds * SAMPLE_RATE), dtype=np.float32)
     if event.audio is None:
         return line
@@ -51,14 +51,14 @@ def _track(scene: Scene, number: int, event: Event) -> np.ndarray:
 
 
 def _moves(track: np.ndarray, frames: int) -> np.ndarray:
-    """Whether a track is audible while each frame is shown: bool [frames]."""
+    """Return whether a track is audible while each frame is shown: bool [frames]."""
     length = len(track) // frames
     level = np.sqrt((track[: frames * length].reshape(frames, length) ** 2).mean(1))  # [frames]
     return level > max(_AUDIBLE * float(level.max()), 1e-5)
 
 
 def _frames(scene: Scene, tracks: list[np.ndarray], *, size: int, fps: int) -> np.ndarray:
-    """The pictures; an object shakes and changes its phase exactly while it sounds."""
+    """Render the frames; an object shakes and changes its phase exactly while it sounds."""
     count = max(1, round(scene.seconds * fps))
     phases = [np.where(_moves(track, count), 1 + np.arange(count) % 2, 0) for track in tracks]
     times = (np.arange(count) + 1e-6) / fps

@@ -1,4 +1,4 @@
-"""What a scene is: events with exact times, places and attributes."""
+"""Scenes: events with exact times, places and attributes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Event:
         return self.audio is not None and self.visual is None
 
     def to_dict(self) -> dict[str, Any]:
-        """The event as a row of ``events.jsonl``."""
+        """Return the event as a row of ``events.jsonl``."""
         return {**asdict(self), "name": self.of.name, "offscreen": self.offscreen}
 
 
@@ -104,7 +104,7 @@ class Scene:
         )
 
     def rng(self, stream: str) -> np.random.Generator:
-        """A generator for one purpose, independent of all others of this clip.
+        """Return a random generator for one purpose, independent of the clip's other generators.
 
         Args:
             stream: Name of the purpose, for instance ``"audio"``.
@@ -112,7 +112,7 @@ class Scene:
         return generator(self.seed, self.split, self.index, stream)
 
     def to_dict(self) -> dict[str, Any]:
-        """The scene as a line of ``events.jsonl``."""
+        """Return the scene as a line of ``events.jsonl``."""
         return {
             "id": self.id,
             "split": self.split,
@@ -125,7 +125,7 @@ class Scene:
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """A random generator keyed by a seed and any number of names.
+    """Return a random generator keyed by a seed and any number of names.
 
     Args:
         seed: Seed of the data set.

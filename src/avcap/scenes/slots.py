@@ -30,7 +30,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Relation:
-    """How the events of a scene stand to each other in time.
+    """The temporal relation of the events of a scene.
 
     Args:
         name: ``single``, ``then``, ``while``, ``background``, ``then_then`` or ``then_background``.
@@ -48,7 +48,7 @@ class Relation:
 
 
 def _row(rng: np.random.Generator, seconds: float, number: int) -> list[Slot]:
-    """Slots one after another with short gaps."""
+    """Lay out slots one after another with short gaps."""
     cuts = np.linspace(0, seconds, number + 1)
     if number == 2:
         cuts[1] += rng.uniform(-0.08, 0.08) * seconds

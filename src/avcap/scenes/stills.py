@@ -1,4 +1,4 @@
-"""Single pictures of scenes with image captions, as shards: what an image captioner learns to see from."""
+"""Single images of scenes with image captions, as shards, to train an image captioner."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ FIRST_SEED = 2 * SEEDS
 
 @dataclass(frozen=True)
 class Stills:
-    """What decides the content of the shards.
+    """The settings that determine the content of the shards.
 
     Args:
-        count: Pictures in the training split.
-        val: Pictures in the validation split.
-        size: Side of the square pictures in pixels.
+        count: Images in the training split.
+        val: Images in the validation split.
+        size: Side of the square images in pixels.
         seed: Seed of the scenes.
 
     Raises:
@@ -59,11 +59,11 @@ class Stills:
             raise ValueError(f"Stills cannot be made like this: {'; '.join(faults)}.")
 
     def scene(self, index: int, split: str) -> Scene:
-        """The scene of a still; no data set and no text has it."""
+        """Return the scene of a still, which is in no data set and no text."""
         return compose(FIRST_SEED + self.seed, index, split)
 
     def item(self, index: int, *, split: str) -> Item:
-        """A still as a clip of one picture without sound; its length is not known."""
+        """Return a still as a clip of one frame without sound and of unknown length."""
         scene = self.scene(index, split)
         picture, caption = still(scene, size=self.size)
         return Item(scene.id, [caption], frames=torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous())
@@ -77,10 +77,10 @@ def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
 
     Args:
         scene: What to draw.
-        size: Side of the square picture in pixels.
+        size: Side of the square image in pixels.
 
     Returns:
-        The picture, uint8 [size, size, 3], and its caption.
+        The image, uint8 [size, size, 3], and its caption.
     """
     rng = scene.rng("still")
     moments = image_captions(scene)
@@ -125,7 +125,7 @@ def write_stills(
 
 
 def _info(stills: Stills, split: str, count: int) -> ShardInfo:
-    """The facts of a split before it is written."""
+    """Return the facts of a split before it is written."""
     plan = json.dumps([split, count, stills.size, stills.seed, dataset.VERSION, VERSION])
     return ShardInfo(
         split=split,

@@ -1,4 +1,4 @@
-"""Texts of scenes without sound or pictures: how what can be seen tends to sound."""
+"""Texts of scenes without sound or frames: how what can be seen tends to sound."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SEE = 1 / 3
 """Probability of a row that tells what is seen; it is a copy, and soon learned."""
 
 _ALL_MOMENTS = 0.5
-"""Probability that a row is told all moments of its scene; otherwise one of them, as one picture would show."""
+"""Probability that a row is told all moments of its scene; otherwise one of them, as one frame would show."""
 
 _NEXT = ", then "
 
 
 def texts(count: int, *, seed: int = 1, seconds: float = 5.0) -> Iterator[dict[str, str]]:
-    """Compose scenes and put them into words, nothing else: none is rendered, and none is a clip of a data set.
+    """Compose scenes and describe them in text, without rendering; none of them is a clip of a data set.
 
-    A row says in ``prompt_text`` what the pictures of a scene show, and in ``text`` the same again (task ``see``), or what
+    A row says in ``prompt_text`` what the frames of a scene show, and in ``text`` the same again (task ``see``), or what
     is heard in the scene (task ``hear``). Both are drawn by the grammar of the data set, so that a text is as probable,
     given what is seen, as it is there: things that look alike may sound either way, and what is off-screen is a guess.
 
@@ -55,6 +55,6 @@ def _row(scene: Scene) -> dict[str, str]:
 
 
 def _shown(rng: np.random.Generator, scene: Scene) -> str:
-    """The image captions of all moments, or of one."""
+    """Return the image captions of all moments, or of one."""
     moments = [row["caption"] for row in image_captions(scene)]
     return _NEXT.join(moments) if rng.random() < _ALL_MOMENTS else str(rng.choice(moments))

@@ -1,4 +1,4 @@
-"""Which pairs of tokens of a batch belong together, for clips whose events are known."""
+"""The pairs of tokens of a batch that belong together, for clips with known events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SceneTruth:
         self.scenes = scenes
 
     def __call__(self, ids: Sequence[str], found: AssignmentMap) -> Tensor:
-        """True pairs ``[B, Nv, Na]`` bool of the tokens of a map; none for a clip whose events are not known.
+        """Return the true pairs ``[B, Nv, Na]`` bool of a map's tokens; none for a clip whose events are unknown.
 
         Args:
             ids: The clips.
@@ -41,7 +41,7 @@ class SceneTruth:
 
 
 def nearness(found: AssignmentMap, *, sigma: float = 0.5) -> Tensor:
-    """The map ``[B, Nv, Na]`` that knows the time alone: a Gaussian of the time between two tokens, ``sigma`` in seconds.
+    """Return a map ``[B, Nv, Na]`` of time alone: a Gaussian of the time between two tokens, ``sigma`` in seconds.
 
     A token whose time is not known has no mass.
     """

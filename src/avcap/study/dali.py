@@ -175,7 +175,7 @@ def avcap(verb: str, *words: object) -> Command:
 
 
 def fit(configs: Sequence[str], run: Path, *options: object) -> Command:
-    """Return a training in the folder ``run``, which goes on where it was stopped."""
+    """Return a training in the folder ``run``, which can resume."""
     named = [word for name in configs for word in ("--config", CONFIGS / f"{name}.yaml")]
     return avcap("fit", *named, *options, "--trainer.default_root_dir", run, "--ckpt_path", "last")
 

@@ -1,4 +1,4 @@
-"""What the result of a run depends on, as one hash of contents: a file that was only touched changes nothing."""
+"""The inputs of a run as one hash of contents; a new time stamp of a file changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGE = 16 * 2**20  # bytes; of a larger file (weights) size and time stand for 
 
 
 def fingerprint(configs: Sequence[Path], *, seed: int, apart: Path | None = None) -> str:
-    """The hash of configs, of the files that they name, and of a seed.
+    """Hash configs, the files that they name, and a seed.
 
     Comments, the order of keys and ``trainer.default_root_dir`` (every cell has a folder of its own) do not count. Of a
     folder that a config names, the files in it count (a tokenizer), and each ``info.json`` one level below (the splits of
@@ -58,7 +58,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All strings in a document that may be paths."""
+    """Return all strings in a document that may be paths."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -69,7 +69,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _find(text: str, folder: Path) -> Path | None:
-    """The path that ``text`` names, from here or from the folder of its config; None where it names none."""
+    """Return the path that ``text`` names, relative to the working folder or to its config; None if it names none."""
     return next((path for path in (Path(text), folder / text) if path.exists()), None)
 
 

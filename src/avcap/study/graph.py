@@ -1,4 +1,4 @@
-"""A graph of files: each is made by commands from others; what is there and still right is not made again.
+"""A graph of files: commands make each file from others; files that are up to date are kept.
 
 Steps stand in the order in which they are wanted, a whole row of a table before the next. The first step in that order
 whose files are there is the next to run, so that rows come early however many jobs run at once (depth first).
@@ -63,7 +63,7 @@ class Step:
         return hashlib.sha256(json.dumps([self.commands, configs, needs]).encode()).hexdigest()[:16]
 
     def is_made(self) -> bool:
-        """Tell whether the file is there and right. One without a record, made by hand, must not be older than its needs."""
+        """Return whether the file is there and right. One without a record, made by hand, must not be older than its needs."""
         if not self.makes.exists():
             return False
         if self.record.is_file() and (recorded := self.record.read_text(encoding="utf-8")):
@@ -71,7 +71,7 @@ class Step:
         return all(need.stat().st_mtime <= self.makes.stat().st_mtime for need in self.needs)
 
     def keep(self) -> None:
-        """Note what a file is made from that was there without a record."""
+        """Record what an existing file was made from."""
         if not self.record.is_file():
             self.record.write_text(self.mark(), encoding="utf-8")
 
@@ -105,7 +105,7 @@ class Step:
 
 @dataclass
 class Outcome:
-    """What became of the steps that were not made yet.
+    """The outcome of the steps that were run.
 
     Attributes:
         made: Those whose file was made.
@@ -177,7 +177,7 @@ def run_steps(
 
 
 def _note(step: Step, ended: Future[str], outcome: Outcome, *, stopped: bool) -> None:
-    """Enter into ``outcome`` how a step has ended."""
+    """Record in ``outcome`` how a step has ended."""
     why = ended.result()
     if not why:
         outcome.made.append(step.makes)

@@ -1,4 +1,4 @@
-"""DALI's distribution alignment: audio tokens are taught to look like image tokens, from clips without captions."""
+"""DALI's distribution alignment: training of audio tokens towards the distribution of image tokens, on clips without captions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from avcap.losses import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.metrics import TokenDistance
 from avcap.models.parts import encode
 from avcap.systems.optimisation import Constant, Schedule
-from avcap.systems.system import OptimizerFactory, System, idle, zero
+from avcap.systems.system import OptimizerFactory, System, zero, zero_for_unused
 from avcap.systems.token_cache import TokenCache
 from avcap.types import Batch, Tokens
 
@@ -23,12 +23,12 @@ LATE = 1_000_000  # an epoch after all that objectives schedule
 
 
 def adam(parameters: Iterable) -> Optimizer:
-    """Adam as in the paper, for when a config names no optimiser."""
+    """Build Adam as in the paper, for a config without an optimiser."""
     return torch.optim.Adam(parameters, lr=1e-4)
 
 
 class Alignment(System):
-    """Train an audio encoder so that the tokens of a clip's sound are distributed like those of its picture.
+    """Train an audio encoder so that the tokens of a clip's sound are distributed like those of its image.
 
     Malard et al., "An Eye for an Ear" (NeurIPS 2024), stage 1b. No caption is read. The result is the audio encoder:
     ``avcap weights part CKPT audio_encoder OUT``.
@@ -44,7 +44,7 @@ class Alignment(System):
         optimizer: An optimiser class; it is given the parameter groups.
         schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
         lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``objective``: its scorers).
-        cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For pictures
+        cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For frames
             that are the same in every epoch (``frames.sampling: even``), and token sets that fit.
 
     Raises:
@@ -84,12 +84,12 @@ class Alignment(System):
     # -- forward ------------------------------------------------------------------------------------------------
 
     def tokens(self, batch: Batch) -> tuple[Tokens, Tokens]:
-        """Audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``; one masked token for a stream that the batch lacks."""
+        """Return audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``; one masked token for a stream that the batch lacks."""
         audio = encode(self.audio_encoder, batch)
         return self._or_nothing(audio, batch), self._or_nothing(self._image_tokens(batch), batch)
 
     def forward(self, batch: Batch) -> AlignmentOutput:
-        """The objective's value for a batch; a clip that lacks a stream takes no part."""
+        """Compute the objective for a batch, without clips that lack a stream."""
         return self._compare(*self.tokens(batch), batch["id"])
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
@@ -111,7 +111,7 @@ class Alignment(System):
 
     @torch.no_grad()
     def _image_tokens(self, batch: Batch) -> Tokens | None:
-        """What the frozen tower makes of the pictures, or made of them before."""
+        """Return the frozen tower's tokens of the frames, from the cache if they are there."""
         kept = None if self._images is None else self._images.find(batch["id"])
         if kept is not None:
             return kept
@@ -129,7 +129,7 @@ class Alignment(System):
     # -- steps --------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Refuse to keep image tokens of pictures that change.
+        """Refuse to keep image tokens of frames that change.
 
         Raises:
             ValueError: if ``cache_images`` is set and the data module draws frames at random.
@@ -139,17 +139,17 @@ class Alignment(System):
             return
         if data.input_settings().get("frame_sampling") == "random":
             raise ValueError(
-                "cache_images would reuse the pictures of the first epoch, and frames.sampling: random draws new ones in each; "
+                "cache_images would reuse the frames of the first epoch, and frames.sampling: random draws new ones in each; "
                 "set model.init_args.cache_images to false, or data.init_args.frames.sampling to even."
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of the loss and the scorers' own; stops the run where a clip's value is not finite."""
+        """Return the loss plus the scorers' loss; stop the run if a clip's value is not finite."""
         output = self(batch)
         clips = len(batch["id"])
         self.log("train/loss", output.loss, batch_size=clips, prog_bar=True)
         self.log_dict({f"train/{name}": value for name, value in output.logs.items()}, batch_size=clips)
-        total = output.loss + idle([self.audio_encoder], batch)
+        total = output.loss + zero_for_unused([self.audio_encoder], batch)
         self._scorers_rest = output.scorer_loss is None
         if output.scorer_loss is None:
             return total + zero(self.objective.scorer_parameters())
@@ -157,20 +157,20 @@ class Alignment(System):
         return total + output.scorer_loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """The distances between the tokens of clips that were not trained on."""
+        """Compute the distances between the tokens of validation clips."""
         self._measure("val", self.validation_distance, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """The distances over all ranks, every clip once."""
+        """Log the distances over all ranks, with every clip once."""
         self._log_distances("val", self.validation_distance)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """As in validation."""
+        """Do as in validation."""
         self._measure("test", self.test_distance, batch)
         return {}
 
     def on_test_epoch_end(self) -> None:
-        """As in validation."""
+        """Do as in validation."""
         self._log_distances("test", self.test_distance)
 
     def _measure(self, stage: str, distance: TokenDistance, batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""What a language model answers when it reads captions of pictures in the place of the pictures."""
+"""Answers of a language model that reads captions instead of images."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def draw_answers(
     seed: int = 0,
     progress: bool = False,
 ) -> list[str]:
-    """One answer a caption, as LLaVA got its training texts: a language model reads the caption, not the picture.
+    """Generate one answer per caption as LLaVA's training texts were made: a language model reads the caption, not the image.
 
     Captions of like length are read together. Each batch is drawn by a seed of its own, so that an answer depends on
     nothing outside its batch; where nothing was said, the likeliest answer is taken. (Liu et al., NeurIPS 2023, section 3.)
 
     Args:
         model: With its weights.
-        captions: What pictures show.
+        captions: What images show.
         task: Which of the model's instructions is asked.
         generation: Decoding settings, over the decoder's own.
         batch_size: Captions that are read at once.

@@ -16,7 +16,7 @@ from avcap.fusion.base import Fusion
 from avcap.metrics import CaptionScores
 from avcap.models import CaptionModel, DecoderFactory, FusionFactory
 from avcap.systems.optimisation import Schedule
-from avcap.systems.system import OptimizerFactory, System, adamw, idle
+from avcap.systems.system import OptimizerFactory, System, adamw, zero_for_unused
 from avcap.types import Batch, FusionOutput
 
 log = logging.getLogger(__name__)
@@ -111,9 +111,11 @@ class Captioner(System):
     # -- steps --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of all losses; stops the run where it is not finite."""
+        """Return the sum of all losses; stop the run if it is not finite."""
         losses = self.model.losses(batch)
-        total = torch.stack(list(losses.values())).sum() + idle((self.audio_encoder, self.visual_encoder), batch)
+        total = torch.stack(list(losses.values())).sum() + zero_for_unused(
+            (self.audio_encoder, self.visual_encoder), batch
+        )
         if not torch.isfinite(total):
             values = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
             raise ValueError(
@@ -124,7 +126,7 @@ class Captioner(System):
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Losses and quick captions of the validation clips."""
+        """Compute losses and quick captions of the validation clips."""
         fused = self.fuse(batch)
         losses = self.model.losses(batch, fused)
         self._log_losses("val", losses, torch.stack(list(losses.values())).sum(), len(batch["id"]))
@@ -133,22 +135,22 @@ class Captioner(System):
         return {"captions": captions, "maps": fused.maps}
 
     def on_validation_epoch_end(self) -> None:
-        """CIDEr-D and the unique ratio over all ranks, every id once."""
+        """Log CIDEr-D and the unique ratio over all ranks, every id once."""
         self._log_scores("val", self.validation_scores)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Captions with the decoder's own settings (beams)."""
+        """Generate captions with the decoder's own settings (beams)."""
         fused = self.fuse(batch)
         captions = self.decoder.generate(fused.tokens)
         self.test_scores.update(batch["id"], captions, batch["references"])
         return {"captions": captions, "maps": fused.maps}
 
     def on_test_epoch_end(self) -> None:
-        """All metrics over all ranks, every id once."""
+        """Log all metrics over all ranks, every id once."""
         self._log_scores("test", self.test_scores)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Captions and maps, with the ids they belong to; with :attr:`nbest`, several captions a clip with their scores."""
+        """Return captions and maps with their ids; with :attr:`nbest`, several captions per clip with their scores."""
         fused = self.fuse(batch)
         if self.nbest is None:
             return {"id": batch["id"], "captions": self.decoder.generate(fused.tokens), "maps": fused.maps}
@@ -162,7 +164,7 @@ class Captioner(System):
         return self.model.state_dict(*args, **kwargs)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """As every system, and how the inputs were made, so that `avcap caption` prepares a loose file the same way."""
+        """Save the state of every system, and how the inputs were made, so that `avcap caption` prepares a media file the same way."""
         super().on_save_checkpoint(checkpoint)
         datamodule: Any = getattr(self._trainer, "datamodule", None)
         if hasattr(datamodule, "input_settings"):

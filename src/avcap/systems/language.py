@@ -1,4 +1,4 @@
-"""A language model learns from texts how what is seen tends to sound, before it sees or hears anything."""
+"""Training of a language model on texts about how visible things sound, before it gets any audio or video."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LanguageModelling(System):
         self.optimise_with(optimizer, schedule)
 
     def loss(self, batch: TextBatch) -> Tensor:
-        """Cross-entropy of the answers and their ends, the mean over all tokens of the batch."""
+        """Compute the cross-entropy of the answers and their ends, averaged over all tokens of the batch."""
         context = self.context(batch)  # [B, S]
         answer = self.decoder.codec.encode_captions(batch["text"], limit=self.decoder.captions.max_tokens)  # [B, L]
         length = answer.ids.shape[1]
@@ -66,7 +66,7 @@ class LanguageModelling(System):
         return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
 
     def context(self, batch: TextBatch) -> Ids:
-        """The conversation ``[B, S]`` up to the answer; real in its last place in every row.
+        """Return the conversation ``[B, S]`` up to the answer; the last token of every row is real.
 
         Raises:
             ValueError: if a text has a task without a prompt.
@@ -79,7 +79,7 @@ class LanguageModelling(System):
 
     @torch.no_grad()
     def forward(self, batch: TextBatch, **generation: Any) -> list[str]:
-        """What the model answers, with the decoder's settings of the search or those given."""
+        """Generate the model's answers with the decoder's search settings or those given."""
         with evaluating(self):
             context = self.context(batch)
             embeds, mask = self._embed(context.ids), context.mask.to(self.device)
@@ -88,11 +88,11 @@ class LanguageModelling(System):
         return self.decoder.codec.decode(found.sequences)
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         return self._logged("train", batch)
 
     def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
-        """The loss of texts that are not trained on."""
+        """Compute the loss of validation texts."""
         self._logged("val", batch)
 
     def on_fit_end(self) -> None:

@@ -10,7 +10,7 @@ Blocks = nn.ModuleList | nn.Sequential
 
 
 def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> dict[Tensor, float]:
-    """Learning rate factors of the parameters of some submodules.
+    """Return the learning rate factors of the parameters of some submodules.
 
     In a submodule with blocks 0 to n - 1, block i has the factor ``decay ** (n - 1 - i)``, so the last one has 1; what comes
     before the blocks has ``decay ** n``, what comes after them 1 (Clark et al., "ELECTRA", ICLR 2020; BEiT and MAE tune so,
@@ -40,7 +40,7 @@ def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> d
 
 
 def find_blocks(module: nn.Module) -> Blocks | None:
-    """The list of modules of one class that holds the most parameters; None where there is none."""
+    """Return the list of modules of one class with the most parameters, or None if there is none."""
     stacks = [m for m in module.modules() if isinstance(m, Blocks) and _uniform(m)]
     return max(stacks, key=_size, default=None)
 

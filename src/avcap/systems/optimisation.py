@@ -17,7 +17,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
-        """Factor of the maximum learning rate at ``progress`` in [0, 1]."""
+        """Return the factor of the maximum learning rate at ``progress`` in [0, 1]."""
 
 
 class WarmupCosine(Schedule):
@@ -56,7 +56,7 @@ def parameter_groups(
     lr_scales: Mapping[str, float],
     layer_decay: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Trainable parameters by learning rate, matrices apart from vectors (biases, norms, scales), which have no weight decay.
+    """Group trainable parameters by learning rate, and matrices apart from vectors (biases, norms, scales), which have no weight decay.
 
     Args:
         module: The system.
@@ -90,7 +90,7 @@ def parameter_groups(
 
 
 def path_scales(module: nn.Module, lr_scales: Mapping[str, float]) -> dict[Tensor, float]:
-    """Learning rate factors of the parameters of some submodules.
+    """Return the learning rate factors of the parameters of some submodules.
 
     Args:
         module: The system.

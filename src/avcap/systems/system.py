@@ -1,4 +1,4 @@
-"""What every system has in common: its parts, their optimiser and learning rates, and what goes into a checkpoint."""
+"""Base of the systems: parts, optimiser, learning rates, and the content of a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OptimizerFactory = Callable[[Iterable], Optimizer]  # parameter groups -> optimi
 
 
 def adamw(parameters: Iterable) -> Optimizer:
-    """AdamW at its defaults, for when a config names no optimiser."""
+    """Build AdamW with its defaults, for a config without an optimiser."""
     return AdamW(parameters, lr=1e-4)
 
 
@@ -44,10 +44,10 @@ class System(LightningModule, ABC):
 
     @abstractmethod
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """What a step minimises; ``batch`` is what the data module of this system yields."""
+        """Compute the loss that a step minimises; ``batch`` is what the data module of this system yields."""
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
-        """The loss of made-up inputs, without a tokenizer: what a training step costs (``avcap check``).
+        """Compute the loss of made-up inputs without a tokenizer, to measure a training step (``avcap check``).
 
         Args:
             batch: The inputs of the encoders, on the meta device as a rule; nothing else.
@@ -99,7 +99,7 @@ class System(LightningModule, ABC):
         return inputs_of(self.encoders)
 
     def setup(self, stage: str) -> None:
-        """Refuse data that never have what an encoder reads: it would be taken for clips without sound or pictures.
+        """Refuse data that never have what an encoder reads: its clips would be taken for clips without that stream.
 
         Args:
             stage: fit, validate, test or predict.
@@ -121,7 +121,7 @@ class System(LightningModule, ABC):
         self._pretrained_loaded = True
 
     def configure_optimizers(self) -> Optimizer:
-        """One optimiser; biases and norms without weight decay, parts and layers with their own learning rate factors."""
+        """Build one optimiser: no weight decay for biases and norms, own learning rate factors for parts and layers."""
         optimizer = self.optimizer(parameter_groups(self.network, self.parts, self.lr_scales, self.layer_decay))
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
@@ -136,7 +136,7 @@ class System(LightningModule, ABC):
         self.log("lr", max(group["lr"] for group in optimizer.param_groups))
 
     def _progress(self, batch_idx: int) -> float:
-        """Share of the run that is done, from the epochs or steps of the config."""
+        """Return the share of the run that is done, from the epochs or steps of the config."""
         if self.trainer.max_steps > 0:
             return self.global_step / self.trainer.max_steps
         epochs = self.trainer.max_epochs or 1
@@ -161,8 +161,8 @@ class System(LightningModule, ABC):
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
 
-def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
-    """Zero, but with a gradient path to the encoders that the batch has no input for.
+def zero_for_unused(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
+    """Return zero with a gradient path to the encoders for which the batch has no input.
 
     Under DDP every process must have a gradient of every parameter, also the one whose batch happens to lack a stream.
     """
@@ -171,5 +171,5 @@ def idle(encoders: Iterable[Encoder | None], batch: Batch) -> Tensor | float:
 
 
 def zero(parameters: Iterable[Tensor]) -> Tensor | float:
-    """Zero, with a gradient (of zeros) for every trainable parameter."""
+    """Return zero with a gradient (of zeros) for every trainable parameter."""
     return sum(0.0 * parameter.flatten()[0] for parameter in parameters if parameter.requires_grad)

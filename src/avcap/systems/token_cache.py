@@ -17,7 +17,7 @@ class TokenCache:
         self._kept: dict[str, Tokens] = {}
 
     def find(self, ids: Sequence[str]) -> Tokens | None:
-        """The tokens of a batch ``[B, N, C]``; None if those of a clip are not kept, or in another number than the others'."""
+        """Return the tokens of a batch ``[B, N, C]``; None if a clip is not cached or has another number of tokens."""
         rows = [self._kept[name] for name in ids if name in self._kept]
         if len(rows) < len(ids) or len({(row.x.shape, row.mask is None, row.time is None) for row in rows}) > 1:
             return None

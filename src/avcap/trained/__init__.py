@@ -1,4 +1,4 @@
-"""Trained models, opened again: on loose files, or on the clips of their run."""
+"""Trained models, applied to media files or to the clips of their run."""
 
 from avcap.trained.files import FileCaptioner, load
 

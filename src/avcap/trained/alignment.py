@@ -1,4 +1,4 @@
-"""A checkpoint of an alignment and the clips of its run: what it takes to look at its tokens again."""
+"""A checkpoint of an alignment and the clips of its run: for the analysis of its tokens."""
 
 from __future__ import annotations
 
@@ -60,24 +60,24 @@ class AlignmentClips(NamedTuple):
         return cls(model, clips, data)
 
     def of(self, split: str) -> AlignmentClips:
-        """The same alignment with another split."""
+        """Return the same alignment with another split."""
         return self._replace(clips=self.data.dataset(split))
 
     def batches(self, batch_size: int, *, most: int | None = None) -> Iterator[Batch]:
-        """The clips of the split in order, or no more than ``most`` of them, at even distances."""
+        """Return the clips of the split in order, or at most ``most`` of them, evenly spaced."""
         total = len(self.clips)
         chosen = even_indices(total, total if most is None else min(most, total))
         for at in range(0, len(chosen), batch_size):
             yield collate([self.clips[i] for i in chosen[at : at + batch_size]])
 
     def clip(self, name: str | None = None) -> Batch:
-        """One clip alone, as a batch; the first of the split where none is named."""
+        """Return one clip as a batch; the first of the split if none is named."""
         return one_clip(self.clips, name)
 
 
 @torch.no_grad()
 def paired_tokens(model: Alignment, batch: Batch) -> tuple[list[str], Tokens, Tokens]:
-    """Ids, audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]`` of the clips of a batch that have both streams."""
+    """Return ids, audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]`` of the clips of a batch that have both streams."""
     pair = model.tokens(batch)
     both = have_both(*pair)  # [B]
     ids = [name for name, there in zip(batch["id"], both.tolist(), strict=True) if there]

@@ -1,4 +1,4 @@
-"""A checkpoint and the clips that its run was made of: what a verb needs to look at a trained captioner again."""
+"""A checkpoint and the clips that its run was made of: for the analysis of a trained captioner."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CheckpointClips(NamedTuple):
     def clips(
         self, corruptions: Sequence[Corruption] = (), *, seed: int = 0, limit: int | None = None
     ) -> CorruptedClips:
-        """The split as the model takes it, spoilt or not; streams that the model does not read are not loaded."""
+        """Return the split as the model reads it, corrupted or not; do not load streams that the model does not read."""
         return CorruptedClips(
             self.shards,
             self.model.inputs,
@@ -69,18 +69,18 @@ class CheckpointClips(NamedTuple):
         )
 
     def clip(self, name: str | None = None) -> Batch:
-        """One clip alone, as a batch on the model's device; the first of the split where none is named."""
+        """Return one clip as a batch on the model's device; the first of the split if none is named."""
         return move(one_clip(self.clips(), name), self.model.device)
 
     def batches(self, clips: CorruptedClips, *, batch_size: int, num_workers: int) -> Iterator[Batch]:
-        """The clips in order, on the model's device."""
+        """Yield the clips in order, on the model's device."""
         sampler = ClipBatchSampler(len(clips), batch_size, shuffle=False)
         for batch in ClipLoader(clips, sampler, num_workers=num_workers):
             yield move(batch, self.model.device)
 
 
 def one_clip(clips: ClipDataset, name: str | None) -> Batch:
-    """One clip of a split as a batch.
+    """Return one clip of a split as a batch.
 
     Args:
         clips: The whole split, every clip once.
@@ -96,12 +96,12 @@ def one_clip(clips: ClipDataset, name: str | None) -> Batch:
 
 
 def run_folder(ckpt_path: Path) -> Path:
-    """The folder of the run that a checkpoint lies in (``<run>/checkpoints/best.ckpt``)."""
+    """Return the run folder of a checkpoint (``<run>/checkpoints/best.ckpt``)."""
     return ckpt_path.parent.parent
 
 
 def shards_of(config: Path) -> Path:
-    """The folder of shards that a config names.
+    """Return the folder of shards that a config names.
 
     Raises:
         FileNotFoundError: if there is no such config.

@@ -1,4 +1,4 @@
-"""A trained captioner on loose files: the checkpoint brings its own architecture and the shape of its inputs."""
+"""A trained captioner for media files; the checkpoint contains the architecture and the input settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TAIL = 0.1  # seconds: what an encoder may add to the end of a file is not worth
 
 
 class Caption(NamedTuple):
-    """What a captioner says of one file."""
+    """The caption, plan and times of one file."""
 
     text: str
     file: str
@@ -53,7 +53,7 @@ class Caption(NamedTuple):
 
 
 class FileCaptioner:
-    """Captions of loose files.
+    """Captions of media files.
 
     Args:
         model: A trained captioner.
@@ -80,7 +80,7 @@ class FileCaptioner:
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Caption]:
-        """Decode a file, or a pair of a sound and a picture: a batch of one, and a caption without its text.
+        """Decode a file, or a pair of an audio file and an image: a batch of one, and a caption without its text.
 
         Raises:
             FileNotFoundError: if a file is not there.
@@ -106,7 +106,7 @@ class FileCaptioner:
         """Caption a video or sound file.
 
         Args:
-            file: The file, or a pair of a sound and a picture.
+            file: The file, or a pair of an audio file and an image.
             **generation: Decoding settings over the model's own (``num_beams=1``).
 
         Raises:
@@ -146,7 +146,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
     """Rebuild a captioner from its checkpoint, on the CPU.
 
     Returns:
-        The captioner, and what the checkpoint says of its inputs.
+        The captioner, and the checkpoint's settings of its inputs.
 
     Raises:
         FileNotFoundError: if there is no such file, or one that the model needs is gone.
@@ -174,7 +174,7 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
 
 
 def parse_files(words: Sequence[Path]) -> list[Path | tuple[Path, Path]]:
-    """Files of a command line; ``sound.wav+picture.jpg`` is a pair, unless a file has that name."""
+    """Parse the files of a command line; ``sound.wav+image.jpg`` is a pair, unless a file has that name."""
     files: list[Path | tuple[Path, Path]] = []
     for word in words:
         parts = str(word).split("+")

@@ -1,4 +1,4 @@
-"""Optimal transport as pure functions on tensors: costs, the Sinkhorn solver, and what can be read off a plan.
+"""Optimal transport as pure functions on tensors: costs, the Sinkhorn solver, and quantities of a plan.
 
 Every function takes the batch axis first and treats clips independently. Nothing here knows Lightning or a model.
 """

@@ -31,7 +31,7 @@ RELAXATION, RELAXED_BELOW = 1.6, 0.2  # power w, and the error below which it he
 def annealed_sinkhorn(
     cost: Tensor, a: Tensor, b: Tensor, *, epsilon: float = 0.005, tolerance: float = 0.02, max_iterations: int = 500
 ) -> TransportSolution:
-    """``min_P <P, cost> + epsilon * mean * KL(P | a b')``, clip by clip; ``mean`` is the clip's cost of the plan ``a b'``.
+    """Solve ``min_P <P, cost> + epsilon * mean * KL(P | a b')`` for each clip; ``mean`` is the clip's cost of the plan ``a b'``.
 
     The regularisation is relative, so one setting fits tokens of any scale. ``<P, cost>`` exceeds the unregularised optimum by
     at most ``epsilon * log(min(n, m))`` of the mean cost; at 512 x 576 tokens and 0.005 by less than 1 % in practice.
@@ -96,7 +96,7 @@ def annealed_sinkhorn(
 
 
 def _prepared(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Costs whose padding is the mean, masses of the clips that have both sets, and the mean costs ``[B]``."""
+    """Return costs whose padding is the mean, masses of the clips that have both sets, and the mean costs ``[B]``."""
     alive = (a > 0).any(dim=1, keepdim=True) & (b > 0).any(dim=1, keepdim=True)  # [B, 1]
     a, b = a * alive, b * alive
     mean = torch.bmm(torch.bmm(a.unsqueeze(1), cost), b.unsqueeze(2)).view(-1)  # [B]
@@ -108,7 +108,7 @@ def _prepared(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 
 def _kernel(cost: Tensor, epsilon: Tensor, log_u: Tensor, log_v: Tensor, *, out: Tensor) -> Tensor:
-    """``exp(log u_i + log v_j - cost_ij / epsilon)`` into ``out``, with ``log u`` shifted (and returned) so that no row is 0.
+    """Write ``exp(log u_i + log v_j - cost_ij / epsilon)`` into ``out``; shift ``log u`` so that no row is 0, and return it.
 
     No column is 0 either: at the larger epsilon it had its mass, and the shift only adds to it.
     """
@@ -121,7 +121,7 @@ def _kernel(cost: Tensor, epsilon: Tensor, log_u: Tensor, log_v: Tensor, *, out:
 
 
 def _scalings(kernel: Tensor, a: Tensor, b: Tensor, tolerance: float, iterations: int) -> tuple[Tensor, Tensor, float]:
-    """``u``, ``v`` with ``diag(u) K diag(v)`` of the marginals ``a`` (nearly) and ``b``, and the largest error of a clip."""
+    """Find ``u``, ``v`` such that ``diag(u) K diag(v)`` has the marginals ``a`` (nearly) and ``b``; return also the largest error of a clip."""
     every = 1 if kernel.device.type == "cpu" else 10  # reading the error back makes an accelerator wait
     u, v = torch.ones_like(a), torch.ones_like(b)
     row = _row(v, kernel.mT)
@@ -141,5 +141,5 @@ def _scalings(kernel: Tensor, a: Tensor, b: Tensor, tolerance: float, iterations
 
 
 def _row(x: Tensor, matrix: Tensor) -> Tensor:
-    """``x' matrix``: as a row vector, which a CPU multiplies several times as fast as a column."""
+    """Compute ``x' matrix`` with a row vector, which a CPU multiplies several times as fast as a column."""
     return torch.bmm(x.unsqueeze(1), matrix).squeeze(1)

@@ -16,7 +16,7 @@ NORM_FLOOR = 1e-12  # a vector shorter than this counts as zero and stays (almos
 
 
 def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
-    """Cosine of the angle between every row of ``x`` and every row of ``y``.
+    """Compute the cosine of the angle between every row of ``x`` and every row of ``y``.
 
     Args:
         x: Points ``[B, n, C]``.
@@ -36,7 +36,7 @@ def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
-    """``|x_i - y_j|^2``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
+    """Compute ``|x_i - y_j|^2``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
 
     Padding takes part in that mean, so it has to be finite (its own distances are for the caller to ignore).
 
@@ -58,14 +58,14 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sums_of_squares(x: Tensor, y: Tensor) -> Tensor:
-    """``|x_i|^2 + |y_j|^2``, ``[B, n, C], [B, m, C] -> [B, n, m]``."""
+    """Compute ``|x_i|^2 + |y_j|^2``, ``[B, n, C], [B, m, C] -> [B, n, m]``."""
     # a norm and its square take one pass over the points, a square and its sum two
     norm_x, norm_y = torch.linalg.vector_norm(x, dim=-1), torch.linalg.vector_norm(y, dim=-1)  # [B, n], [B, m]
     return norm_x.square().unsqueeze(2) + norm_y.square().unsqueeze(1)
 
 
 def centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sets ``[B, n, C]``, ``[B, m, C]`` moved by the mean of all their points, a constant to the gradient.
+    """Subtract from both sets ``[B, n, C]``, ``[B, m, C]`` the mean of all their points, a constant for the gradient.
 
     Distances do not change, and the cancellation of large squares shrinks.
     """

@@ -65,7 +65,7 @@ def sinkhorn_divergence(
 
 
 def _masses(points: Tensor, mass: Tensor | None, mask: Tensor | None) -> Tensor:
-    """The masses ``[B, N]``; without any, equal ones on the real points."""
+    """Return the masses ``[B, N]``; if none are given, equal ones on the real points."""
     if mass is not None:
         return mass.to(points.dtype)
     real = points.new_ones(points.shape[:2]) if mask is None else mask.to(points.dtype)
@@ -73,7 +73,7 @@ def _masses(points: Tensor, mass: Tensor | None, mask: Tensor | None) -> Tensor:
 
 
 def _gathered(points: Tensor, mass: Tensor) -> Tensor:
-    """The points ``[B, N, C]``, those without mass on the first that has some, and all at 0 where none has.
+    """Move points ``[B, N, C]`` without mass onto the first that has some, or all to 0 if none has.
 
     geomloss takes the scale of its annealing from the extent of all points, also of those that weigh nothing.
     """
@@ -87,7 +87,7 @@ def _gathered(points: Tensor, mass: Tensor) -> Tensor:
 
 
 def _measure(mass: Tensor) -> Tensor:
-    """The masses, uniform for a clip that has none (a finite value, to be dropped)."""
+    """Return the masses, uniform for a clip that has none (for a finite value, which is dropped later)."""
     return torch.where((mass > 0).any(dim=1, keepdim=True), mass, 1 / mass.shape[1])
 
 

@@ -15,7 +15,7 @@ MAX_ITERATIONS = 1_000_000
 
 
 def emd(cost: Tensor, a: Tensor, b: Tensor) -> TransportSolution:
-    """``min_P <P, cost>`` over plans with row sums ``a`` and column sums ``b``, clip by clip, on the CPU.
+    """Solve ``min_P <P, cost>`` over plans with row sums ``a`` and column sums ``b``, for each clip, on the CPU.
 
     The solver takes one problem at a time and leaves the interpreter lock, so the clips are shared among threads. A clip
     whose costs are not finite gets a plan of NaN.
@@ -44,7 +44,7 @@ def emd(cost: Tensor, a: Tensor, b: Tensor) -> TransportSolution:
 
 
 def _solve(problem: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Plan and potentials of one clip, over the tokens that have mass."""
+    """Solve plan and potentials of one clip, over the tokens that have mass."""
     import ot
 
     cost, a, b = problem

@@ -34,7 +34,7 @@ Solver = Callable[[Tensor, Tensor, Tensor], TransportSolution]
 
 
 def transport_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor, *, solve: Solver) -> Tensor:
-    """``<P, |x_i - y_j|^2>`` of the plan that ``solve`` finds, clip by clip, in float32 also under autocast.
+    """Compute ``<P, |x_i - y_j|^2>`` of the plan that ``solve`` finds, for each clip, in float32 also under autocast.
 
     Args:
         x: Points ``[B, n, C]``, finite also where they have no mass.
@@ -76,5 +76,5 @@ class _TransportCost(torch.autograd.Function):
 
 
 def _pull(x: Tensor, y: Tensor, plan: Tensor) -> Tensor:
-    """``2 sum_j P_ij (x_i - y_j)``, ``[B, n, C]``."""
+    """Compute ``2 sum_j P_ij (x_i - y_j)``, ``[B, n, C]``."""
     return (x * plan.sum(dim=2, keepdim=True)).baddbmm_(plan, y, beta=2, alpha=-2)

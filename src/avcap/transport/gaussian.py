@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def gaussian_map(source: Tensor, target: Tensor, *, floor: float = 1e-2) -> Tensor:
-    """The matrix ``A`` of the optimal map ``x -> mean_t + A (x - mean_s)`` from one normal distribution to another.
+    """Compute the matrix ``A`` of the optimal map ``x -> mean_t + A (x - mean_s)`` from one normal distribution to another.
 
     ``A = S^(-1/2) (S^(1/2) T S^(1/2))^(1/2) S^(-1/2)`` is the one symmetric positive matrix with ``A S A = T`` (Olkin and
     Pukelsheim 1982; Peyré and Cuturi, "Computational Optimal Transport", remark 2.31).
@@ -34,6 +34,6 @@ def gaussian_map(source: Tensor, target: Tensor, *, floor: float = 1e-2) -> Tens
 
 
 def _square_root(matrix: Tensor) -> Tensor:
-    """The symmetric root of a symmetric matrix ``[C, C]``; eigenvalues below 0, which rounding makes, count as 0."""
+    """Compute the symmetric root of a symmetric matrix ``[C, C]``; eigenvalues below 0, due to rounding, count as 0."""
     values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT

@@ -28,7 +28,7 @@ CHUNK_CPU, CHUNK_ACCELERATOR = 2**21, 2**26
 def mmd(
     x: Tensor, y: Tensor, *, mask_x: Tensor | None = None, mask_y: Tensor | None = None, kernels: int = 5
 ) -> Tensor:
-    """Squared MMD of two token sets, clip by clip, in float32 also under autocast (float64 stays).
+    """Compute the squared MMD of two token sets for each clip, in float32 also under autocast (float64 stays).
 
     The bandwidth is that of :func:`mean_squared_distance`, without a gradient, as in DALI's code.
 
@@ -68,7 +68,7 @@ def mmd(
 def mean_squared_distance(
     x: Tensor, y: Tensor, *, mask_x: Tensor | None = None, mask_y: Tensor | None = None
 ) -> Tensor:
-    """Mean of ``|z_i - z_j|^2`` over the ordered pairs of different tokens of ``x`` and ``y`` together: the bandwidth.
+    """Compute the mean of ``|z_i - z_j|^2`` over the ordered pairs of different tokens of ``x`` and ``y`` together: the bandwidth.
 
     ``sum_ij |z_i - z_j|^2 = 2 N sum_i |z_i - mean|^2``, so no pair has to be looked at.
 
@@ -124,14 +124,14 @@ class _Term(NamedTuple):
 
 
 def _combined(within: Tensor | None, between: Tensor | None) -> Tensor | None:
-    """The gradient by a set: it is both arguments of its own term, so that this term's gradient counts twice as well."""
+    """Compute the gradient for a set; its own term has it as both arguments, so this term's gradient counts twice."""
     return None if within is None or between is None else 2 * (within - between)
 
 
 def _mean_kernel(
     x: Tensor, y: Tensor, a: Tensor, b: Tensor, widest: Tensor, kernels: int, wanted: tuple[bool, bool]
 ) -> _Term:
-    """``sum_ij a_i b_j k(x_i, y_j)`` and its gradients by the points."""
+    """Compute ``sum_ij a_i b_j k(x_i, y_j)`` and its gradients for the points."""
     power = sums_of_squares(x, y).baddbmm_(x, y.mT, alpha=-2).clamp_min_(0)  # [b, n, m]
     power.div_(-widest.view(-1, 1, 1)).exp_()  # t, the widest kernel
     total = power.clone()  # t + t^2 + t^4 + ...
@@ -149,13 +149,13 @@ def _mean_kernel(
 
 
 def _pull(x: Tensor, y: Tensor, a: Tensor, b: Tensor, slope: Tensor) -> Tensor:
-    """``a_i sum_j b_j slope_ij (x_i - y_j)``, ``[b, n, C]``."""
+    """Compute ``a_i sum_j b_j slope_ij (x_i - y_j)``, ``[b, n, C]``."""
     mass = torch.bmm(b.unsqueeze(1), slope.mT).mT  # [b, n, 1]
     return a.unsqueeze(-1) * (mass * x - slope @ (b.unsqueeze(-1) * y))
 
 
 def _real(tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """1 for a real token, 0 for padding ``[B, N]``."""
+    """Return 1 for a real token, 0 for padding ``[B, N]``."""
     if mask is None:
         return torch.ones(
             tokens.shape[:2], dtype=torch.promote_types(tokens.dtype, torch.float32), device=tokens.device
@@ -164,6 +164,6 @@ def _real(tokens: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _weights(tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """Equal weights ``[B, N]`` that sum to 1 over the real tokens."""
+    """Return equal weights ``[B, N]`` that sum to 1 over the real tokens."""
     real = _real(tokens, mask)
     return real / real.sum(dim=1, keepdim=True).clamp_min(1)

@@ -1,4 +1,4 @@
-"""What can be read off a transport plan ``[B, n, m]``."""
+"""Quantities of a transport plan ``[B, n, m]``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from avcap.transport.precision import as_full_precision, full_precision
 
 
 def marginals(plan: Tensor) -> tuple[Tensor, Tensor]:
-    """Row sums ``[B, n]`` and column sums ``[B, m]`` of a plan ``[B, n, m]``."""
+    """Compute row sums ``[B, n]`` and column sums ``[B, m]`` of a plan ``[B, n, m]``."""
     return plan.sum(dim=2), plan.sum(dim=1)
 
 
 def apply_plan(plan: Tensor, y: Tensor) -> Tensor:
-    """``sum_j P_ij y_j``: the other side's points weighed by the plan as it is, not rescaled.
+    """Compute ``sum_j P_ij y_j``: the other side's points weighed by the plan as it is, not rescaled.
 
     A row of the plan has mass ``1 / n``, so the result is ``1 / n`` of a weighted mean (LAVCap's code).
 
@@ -30,7 +30,7 @@ def apply_plan(plan: Tensor, y: Tensor) -> Tensor:
 
 
 def barycentric_projection(plan: Tensor, y: Tensor) -> Tensor:
-    """``sum_j P_ij y_j / sum_j P_ij``: where the plan sends each point (LAVCap's paper rescales in this way).
+    """Compute ``sum_j P_ij y_j / sum_j P_ij``: where the plan sends each point (LAVCap's paper rescales in this way).
 
     Args:
         plan: Plan ``[B, n, m]``.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """A context in which autocast is off, on any device (also on ``meta``, which has no autocast).
+    """Return a context without autocast on any device (also on ``meta``, which has no autocast).
 
     Args:
         device: The device that the tensors of the block live on.
@@ -20,5 +20,5 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 def as_full_precision(x: Tensor) -> Tensor:
-    """``x`` in float32, or in float64 where it is float64 already."""
+    """Return ``x`` in float32, or in float64 if it is float64 already."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -27,7 +27,7 @@ def sinkhorn(
     mask_b: Tensor | None = None,
     grad: GradientPolicy = "detach",
 ) -> TransportPlan:
-    """``min_P <P, cost> - epsilon H(P)`` over plans with row sums ``a`` and column sums ``b``, clip by clip.
+    """Solve ``min_P <P, cost> - epsilon H(P)`` over plans with row sums ``a`` and column sums ``b``, for each clip.
 
     Sinkhorn's algorithm (Cuturi 2013) with a fixed number of iterations; rows are updated first and columns last, as in
     LAVCap's code, so the column sums are exact and the row sums approximate. It runs in float32 (float64 for float64
@@ -81,7 +81,7 @@ def sinkhorn(
 
 
 def _mass(cost: Tensor, axis: int, mass: Tensor | None, mask: Tensor | None, *, name: str) -> Tensor:
-    """Masses ``[B, N]`` that sum to 1 over the real tokens of ``axis``, or to 0 for a clip that has none."""
+    """Return masses ``[B, N]`` that sum to 1 over the real tokens of ``axis``, or to 0 for a clip that has none."""
     shape = (cost.shape[0], cost.shape[axis])
     for label, value in ((name, mass), (f"mask_{name}", mask)):
         if value is not None and value.shape != shape:

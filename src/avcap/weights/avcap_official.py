@@ -27,12 +27,12 @@ class AVCapOfficial(CheckpointFormat):
     summary = "AVCap, the whole captioner as its trainer saves it (four parts)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Both halves, and AVCap's name of the projection."""
+        """Match both halves, and AVCap's name of the projection."""
         needed = {f"{ENCODER}modality_a", f"{ENCODER}modality_v", f"{AVCAP.projection}.0.weight"}
         return needed <= set(keys) and AVCAP.holds(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """The encoder as from a CAV-MAE checkpoint, the decoder as from a GIT one, with the projection."""
+        """Convert the encoder as from a CAV-MAE checkpoint, and the decoder with its projection as from a GIT one."""
         encoder = convert_cav_mae(_below(state, ENCODER), options)
         decoder = decoder_to_ours(
             {key: tensor for key, tensor in state.items() if key.startswith(DECODER)}, AVCAP, projection=True
@@ -48,7 +48,7 @@ class AVCapOfficial(CheckpointFormat):
         )
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """All names of the official captioner; its unused tagging head is filled with ones and zeros."""
+        """Convert to all names of the official captioner; fill its unused tagging head with ones and zeros."""
         encoder = export_cav_mae(state, format_name=self.name)
         like = encoder["norm.weight"]
         encoder |= {

@@ -53,7 +53,7 @@ _OURS = re.compile(r"(audio|visual|joint)\.blocks\.(\d+)\..+")
 
 
 def our_name(key: str) -> str | None:
-    """Our name of an official one (q, k and v apart); None where it has no place in a captioner."""
+    """Return our name of an official weight (q, k and v apart); None if a captioner does not have it."""
     if key in TABLE:
         return TABLE[key]
     block = _BLOCK.fullmatch(key)
@@ -66,7 +66,7 @@ def our_name(key: str) -> str | None:
 
 
 def official_names(depths: Mapping[str, int]) -> dict[str, str]:
-    """Our name -> official one (q, k and v apart), of everything that a captioner needs.
+    """Return the official name (q, k and v apart) of each of our names that a captioner needs.
 
     Args:
         depths: Part -> number of its blocks.
@@ -83,7 +83,7 @@ def official_names(depths: Mapping[str, int]) -> dict[str, str]:
 
 
 def block_depths(names: Iterable[str]) -> dict[str, int]:
-    """Part -> number of its blocks, from our names."""
+    """Return the number of blocks of each part, from our names."""
     depths = dict.fromkeys(PARTS, 0)
     for name in names:
         if found := _OURS.fullmatch(name):
@@ -92,7 +92,7 @@ def block_depths(names: Iterable[str]) -> dict[str, int]:
 
 
 def convert_cav_mae(state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-    """A state dict under official names -> ours, with the audio positions fitted to the target length.
+    """Convert a state dict from official names to ours, with the audio positions resized to the target length.
 
     Args:
         state: Official name (without ``module.``) -> tensor.
@@ -111,7 +111,7 @@ def convert_cav_mae(state: Mapping[str, Tensor], options: ImportOptions) -> Conv
 
 
 def export_cav_mae(state: Mapping[str, Tensor], *, format_name: str) -> dict[str, Tensor]:
-    """Our parts -> official names, complete: what captioning never uses is filled with ones and zeros.
+    """Convert our parts to all official names; fill what captioning never uses with ones and zeros.
 
     Args:
         state: Our names; other parts are not read.
@@ -136,7 +136,7 @@ def export_cav_mae(state: Mapping[str, Tensor], *, format_name: str) -> dict[str
 
 
 def fit_audio_positions(positions: Tensor, target_length: int) -> Tensor:
-    """Positions ``[1, 8 * P, C]``, time fastest, for ``target_length / 16`` columns: the first ones, else interpolated.
+    """Return positions ``[1, 8 * P, C]``, time fastest, for ``target_length / 16`` columns: the first ones, else interpolated.
 
     Raises:
         ValueError: if they are not of 8 rows of patches.
@@ -163,7 +163,7 @@ class CAVMAE(CheckpointFormat):
     summary = "CAV-MAE (scale++ and others): audio and visual encoder, joint layers of TokenConcat"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Official names at the top, of both streams, and no projection, which DALI adds."""
+        """Match official names without prefix, of both streams, and no projection, which DALI adds."""
         needed = {"modality_a", "modality_v", "patch_embed_a.proj.weight", "norm.weight"}
         return needed <= set(keys) and "proj.weight" not in keys
 
@@ -177,13 +177,13 @@ class CAVMAE(CheckpointFormat):
 
 
 def _unused_norm(key: str) -> bool:
-    """Whether this is a LayerNorm in a block of one stream that captioning never calls."""
+    """Return whether this is a LayerNorm in a block of one stream that captioning never calls."""
     block = _BLOCK.fullmatch(key)
     return block is not None and block[1] != "blocks_u" and block[3] in UNUSED_NORMS
 
 
 def _about(state: Mapping[str, Tensor], depths: Mapping[str, int], options: ImportOptions) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     kernel = state.get("visual.patch_embed.weight")
     norm = state.get("joint.norm.joint.weight")
     return {

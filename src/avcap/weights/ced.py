@@ -1,4 +1,4 @@
-"""What the three CED formats share: our key table, and the two changes of shape."""
+"""Shared code of the three CED formats: our key table, and the two changes of shape."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LORA_KEY = re.compile(r"blocks\.\d+\..+\.lora_[AB]\.default\.weight")
 
 
 def our_ced_name(key: str) -> str | None:
-    """The name of an official weight in :class:`~avcap.encoders.ced.CEDEncoder`; None where it has no place there."""
+    """Return the name of an official weight in :class:`~avcap.encoders.ced.CEDEncoder`, or None if it has none."""
     if key in TABLE:
         return TABLE[key]
     block = _BLOCK_KEY.fullmatch(key)
@@ -46,7 +46,7 @@ def our_ced_name(key: str) -> str | None:
 
 
 def our_names(depth: int) -> frozenset[str]:
-    """Every name that an encoder with ``depth`` blocks needs (adapters are extra)."""
+    """Return every name that an encoder with ``depth`` blocks needs (adapters are extra)."""
     blocks = {
         f"blocks.{i}.{layer}.{leaf}" for i in range(depth) for layer in BLOCK_LAYERS for leaf in ("weight", "bias")
     }
@@ -54,7 +54,7 @@ def our_names(depth: int) -> frozenset[str]:
 
 
 def fit_time_positions(positions: Tensor, places: int) -> Tensor:
-    """Time positions ``[1, C, 1, P]`` for ``places`` patches: the first ones where there are enough, else interpolated.
+    """Return time positions ``[1, C, 1, P]`` for ``places`` patches: the first ones if there are enough, else interpolated.
 
     Bilinear over the time axis without aligned corners, as LAVCap's loader does (63 places -> 64).
     """
@@ -65,7 +65,7 @@ def fit_time_positions(positions: Tensor, places: int) -> Tensor:
 
 
 def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored: tuple[str, ...] = ()) -> Conversion:
-    """A CED state dict under official names (prefix removed, qkv fused or not) -> ours, with time positions fitted.
+    """Convert a CED state dict from official names (prefix removed, qkv fused or not) to ours, with time positions resized.
 
     Args:
         state: Official name -> tensor.
@@ -91,7 +91,7 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
 
 
 def _about(state: Mapping[str, Tensor], depth: int, options: ImportOptions) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     width = state["norm.weight"].shape[0] if "norm.weight" in state else 0
     rank = min(
         (min(tensor.shape) for key, tensor in state.items() if _LORA_KEY.fullmatch(key)), default=0

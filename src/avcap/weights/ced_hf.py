@@ -20,7 +20,7 @@ class CEDHuggingFace(CheckpointFormat):
     summary = "CED, the Hugging Face folders mispeech/ced-tiny, -mini, -small, -base"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Official names behind the prefix, with q, k and v in one layer."""
+        """Match official names behind the prefix, with q, k and v in one layer."""
         return {f"{PREFIX}time_pos_embed", f"{PREFIX}blocks.0.attn.qkv.weight"} <= set(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:

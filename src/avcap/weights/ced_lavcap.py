@@ -21,7 +21,7 @@ class CEDLavcap(CheckpointFormat):
     summary = "CED out of a LAVCap checkpoint (separate q, k, v; LoRA adapters come along)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """The encoder's time positions behind one of the prefixes, and q in a layer of its own."""
+        """Match a state dict with the encoder's time positions behind one of the prefixes, and q in its own layer."""
         return _prefix(keys) is not None
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
@@ -36,7 +36,7 @@ class CEDLavcap(CheckpointFormat):
 
 
 def _prefix(keys: Collection[str]) -> str | None:
-    """What stands before the encoder's names; None where there is no such encoder."""
+    """Return the prefix of the encoder's names, or None if there is no such encoder."""
     present = set(keys)
     for prefix in PREFIXES:
         query = f"{prefix}blocks.0.attn.q_proj"

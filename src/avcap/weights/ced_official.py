@@ -18,7 +18,7 @@ class CEDOfficial(CheckpointFormat):
     summary = "CED, the authors' .pt files (fused qkv, with front end and head)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Official names stand at the top, with q, k and v in one layer."""
+        """Match official names without prefix, with q, k and v in one layer."""
         return {"time_pos_embed", "blocks.0.attn.qkv.weight"} <= set(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:

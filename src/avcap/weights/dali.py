@@ -38,7 +38,7 @@ SCORERS = {  # official name -> ours
 
 
 def dali_name(name: str) -> str | None:
-    """Name of ours for a CAV-MAE weight -> its name in DALI's audio encoder; None where sound alone does not pass."""
+    """Convert our name of a CAV-MAE weight to its name in DALI's audio encoder; None if audio alone does not use it."""
     part, _, rest = name.partition(".")
     if part == "audio":
         return f"audio.stream.{rest}"
@@ -47,7 +47,7 @@ def dali_name(name: str) -> str | None:
 
 
 def official_dali_names(depth: int, joint_depth: int) -> dict[str, str]:
-    """Our name -> official one (q, k and v apart), of everything that the audio encoder needs."""
+    """Return the official name (q, k and v apart) of each of our names that the audio encoder needs."""
     table = cav_mae.official_names({"audio": depth, "visual": 0, "joint": joint_depth})
     names = {own: official for name, official in table.items() if (own := dali_name(name)) is not None}
     return names | {ours: official for official, ours in PROJECTION.items()}
@@ -64,11 +64,11 @@ class DALIAudioOfficial(CheckpointFormat):
     summary = "DALI's audio backbone after alignment (audio encoder; scorers of attentive transport)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """CAV-MAE's path of sound, with DALI's projection."""
+        """Match CAV-MAE's audio path, with DALI's projection."""
         return {"modality_a", "patch_embed_a.proj.weight", "norm_a.weight", *PROJECTION} <= set(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """The path of sound as from a CAV-MAE checkpoint, the norms of sound alone under plain names."""
+        """Convert the audio path as from a CAV-MAE checkpoint, with the audio norms under plain names."""
         ignored = tuple(key for key in state if _takes_no_part(key))
         added = {key: ours for key, ours in (PROJECTION | SCORERS).items() if key in state}
         rest = {key: tensor for key, tensor in state.items() if key not in added and key not in ignored}
@@ -88,7 +88,7 @@ class DALIAudioOfficial(CheckpointFormat):
         )
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The path of sound, the projection, and the scorers if there are any; what takes no part in it is not written."""
+        """Return the audio path, the projection, and the scorers if there are any; nothing else is written."""
         audio = {name: tensor for name, tensor in state.items() if name.startswith("audio.")}
         depths = cav_mae.block_depths(_cav_mae_name(name) for name in audio)
         names = official_dali_names(depths["audio"], depths["joint"])
@@ -102,18 +102,18 @@ class DALIAudioOfficial(CheckpointFormat):
 
 
 def _takes_no_part(key: str) -> bool:
-    """Whether an official weight is known, and none that sound alone passes."""
+    """Return whether an official weight is known and not used for audio alone."""
     name = cav_mae.our_name(key)
     return key.startswith(IGNORED) or (name is not None and dali_name(name) is None)
 
 
 def _cav_mae_name(name: str) -> str:
-    """``audio.stream.blocks.0.*`` -> ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` -> ``joint.blocks.0.*``."""
+    """Convert ``audio.stream.blocks.0.*`` to ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` to ``joint.blocks.0.*``."""
     return name.replace("audio.stream.", "audio.", 1).replace("audio.joint.", "joint.", 1)
 
 
 def _about(state: Mapping[str, Tensor], depths: Mapping[str, int], options: ImportOptions) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     projection = state.get("audio.projection.weight")
     width, output_width = (0, 0) if projection is None else (projection.shape[1], projection.shape[0])
     return {

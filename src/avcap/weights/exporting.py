@@ -53,12 +53,12 @@ def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str
 
 
 def split_by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a captioner's checkpoint -> names of a weights file; the latter stay as they are."""
+    """Convert names of a captioner's checkpoint to names of a weights file; leave the latter as they are."""
     return {part_name(name): tensor for name, tensor in state.items()}
 
 
 def part_name(name: str) -> str:
-    """A name in a captioner's checkpoint -> its name in a weights file of several parts."""
+    """Convert a name in a captioner's checkpoint to its name in a weights file of several parts."""
     for own, part in PARTS.items():
         if name.startswith(own):
             return part + name.removeprefix(own)
@@ -66,7 +66,7 @@ def part_name(name: str) -> str:
 
 
 def _with_part(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """A file of one component has its part in its metadata; here it comes before the names."""
+    """Prefix the names of a one-component file with the part that its metadata names."""
     if not is_component(source):
         return dict(state)
     (part,) = parts_of(source)
@@ -74,7 +74,7 @@ def _with_part(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
 
 
 def _write(state: dict[str, Tensor], path: Path, *, safe: bool) -> None:
-    """A safetensors file, or a torch file of a plain dictionary."""
+    """Write a safetensors file, or a torch file of a plain dictionary."""
     state = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     if not safe:
         torch.save(state, path)

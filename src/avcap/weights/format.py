@@ -1,4 +1,4 @@
-"""The contract of a foreign checkpoint: how it is known, what its keys become, what may be left out."""
+"""The contract of a foreign checkpoint format: recognition, new key names, and keys that may be left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What an import may be asked for; a format reads what concerns it.
+    """The options of an import; each format reads those that concern it.
 
     Args:
         target_length: Frames of the longest spectrogram; time positions of an audio encoder are fitted to it.
@@ -34,7 +34,7 @@ class Conversion(NamedTuple):
 
 
 class CheckpointFormat(ABC):
-    """One kind of foreign checkpoint: a key table and a pure function; it imports no model.
+    """A foreign checkpoint format: a key table and a pure function; it imports no model.
 
     Attributes:
         name: What ``--format`` calls it.
@@ -48,18 +48,18 @@ class CheckpointFormat(ABC):
 
     @abstractmethod
     def matches(self, keys: Collection[str]) -> bool:
-        """Whether a checkpoint with these keys is of this kind, judged by its structure."""
+        """Return whether a checkpoint with these keys has this format, judged by its structure."""
 
     @abstractmethod
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """Rename, cut and fit the tensors.
+        """Rename, crop and fit the tensors.
 
         Raises:
             ValueError: if a tensor has a shape that cannot be used.
         """
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The way back: weights under our names -> the names (and shapes) of this format.
+        """Convert weights under our names back to the names (and shapes) of this format.
 
         Args:
             state: Our names, each beginning with its part (``audio.``, ``visual.``, ``joint.``, ``decoder.``); parts that

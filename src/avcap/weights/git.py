@@ -29,13 +29,13 @@ _PROJECTION_LAYERS = ("0.weight", "0.bias", "1.weight", "1.bias")
 
 @dataclass(frozen=True)
 class GITNames:
-    """Where a kind of checkpoint keeps the parts of the text decoder.
+    """The names of the text decoder's parts in one kind of checkpoint.
 
     Attributes:
         words: Word embeddings.
         positions: Position embeddings.
         norm: LayerNorm of the embeddings.
-        layers: What stands before the number of a layer.
+        layers: Prefix of the number of a layer.
         output: Output layer; its weights are the word embeddings once more.
         projection: Linear 0 and LayerNorm 1 that bring tokens to the decoder's width.
     """
@@ -48,7 +48,7 @@ class GITNames:
     projection: str
 
     def text_table(self, depth: int) -> dict[str, str]:
-        """Their name -> ours, for a text decoder of ``depth`` layers; the output weights are not among them."""
+        """Return our name of each of GIT's names, for a text decoder of ``depth`` layers without its output weights."""
         table = {
             f"{self.words}.weight": f"{TEXT}words.weight",
             f"{self.positions}.weight": f"{TEXT}positions.weight",
@@ -62,16 +62,16 @@ class GITNames:
         return table
 
     def projection_table(self) -> dict[str, str]:
-        """Their name -> ours, of the projection."""
+        """Return our name of each of GIT's names of the projection."""
         return {f"{self.projection}.{leaf}": f"{PROJECTION}{leaf}" for leaf in _PROJECTION_LAYERS}
 
     def depth(self, keys: Collection[str]) -> int:
-        """Layers that the keys speak of."""
+        """Count the layers that the keys refer to."""
         layer = re.compile(re.escape(self.layers) + r"\.(\d+)\.")
         return 1 + max((int(found[1]) for key in keys if (found := layer.match(key))), default=-1)
 
     def holds(self, keys: Collection[str]) -> bool:
-        """Whether word embeddings, a first layer and an output of these names are among the keys."""
+        """Return whether word embeddings, a first layer and an output of these names are among the keys."""
         first = f"{self.layers}.0.attention.self.query.weight"
         return {f"{self.words}.weight", first, f"{self.output}.bias"} <= set(keys)
 
@@ -98,7 +98,7 @@ HUGGING_FACE = GITNames(
 def decoder_to_ours(
     state: Mapping[str, Tensor], names: GITNames, *, projection: bool, ignored: tuple[str, ...] = ()
 ) -> Conversion:
-    """The decoder of a checkpoint under our names.
+    """Convert the decoder of a checkpoint to our names.
 
     Args:
         state: Their name -> tensor.
@@ -134,7 +134,7 @@ def decoder_to_ours(
 
 
 def decoder_to_theirs(state: Mapping[str, Tensor], names: GITNames, *, format_name: str) -> dict[str, Tensor]:
-    """The way back: ``decoder.*`` of ours -> their names; the output weights appear once more, as in their files.
+    """Convert our ``decoder.*`` back to GIT's names; the output weights appear twice, as in GIT's files.
 
     Args:
         state: Names that begin with ``decoder.``; others are not read. A projection may be absent.
@@ -167,7 +167,7 @@ class GITOfficial(CheckpointFormat):
     ignored = ("image_encoder.", "img_temperal_embedding.")
 
     def matches(self, keys: Collection[str]) -> bool:
-        """A text decoder of these names, with GIT's projection or none, not AVCap's."""
+        """Match a text decoder of these names, with GIT's projection or none, not AVCap's."""
         return OFFICIAL.holds(keys) and f"{AVCAP.projection}.0.weight" not in keys
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
@@ -175,7 +175,7 @@ class GITOfficial(CheckpointFormat):
         return decoder_to_ours(state, OFFICIAL, projection=options.projection, ignored=self.ignored)
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The text decoder, and the projection if there is one."""
+        """Convert the text decoder, and the projection if there is one."""
         return decoder_to_theirs(state, OFFICIAL, format_name=self.name)
 
 
@@ -188,7 +188,7 @@ class GITHuggingFace(CheckpointFormat):
     ignored = ("git.image_encoder.", "git.img_temperal_embedding.", "git.embeddings.position_ids")
 
     def matches(self, keys: Collection[str]) -> bool:
-        """A text decoder of these names."""
+        """Match a text decoder of these names."""
         return HUGGING_FACE.holds(keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
@@ -196,7 +196,7 @@ class GITHuggingFace(CheckpointFormat):
         return decoder_to_ours(state, HUGGING_FACE, projection=options.projection, ignored=self.ignored)
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The text decoder, and the projection if there is one."""
+        """Convert the text decoder, and the projection if there is one."""
         return decoder_to_theirs(state, HUGGING_FACE, format_name=self.name)
 
 
@@ -206,7 +206,7 @@ def _our_depth(names: Collection[str]) -> int:
 
 
 def _about(state: Mapping[str, Tensor], depth: int, *, projection: bool, tied: bool) -> dict[str, str]:
-    """The sizes, as text."""
+    """Describe the sizes as text."""
     about = {"depth": str(depth), "tied": str(tied).lower(), "projection": "included" if projection else "absent"}
     for label, name in (("vocab_size", f"{TEXT}words.weight"), ("positions", f"{TEXT}positions.weight")):
         if name in state:

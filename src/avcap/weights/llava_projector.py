@@ -31,7 +31,7 @@ class LlavaProjector(CheckpointFormat):
     summary = "LLaVA's two-layer projector as the original code saves it (mm_projector.bin), DALI's for audio too"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Nothing but the layers of one projector."""
+        """Match only the layers of one projector."""
         return bool(keys) and _stem(keys) is not None and all(_original(key, keys) in TABLE for key in keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
@@ -45,7 +45,7 @@ class LlavaProjector(CheckpointFormat):
         return Conversion(out, frozenset(TABLE.values()), (), unexpected, about)
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Numbers instead of names, behind ``model.mm_projector.``; read from the audio projector of a captioner."""
+        """Convert a captioner's audio projector to numbered layers behind ``model.mm_projector.``."""
         begin = f"{COMPONENT}."
         mine = {name.removeprefix(begin): tensor for name, tensor in state.items() if name.startswith(begin)}
         require_weights(mine, frozenset(TABLE.values()), format_name=self.name)
@@ -53,11 +53,11 @@ class LlavaProjector(CheckpointFormat):
 
 
 def _stem(keys: Collection[str]) -> str | None:
-    """What stands before the layers' numbers; None where there is no projector."""
+    """Return the prefix of the layers' numbers, or None if there is no projector."""
     first = next(iter(TABLE))
     return next((root + stem for root in ("", ROOT) for stem in STEMS if root + stem + first in keys), None)
 
 
 def _original(key: str, keys: Collection[str]) -> str:
-    """The name of a layer without what stands before it; another key stays."""
+    """Return the name of a layer without its prefix; leave other keys unchanged."""
     return key.removeprefix(_stem(keys) or "")

@@ -21,7 +21,7 @@ ADAPTED = ".base_layer."  # peft moves an adapted weight below this name
 
 @dataclass(frozen=True)
 class PartReport:
-    """What was written.
+    """The written file.
 
     Attributes:
         part: Path of the component in the system.
@@ -88,7 +88,7 @@ def write_part(
 
 
 def _below(part: str, state: Mapping[str, Tensor], checkpoint: Path) -> dict[str, Tensor]:
-    """The tensors of a module under its own names, as if no layer carried an adapter."""
+    """Return the tensors of a module under its own names, as if no layer had an adapter."""
     begin = f"{part}."
     mine = {name.removeprefix(begin).replace(ADAPTED, "."): x for name, x in state.items() if name.startswith(begin)}
     if not mine:
@@ -97,7 +97,7 @@ def _below(part: str, state: Mapping[str, Tensor], checkpoint: Path) -> dict[str
 
 
 def _choices(part: str, state: Iterable[str]) -> list[str]:
-    """The parts of the system; where the first of them is there, the modules in it."""
+    """Return the parts of the system, or the modules of the first part if the names start there."""
     modules = [name.split(".")[:-1] for name in state]
     first = part.partition(".")[0]
     inside = sorted({".".join(path[:2]) for path in modules if path[:1] == [first] and len(path) > 1})
@@ -118,7 +118,7 @@ def _require_all(part: str, left_out: Collection[str], config: Mapping[str, Any]
 
 
 def _component(part: str, config: Mapping[str, Any]) -> str:
-    """The class of a component, from the config in the checkpoint; the path itself for a module in one."""
+    """Return the class of a component from the checkpoint's config; for a module inside one, return its path."""
     return _settings(part, config).get("class_path", "").rpartition(".")[2] or part
 
 

@@ -34,7 +34,7 @@ def split_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def join_qkv(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The way back of :func:`split_qkv`; all three must be there."""
+    """Undo :func:`split_qkv`; all three must be there."""
     out: dict[str, Tensor] = {}
     for key, tensor in state.items():
         layer, _, leaf = key.rpartition(".")

@@ -19,7 +19,7 @@ PREFIXES = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.c
 
 
 def find_file(source: Path) -> Path:
-    """The weights file itself: ``source``, or the one inside a Hugging Face folder.
+    """Return the weights file: ``source``, or the one inside a Hugging Face folder.
 
     Raises:
         FileNotFoundError: if there is neither.
@@ -37,7 +37,7 @@ def find_file(source: Path) -> Path:
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The state dict of a safetensors or torch file, out of the usual wrappers, on the CPU.
+    """Read the state dict of a safetensors or torch file onto the CPU, without its usual wrappers.
 
     Torch files are read with ``weights_only=True``: nothing but tensors and plain containers is ever unpickled.
 
@@ -55,13 +55,13 @@ def read_state(file: Path) -> dict[str, Tensor]:
 
 
 def sha256(file: Path) -> str:
-    """Fingerprint of a file's bytes."""
+    """Compute the sha256 of a file's bytes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fingerprints(settings: Any) -> dict[str, str]:
-    """The sha256 of every file that settings name, and of every file in a folder that they name."""
+    """Compute the sha256 of every file that settings name, and of every file in a folder that they name."""
     found: dict[str, str] = {}
     queue = [settings]
     while queue:
@@ -78,7 +78,7 @@ def fingerprints(settings: Any) -> dict[str, str]:
 
 
 def _is_safetensors(file: Path) -> bool:
-    """Safetensors begin with the length of a JSON header, then the header itself."""
+    """Recognise a safetensors file, which begins with the length of a JSON header, then the header."""
     with file.open("rb") as stream:
         return stream.read(9)[8:] == b"{"
 
@@ -94,7 +94,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def read_torch(file: Path) -> object:
-    """What a torch file holds, on the CPU; nothing but tensors and plain containers is ever unpickled.
+    """Read a torch file onto the CPU; unpickle only tensors and plain containers.
 
     Raises:
         ValueError: if it is no torch file, is damaged, or holds Python objects beside tensors.
@@ -115,7 +115,7 @@ def read_torch(file: Path) -> object:
 
 
 def _is_pickle(file: Path) -> bool:
-    """A torch file: a zip archive, or (before torch 1.6) a bare pickle, which begins with the protocol byte."""
+    """Recognise a torch file: a zip archive, or (before torch 1.6) a bare pickle, which begins with the protocol byte."""
     if zipfile.is_zipfile(file):
         return True
     with file.open("rb") as stream:
@@ -123,7 +123,7 @@ def _is_pickle(file: Path) -> bool:
 
 
 def _unwrap(content: object) -> Mapping[str, object]:
-    """The mapping that holds the tensors."""
+    """Find the mapping that holds the tensors."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:

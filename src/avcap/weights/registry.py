@@ -31,7 +31,7 @@ FORMATS: dict[str, CheckpointFormat] = {
 
 
 def find_format(keys: Collection[str], name: str = "auto") -> CheckpointFormat:
-    """The format called ``name``; for ``auto`` the one whose structure the keys have.
+    """Return the format called ``name``; for ``auto``, the one whose structure the keys match.
 
     Raises:
         ValueError: if the name is unknown, or not exactly one format fits the keys.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of the keys of a checkpoint.
+    """The account of a checkpoint's keys.
 
     Attributes:
         source: The file that was read.
@@ -34,7 +34,7 @@ class ImportReport:
     ignored: tuple[str, ...]
 
     def summary(self) -> str:
-        """Counts in one line, for people."""
+        """Summarise the counts in one readable line."""
         return (
             f"{self.format} -> {self.component}: {len(self.loaded)} loaded, {len(self.missing)} missing, "
             f"{len(self.unexpected)} unexpected, {len(self.ignored)} ignored"
@@ -78,6 +78,6 @@ def require_weights(state: Mapping[str, Tensor], needed: frozenset[str], *, form
 
 
 def _list(word: str, names: tuple[str, ...], limit: int = 5) -> str:
-    """``2 missing (a, b)``."""
+    """Format a count with its names: ``2 missing (a, b)``."""
     shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
     return f"{len(names)} {word}" + (f" ({shown})" if names else "")

@@ -16,7 +16,7 @@ from avcap.checkpoints.loading import METADATA
 
 @contextmanager
 def complete_file(out: Path, source: Path) -> Iterator[Path]:
-    """A path to write to, which becomes ``out`` once the block ends well.
+    """Yield a path to write to, and rename it to ``out`` if the block succeeds.
 
     Args:
         out: The file to make; folders above it are made too.

@@ -72,7 +72,7 @@ class FakeShards:
         return item
 
 
-def spoil(corruption: Corruption, index: int = 0, shards: FakeShards | None = None) -> tuple[Item, Item]:
+def corrupt(corruption: Corruption, index: int = 0, shards: FakeShards | None = None) -> tuple[Item, Item]:
     """A clip and the same clip spoilt."""
     shards = shards or FakeShards()
     item = shards.item(index)
@@ -88,7 +88,7 @@ def power(wave: torch.Tensor) -> float:
 
 
 def test_silence_is_digital_silence_of_the_same_length():
-    item, out = spoil(SilentSound())
+    item, out = corrupt(SilentSound())
     assert torch.equal(out.waveform, torch.zeros(SAMPLES))
     assert torch.equal(out.frames, item.frames)
 
@@ -97,7 +97,7 @@ def test_silence_is_digital_silence_of_the_same_length():
 @pytest.mark.parametrize("snr", [20.0, 0.0, -5.0])
 def test_the_signal_to_noise_ratio_is_exact(snr: float, colour: str):
     """To 1e-4 dB: float32 samples of the sum."""
-    item, out = spoil(NoisySound(snr, colour=colour))
+    item, out = corrupt(NoisySound(snr, colour=colour))
     ratio = power(item.waveform) / power(out.waveform - item.waveform)
     assert 10 * math.log10(ratio) == pytest.approx(snr, abs=1e-4)
 
@@ -108,7 +108,7 @@ def test_noise_leaves_a_silent_clip_silent():
 
 
 def test_black_pictures_and_empty_features():
-    item, out = spoil(BlackPictures())
+    item, out = corrupt(BlackPictures())
     assert not out.frames.any()
     assert out.frames.dtype == torch.uint8
     assert not out.visual_features.any()
@@ -117,16 +117,16 @@ def test_black_pictures_and_empty_features():
 
 def test_noise_grows_with_its_level_and_is_the_same_noise():
     clean = FakeShards().item(0).waveform
-    noises = [spoil(NoisySound(snr))[1].waveform - clean for snr in (20.0, 0.0, -5.0)]
+    noises = [corrupt(NoisySound(snr))[1].waveform - clean for snr in (20.0, 0.0, -5.0)]
     torch.testing.assert_close(noises[1], noises[0] * 10, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(noises[2], noises[1] * 10**0.25, rtol=1e-3, atol=1e-4)
-    frames = [spoil(NoisyPictures(d))[1].frames.float() for d in (0.02, 0.04)]
+    frames = [corrupt(NoisyPictures(d))[1].frames.float() for d in (0.02, 0.04)]
     clean = FakeShards().item(0).frames.float()
     inside = (clean > 60) & (clean < 195)
     weak, strong = ((x - clean)[inside] for x in frames)
     assert weak.std() == pytest.approx(0.02 * 255, rel=0.1)
     assert torch.corrcoef(torch.stack([weak, strong]))[0, 1] > 0.98
-    _, out = spoil(NoisyPictures(0.5))
+    _, out = corrupt(NoisyPictures(0.5))
     features = FakeShards().item(0).visual_features
     assert (out.visual_features - features).std() == pytest.approx(
         0.5 * float(features.square().mean().sqrt()), rel=0.3
@@ -134,8 +134,8 @@ def test_noise_grows_with_its_level_and_is_the_same_noise():
 
 
 def test_pink_noise_has_less_power_at_high_frequencies():
-    _, white = spoil(NoisySound(-10.0))
-    _, pink = spoil(NoisySound(-10.0, colour="pink"))
+    _, white = corrupt(NoisySound(-10.0))
+    _, pink = corrupt(NoisySound(-10.0, colour="pink"))
     louder = KaldiFbank(16).features(pink.waveform) - KaldiFbank(16).features(white.waveform)
     assert louder[:, 0].mean() > 1
     assert louder[:, -1].mean() < -1
@@ -170,10 +170,10 @@ def test_blur_keeps_a_uniform_picture_and_loses_detail():
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_dropped_parts(share: float):
-    _, sound = spoil(DroppedSound(share))
+    _, sound = corrupt(DroppedSound(share))
     lost = sound.waveform.view(20, -1).eq(0).all(1)
     assert int(lost.sum()) == round(20 * share)
-    item, pictures = spoil(DroppedPictures(share))
+    item, pictures = corrupt(DroppedPictures(share))
     black = (pictures.frames == 0).flatten(1).all(1)
     assert int(black.sum()) == round(share * 10)
     assert torch.equal(pictures.frames[~black], item.frames[~black])
@@ -182,12 +182,12 @@ def test_dropped_parts(share: float):
 
 @pytest.mark.parametrize("seconds", [0.3, -0.3, 5.0])
 def test_shifts_go_the_same_way_in_both_streams(seconds: float):
-    item, sound = spoil(ShiftedSound(seconds))
+    item, sound = corrupt(ShiftedSound(seconds))
     later = max(-SAMPLES, min(SAMPLES, round(SAMPLES * seconds)))
     quiet, wave = torch.zeros(abs(later)), item.waveform
     expected = torch.cat([quiet, wave[: SAMPLES - later]]) if later > 0 else torch.cat([wave[-later:], quiet])
     assert torch.equal(sound.waveform, expected)
-    item, pictures = spoil(ShiftedPictures(seconds))  # 10 pictures in a second
+    item, pictures = corrupt(ShiftedPictures(seconds))  # 10 pictures in a second
     places = max(-10, min(10, round(10 * seconds)))
     kept = item.frames[: 10 - places] if places > 0 else item.frames[-places:]
     moved = pictures.frames[places:] if places > 0 else pictures.frames[:places]

@@ -167,7 +167,7 @@ def test_pictures_are_made_light(tmp_path):
     with Image.open(_saved(tmp_path, light_picture(tmp_path / "map.png"))) as picture:
         assert picture.size == (960, 320)
     (tmp_path / "broken.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"broken\.png cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"broken\.png cannot be read as an image"):
         light_picture(tmp_path / "broken.png")
 
 

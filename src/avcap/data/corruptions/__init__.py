@@ -1,4 +1,4 @@
-"""Corruptions of one stream of a clip, for tests of what a captioner loses without it."""
+"""Corruptions of one stream of a clip, for robustness tests."""
 
 from avcap.data.corruptions.base import Corruption, CorruptionSource
 from avcap.data.corruptions.clips import CorruptedClips

@@ -1,4 +1,4 @@
-"""The corruption contract: a decoded clip in, the same clip with one stream spoilt out."""
+"""The corruption contract: takes a decoded clip, returns it with one stream corrupted."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from avcap.data.item import Item
 
 @dataclass(frozen=True)
 class CorruptionSource:
-    """What a corruption may draw on.
+    """What a corruption may use besides the clip.
 
     Attributes:
-        generator: The only source of chance; it depends on the seed and the clip's id alone.
-        other: Gives another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
+        generator: The only source of randomness; it depends on the seed and the clip's id alone.
+        other: Returns another clip that has the stream, ``audio`` or ``video``; always the same one for a clip.
     """
 
     generator: torch.Generator
@@ -26,12 +26,12 @@ class CorruptionSource:
 
 
 class Corruption(ABC):
-    """Spoils one stream of a clip, before anything is padded, cut or normalised; a clip without that stream stays as it is.
+    """Corrupts one stream of a clip, before anything is padded, cut or normalised; a clip without that stream stays as it is.
 
     Attributes:
         stream: ``audio`` or ``video``.
         family: Which corruption of the other stream it is compared with.
-        inputs: The entries of a batch that it can spoil; a model that reads its stream from another cannot be tested so.
+        inputs: The entries of a batch that it can corrupt; a model that reads the stream from another entry cannot be tested with it.
     """
 
     stream: ClassVar[str]
@@ -40,21 +40,21 @@ class Corruption(ABC):
 
     @property
     def level(self) -> str:
-        """How strong it is, in a word; empty where there is one strength only."""
+        """Strength in a word; empty if there is only one."""
         return ""
 
     @property
     def name(self) -> str:
-        """Stream, family and level, fit for a file name."""
+        """Stream, family and level, safe as a file name."""
         return "_".join(part for part in (self.stream, self.family, self.level) if part)
 
     @abstractmethod
     def __call__(self, item: Item, source: CorruptionSource) -> Item:
-        """The spoilt clip; ``item`` is left as it is."""
+        """Return the corrupted clip, without changing ``item``."""
 
 
 class Drop(Corruption):
-    """Parts of the clip are lost.
+    """Drops parts of the clip.
 
     Args:
         share: Share of the parts, chosen at random.
@@ -77,7 +77,7 @@ class Drop(Corruption):
 
 
 class Shift(Corruption):
-    """The stream is later than the other.
+    """Delays the stream.
 
     Args:
         seconds: How much later; below 0: earlier.
@@ -95,7 +95,7 @@ class Shift(Corruption):
 
 
 def drop_parts(parts: int, share: float, generator: torch.Generator) -> torch.Tensor:
-    """Which of ``parts`` equal parts of a clip are lost, ``[parts]`` bool: the nearest number to the share, one at least.
+    """Draw which of ``parts`` equal parts of a clip are lost, ``[parts]`` bool: the number nearest to the share, at least one.
 
     Of one clip, those lost at a small share are lost at a larger one too.
     """

@@ -1,4 +1,4 @@
-"""One split of shards with its clips spoilt."""
+"""One split of shards with its clips corrupted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from avcap.frontends.inputs import FEATURES, FRAMES
 
 
 class CorruptedClips(ClipDataset):
-    """Evaluation samples of a split, each spoilt in a way that depends on the seed and the clip's id alone.
+    """Evaluation samples of a split, each corrupted in a way that depends on the seed and the clip's id alone.
 
     Not on the batch, the worker or the rank it lies in, nor on ``limit``: a clip's partner for a swap is the next of the whole
     split in an order drawn by the seed (one cycle through all clips), so no clip keeps its own stream.
@@ -26,9 +26,9 @@ class CorruptedClips(ClipDataset):
     Args:
         shards: The split.
         inputs: What is read of a clip, and the front end of its sound.
-        corruptions: Applied one after the other, on the raw clip with all of its stored pictures; none: the clean clips.
-        frames: Which of the pictures are taken then.
-        seed: Seed of all chance.
+        corruptions: Applied one after the other, on the raw clip with all of its stored frames; none: the clean clips.
+        frames: Which of the frames are taken then.
+        seed: Seed of all random choices.
         limit: Use the first clips only.
     """
 
@@ -48,7 +48,7 @@ class CorruptedClips(ClipDataset):
         self._next = dict(zip(order, [*order[1:], order[0]], strict=True))
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
-        """A sample; the epoch of ``key`` has no meaning here. See :meth:`ClipDataset.__getitem__`."""
+        """Return a sample and ignore the epoch in ``key``; see :meth:`ClipDataset.__getitem__`."""
         index = key[1] if isinstance(key, tuple) else key
         item = self._item(index)
         for corruption in self.corruptions:
@@ -63,7 +63,7 @@ class CorruptedClips(ClipDataset):
         return to_sample(item, self.inputs.frontend, caption=caption, references=item.captions)
 
     def partner(self, index: int, stream: str) -> Item:
-        """The next clip of the split, in the drawn order, that has the stream.
+        """Return the next clip, in the drawn order of the split, that has the stream.
 
         Raises:
             ValueError: if no other clip has it.
@@ -79,9 +79,9 @@ class CorruptedClips(ClipDataset):
         raise ValueError(f"No other clip of {self.shards.folder} has {stream} to swap with {self.shards.ids[index]}.")
 
     def _find_column(self) -> DerivedColumn | None:
-        """None where the sound is spoilt: what was made of the clean one is of no use."""
-        spoilt = any(corruption.stream == "audio" for corruption in self.corruptions)
-        return None if spoilt else super()._find_column()
+        """Return None if the audio is corrupted, since the derived column comes from clean audio."""
+        corrupted = any(corruption.stream == "audio" for corruption in self.corruptions)
+        return None if corrupted else super()._find_column()
 
 
 def _draw(seed: int, clip_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Corruptions of the pictures, or of the visual features that a frozen encoder made of them."""
+"""Corruptions of the frames, or of the visual features that a frozen encoder made of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WHITE = 255
 
 
 class PictureCorruption(Corruption):
-    """A corruption of all of a clip's stored pictures, and of its visual features in the same manner."""
+    """A corruption of all of a clip's stored frames, and of its visual features in the same manner."""
 
     stream: ClassVar[str] = "video"
     inputs: ClassVar[tuple[str, ...]] = ("frames", "visual_features")
@@ -27,31 +27,31 @@ class PictureCorruption(Corruption):
     def __call__(self, item: Item, source: CorruptionSource) -> Item:
         """See :meth:`Corruption.__call__`."""
         state = source.generator.get_state()
-        spoilt: dict[str, Any] = {}
+        corrupted: dict[str, Any] = {}
         for name in self.inputs:
             rows = getattr(item, name)
             if rows is not None:
-                source.generator.set_state(state)  # a picture and its features meet the same chance
-                spoilt[name] = self.spoil(rows, item, source)
-        return replace(item, **spoilt)
+                source.generator.set_state(state)  # a frame and its features get the same random choices
+                corrupted[name] = self.corrupt(rows, item, source)
+        return replace(item, **corrupted)
 
     @abstractmethod
-    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
-        """Spoilt pictures ``[N, 3, H, W]`` uint8, or features ``[N, C]`` float32."""
+    def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
+        """Return corrupted frames ``[N, 3, H, W]`` uint8, or features ``[N, C]`` float32."""
 
 
 class BlackPictures(PictureCorruption):
-    """Black pictures; features are set to 0."""
+    """Black frames; features are set to 0."""
 
     family: ClassVar[str] = "suppress"
 
-    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
-        """See :meth:`PictureCorruption.spoil`."""
+    def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
+        """See :meth:`PictureCorruption.corrupt`."""
         return torch.zeros_like(rows)
 
 
 class SwappedPictures(Corruption):
-    """The pictures (and features) of another clip of the split."""
+    """The frames (and features) of another clip of the split."""
 
     stream: ClassVar[str] = "video"
     family: ClassVar[str] = "swap"
@@ -86,8 +86,8 @@ class NoisyPictures(PictureCorruption):
         """The deviation."""
         return f"{self.deviation:g}"
 
-    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
-        """See :meth:`PictureCorruption.spoil`."""
+    def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
+        """See :meth:`PictureCorruption.corrupt`."""
         noise = self.deviation * torch.randn(rows.shape, generator=source.generator)
         if rows.dtype == torch.uint8:
             return (rows + WHITE * noise).round_().clamp_(0, WHITE).to(torch.uint8)
@@ -98,7 +98,7 @@ class BlurredPictures(PictureCorruption):
     """Gaussian blur. Features made beforehand cannot be blurred.
 
     Args:
-        sigma: Standard deviation of the Gaussian as a share of the picture's height.
+        sigma: Standard deviation of the Gaussian as a share of the frame's height.
     """
 
     family: ClassVar[str] = "blur"
@@ -114,8 +114,8 @@ class BlurredPictures(PictureCorruption):
         """Sigma in percent."""
         return f"{100 * self.sigma:g}pct"
 
-    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
-        """See :meth:`PictureCorruption.spoil`."""
+    def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
+        """See :meth:`PictureCorruption.corrupt`."""
         deviation = self.sigma * rows.shape[-2]
         blurred = rows.float()
         for _ in ("along the rows", "along the columns"):
@@ -126,29 +126,29 @@ class BlurredPictures(PictureCorruption):
 
 
 class DroppedPictures(Drop, PictureCorruption):
-    """Some of the clip's stored pictures replaced by black ones; features are set to 0.
+    """Some of the clip's stored frames replaced by black ones; features are set to 0.
 
     Args:
-        share: Share of the pictures, chosen at random.
+        share: Share of the frames, chosen at random.
     """
 
-    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
-        """See :meth:`PictureCorruption.spoil`."""
+    def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
+        """See :meth:`PictureCorruption.corrupt`."""
         lost = drop_parts(len(rows), self.share, source.generator)
         return rows.masked_fill(lost.view(-1, *(1,) * (rows.dim() - 1)), 0)
 
 
 class ShiftedPictures(Shift, PictureCorruption):
-    """The pictures later (or earlier) than the sound, by whole pictures; black ones in the gap, the last ones are lost.
+    """Shifts the frames to later (or earlier) times, by whole frames; fills the gap with black ones and loses those that pass the end.
 
-    Pictures stand at even times over the clip. Where its length is not known, or it is a single picture, it stays as it is.
+    Frames stand at even times over the clip. Where its length is not known, or it is a single frame, it stays as it is.
 
     Args:
-        seconds: How much later; below 0: earlier. Brought to the nearest number of whole pictures.
+        seconds: How much later; below 0: earlier. Brought to the nearest number of whole frames.
     """
 
-    def spoil(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
-        """See :meth:`PictureCorruption.spoil`."""
+    def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
+        """See :meth:`PictureCorruption.corrupt`."""
         if math.isnan(item.duration) or len(rows) == 1:
             return rows
         return delay(rows, round(self.seconds * len(rows) / item.duration), torch.zeros_like(rows))

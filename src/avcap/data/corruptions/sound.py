@@ -1,4 +1,4 @@
-"""Corruptions of the sound: all of them on the waveform, so that every front end meets the same."""
+"""Corruptions of the recording, before the front end, so that every front end gets the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WINDOW, HOP = 512, 128  # samples, of the spectrum whose energies are smeared
 
 
 class SoundCorruption(Corruption):
-    """A corruption of the waveform, made by :meth:`spoil`."""
+    """A corruption of the waveform, made by :meth:`corrupt`."""
 
     stream: ClassVar[str] = "audio"
     inputs: ClassVar[tuple[str, ...]] = ("audio",)
@@ -28,11 +28,11 @@ class SoundCorruption(Corruption):
         """See :meth:`Corruption.__call__`."""
         if item.waveform is None:
             return item
-        return replace(item, waveform=self.spoil(item.waveform, item.sample_rate, source), audio=None)
+        return replace(item, waveform=self.corrupt(item.waveform, item.sample_rate, source), audio=None)
 
     @abstractmethod
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """The spoilt waveform; ``[S]`` in, and as a rule as many samples out."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """Return the corrupted recording ``[S]``, as a rule with as many samples as were given."""
 
 
 class SilentSound(SoundCorruption):
@@ -40,8 +40,8 @@ class SilentSound(SoundCorruption):
 
     family: ClassVar[str] = "suppress"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         return torch.zeros_like(wave)
 
 
@@ -50,8 +50,8 @@ class SwappedSound(SoundCorruption):
 
     family: ClassVar[str] = "swap"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         other = source.other(self.stream).waveform
         return wave if other is None else other
 
@@ -79,8 +79,8 @@ class NoisySound(SoundCorruption):
         """The ratio, after a colour that is not white."""
         return f"{'' if self.colour == 'white' else self.colour}{self.snr:g}dB"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         noise = torch.randn(len(wave), generator=source.generator)
         if self.colour == "pink":
             noise = pink(noise, sample_rate)
@@ -110,8 +110,8 @@ class SmearedSound(SoundCorruption):
         """The deviation."""
         return f"{self.seconds:g}s"
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         window = torch.hann_window(WINDOW)
         noise = torch.randn(max(len(wave), WINDOW), generator=source.generator)
         padded = torch.nn.functional.pad(wave, (0, len(noise) - len(wave)))
@@ -129,27 +129,27 @@ class DroppedSound(Drop, SoundCorruption):
         share: Share of the parts, chosen at random.
     """
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         lost = drop_parts(PARTS, self.share, source.generator)
         part = torch.arange(len(wave)) * PARTS // len(wave)  # [S]
         return wave.masked_fill(lost[part], 0.0)
 
 
 class ShiftedSound(Shift, SoundCorruption):
-    """The sound later (or earlier) than the pictures; silence where it has left, and what passes the end is lost.
+    """Shifts the sound to later (or earlier) times; fills the gap with silence and loses what passes the end.
 
     Args:
         seconds: How much later; below 0: earlier.
     """
 
-    def spoil(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
-        """See :meth:`SoundCorruption.spoil`."""
+    def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
+        """See :meth:`SoundCorruption.corrupt`."""
         return delay(wave, round(self.seconds * sample_rate), torch.zeros_like(wave))
 
 
 def delay(rows: Tensor, places: int, filling: Tensor) -> Tensor:
-    """``rows`` moved by ``places`` to the back (to the front where negative), rows of ``filling`` in the gap.
+    """Shift ``rows`` by ``places`` to the back (to the front if negative), and fill the gap with rows of ``filling``.
 
     >>> delay(torch.tensor([1, 2, 3]), 1, torch.zeros(3)).tolist()
     [0, 1, 2]
@@ -164,6 +164,6 @@ def delay(rows: Tensor, places: int, filling: Tensor) -> Tensor:
 
 
 def pink(white: Tensor, sample_rate: int) -> Tensor:
-    """White noise ``[S]`` with its amplitudes divided by the square root of the frequency, which counts as 20 Hz below that."""
+    """Make pink noise ``[S]``: white noise with amplitudes divided by the square root of the frequency (at least 20 Hz)."""
     hertz = torch.fft.rfftfreq(len(white), d=1 / sample_rate).clamp_min(20.0)
     return torch.fft.irfft(torch.fft.rfft(white) / hertz.sqrt(), n=len(white))

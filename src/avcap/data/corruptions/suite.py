@@ -24,9 +24,9 @@ BOTH = "both_suppress"
 
 
 def suite() -> dict[str, tuple[Corruption, ...]]:
-    """Condition -> the corruptions it applies: all that `avcap robustness` tests by default, by family.
+    """Return the conditions that `avcap robustness` tests by default, by family, each with its corruptions.
 
-    ``both_suppress`` spoils both streams: what is left is what the decoder says of nothing.
+    ``both_suppress`` removes both streams: the captions then show what the decoder writes without any input.
     """
     alone: list[Corruption] = [SilentSound(), BlackPictures(), SwappedSound(), SwappedPictures()]
     alone += [NoisySound(snr) for snr in (20.0, 10.0, 5.0, 0.0, -5.0)]

@@ -11,7 +11,7 @@ from avcap.scenes.drawings.canvas import RGB, speckle
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A place: colours of the upper and lower part of the picture, and its words.
+    """A place: colours of the upper and lower part of the frame, and its words.
 
     Args:
         phrase: How an image caption names it.
@@ -42,7 +42,7 @@ def paint(rng: np.random.Generator, backdrop: str, size: int) -> np.ndarray:
     Args:
         rng: Source of the height of the horizon, the light and the grain.
         backdrop: Key of :data:`BACKDROPS`.
-        size: Side of the square picture in pixels.
+        size: Side of the square frame in pixels.
 
     Returns:
         uint8 [size, size, 3].

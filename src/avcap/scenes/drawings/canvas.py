@@ -1,4 +1,4 @@
-"""A small picture in unit coordinates, drawn large and scaled down."""
+"""A small drawing in unit coordinates, drawn large and scaled down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHITE: RGB = (248, 248, 248)
 
 
 def shade(colour: RGB, factor: float) -> RGB:
-    """A lighter (factor > 1) or darker (factor < 1) colour."""
+    """Return a lighter (factor > 1) or darker (factor < 1) colour."""
     return tuple(int(min(255, max(0, round(part * factor)))) for part in colour)  # type: ignore[return-value]
 
 
@@ -36,7 +36,7 @@ class Canvas:
     """A transparent square on which (0, 0) is the upper left and (1, 1) the lower right corner.
 
     Args:
-        side: Side of the finished picture in pixels.
+        side: Side of the finished drawing in pixels.
         oversample: How many times larger it is drawn, for smooth edges.
     """
 
@@ -49,37 +49,37 @@ class Canvas:
         return [number * (self.scale - 1) for number in numbers]
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: RGB, *, round_by: float = 0.0) -> None:
-        """A filled rectangle, with corners rounded by ``round_by``."""
+        """Draw a filled rectangle, with corners rounded by ``round_by``."""
         self.pen.rounded_rectangle(self._at(x0, y0, x1, y1), radius=round_by * self.scale, fill=fill)
 
     def disc(self, x: float, y: float, radius: float, fill: RGB, *, tall: float | None = None) -> None:
-        """A filled circle, or an ellipse of vertical radius ``tall``."""
+        """Draw a filled circle, or an ellipse of vertical radius ``tall``."""
         high = radius if tall is None else tall
         self.pen.ellipse(self._at(x - radius, y - high, x + radius, y + high), fill=fill)
 
     def half_disc(self, x0: float, y0: float, x1: float, y1: float, fill: RGB) -> None:
-        """The upper half of the ellipse inside a rectangle."""
+        """Draw the upper half of the ellipse inside a rectangle."""
         self.pen.pieslice(self._at(x0, y0, x1, y1), 180, 360, fill=fill)
 
     def shape(self, points: list[tuple[float, float]], fill: RGB) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self.pen.polygon([tuple(self._at(*point)) for point in points], fill=fill)
 
     def line(self, points: list[tuple[float, float]], fill: RGB, width: float = 0.04) -> None:
-        """A line through points."""
+        """Draw a line through points."""
         self.pen.line([tuple(self._at(*point)) for point in points], fill=fill, width=max(1, round(width * self.scale)))
 
     def arc(self, x: float, y: float, radius: float, start: float, end: float, fill: RGB, width: float = 0.04) -> None:
-        """A part of a circle, from ``start`` to ``end`` degrees clockwise from three o'clock."""
+        """Draw a part of a circle, from ``start`` to ``end`` degrees clockwise from three o'clock."""
         ends = self._at(x - radius, y - radius, x + radius, y + radius)
         self.pen.arc(ends, start, end, fill=fill, width=max(1, round(width * self.scale)))
 
     def finish(self) -> Image.Image:
-        """The picture at its final size (RGBA)."""
+        """Return the drawing at its final size (RGBA)."""
         return self.image.resize((self.side, self.side), Image.Resampling.BOX)
 
 
 def speckle(rng: np.random.Generator, picture: np.ndarray, amount: float) -> np.ndarray:
-    """Add Gaussian grain of ``amount`` grey levels to a picture (uint8 [H, W, 3])."""
+    """Add Gaussian grain of ``amount`` grey levels to an image (uint8 [H, W, 3])."""
     grain = rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None] * amount
     return np.clip(picture + grain, 0, 255).astype(np.uint8)

@@ -9,7 +9,7 @@ TONGUE: RGB = (230, 70, 80)
 
 
 def dog(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A dog seen from the side; opens its mouth and wags."""
+    """Draw a dog seen from the side; opens its mouth and wags."""
     tail = {0: 0.3, 1: 0.16, 2: 0.42}[phase]
     canvas.line([(0.14, 0.54), (0.02, tail)], colour, 0.07)
     canvas.box(0.1, 0.46, 0.66, 0.72, colour, round_by=0.1)
@@ -26,7 +26,7 @@ def dog(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def cat(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A sitting cat from the front with pointed ears."""
+    """Draw a sitting cat from the front with pointed ears."""
     canvas.disc(0.5, 0.78, 0.26, colour, tall=0.24)
     canvas.line([(0.74, 0.9), (0.94, 0.74 - 0.1 * phase), (0.88, 0.5)], colour, 0.08)
     for side in (-1, 1):
@@ -43,7 +43,7 @@ def cat(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def rooster(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A rooster with a red comb and a dark tail."""
+    """Draw a rooster with a red comb and a dark tail."""
     canvas.shape([(0.3, 0.6), (0.0, 0.2), (0.06, 0.5), (0.0, 0.56), (0.2, 0.78)], (30, 90, 70))
     canvas.disc(0.42, 0.62, 0.26, colour, tall=0.2)
     neck = 0.06 * phase
@@ -61,7 +61,7 @@ def rooster(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def bird(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A small round bird on a twig; its wing beats."""
+    """Draw a small round bird on a twig; its wing beats."""
     canvas.line([(0.0, 0.86), (1.0, 0.8)], (110, 74, 40), 0.06)
     canvas.shape([(0.3, 0.6), (0.02, 0.5), (0.06, 0.66)], shade(colour, 0.6))
     canvas.disc(0.48, 0.56, 0.27, colour, tall=0.24)
@@ -77,7 +77,7 @@ def bird(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def duck(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A duck swimming on a pond."""
+    """Draw a duck swimming on a pond."""
     canvas.disc(0.5, 0.84, 0.5, (70, 150, 200), tall=0.14)
     canvas.shape([(0.2, 0.6), (0.02, 0.46), (0.1, 0.72)], shade(colour, 0.8))
     canvas.disc(0.42, 0.66, 0.3, colour, tall=0.18)

@@ -1,4 +1,4 @@
-"""The table of looks: which function draws a group, in which colours, and the noun for a picture of it."""
+"""The table of looks: which function draws a group, in which colours, and the noun for a drawing of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avcap.scenes.drawings import creatures, people, things, vehicles
 from avcap.scenes.drawings.canvas import PALETTE, RGB, Canvas
 
 PHASES = 3
-"""Pictures of each object: at rest, and two that alternate while it sounds."""
+"""Drawings of each object: at rest, and two that alternate while it sounds."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def sprites(look: str, *, colour: str, side: int) -> list[Image.Image]:
     Args:
         look: Key of :data:`LOOKS`.
         colour: Key of the palette.
-        side: Side of the pictures in pixels.
+        side: Side of the drawings in pixels.
 
     Returns:
-        :data:`PHASES` transparent pictures (RGBA).
+        :data:`PHASES` transparent drawings (RGBA).
     """
     pictures = []
     for phase in range(PHASES):

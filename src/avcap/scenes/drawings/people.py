@@ -8,7 +8,7 @@ LIPS: RGB = (190, 40, 60)
 
 
 def _face(canvas: Canvas, *, x: float, y: float, radius: float, phase: int) -> None:
-    """A round face with eyes and a mouth that opens."""
+    """Draw a round face with eyes and a mouth that opens."""
     canvas.disc(x, y, radius, SKIN[0], tall=radius * 1.15)
     for side in (-1, 1):
         canvas.disc(x + side * radius * 0.42, y - radius * 0.15, radius * 0.16, DARK)
@@ -19,7 +19,7 @@ def _face(canvas: Canvas, *, x: float, y: float, radius: float, phase: int) -> N
 
 
 def woman(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A woman with long dark hair and a dress."""
+    """Draw a woman with long dark hair and a dress."""
     canvas.disc(0.5, 0.38, 0.31, (70, 36, 26), tall=0.35)
     canvas.box(0.19, 0.38, 0.81, 0.72, (70, 36, 26), round_by=0.05)
     canvas.shape([(0.32, 0.68), (0.68, 0.68), (0.92, 1.0), (0.08, 1.0)], colour)
@@ -29,7 +29,7 @@ def woman(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def man(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A man with a beard, a hat and a suit."""
+    """Draw a man with a beard, a hat and a suit."""
     canvas.box(0.08, 0.7, 0.92, 1.0, colour, round_by=0.1)
     canvas.shape([(0.4, 0.7), (0.6, 0.7), (0.5, 0.92)], WHITE)
     canvas.box(0.42, 0.6, 0.58, 0.74, SKIN[1])
@@ -41,7 +41,7 @@ def man(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def child(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A small child with pigtails who waves both arms."""
+    """Draw a small child with pigtails who waves both arms."""
     lift = {0: 0.86, 1: 0.56, 2: 0.7}[phase]
     canvas.line([(0.38, 0.76), (0.1, lift)], SKIN[0], 0.07)
     canvas.line([(0.62, 0.76), (0.9, lift)], SKIN[0], 0.07)
@@ -56,7 +56,7 @@ def child(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def baby(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A baby's bald head in a blanket, tears while it cries."""
+    """Draw a baby's bald head in a blanket, tears while it cries."""
     canvas.disc(0.5, 0.86, 0.48, colour, tall=0.2)
     canvas.disc(0.5, 0.46, 0.4, colour, tall=0.42)
     canvas.disc(0.5, 0.46, 0.3, (250, 214, 190), tall=0.32)
@@ -72,7 +72,7 @@ def baby(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def hands(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """Four raised hands over a dark row of heads; the hands clap."""
+    """Draw four raised hands over a dark row of heads; the hands clap."""
     for x in (0.16, 0.5, 0.84):
         canvas.disc(x, 0.94, 0.18, (60, 50, 70))
     apart = {0: 0.15, 1: 0.05, 2: 0.13}[phase]
@@ -90,7 +90,7 @@ def hands(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def shoes(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """Two legs that walk."""
+    """Draw two legs that walk."""
     left, right = {0: (0.0, 0.0), 1: (0.2, 0.0), 2: (0.0, 0.2)}[phase]
     for x, lift in ((0.2, left), (0.6, right)):
         canvas.box(x, 0.0, x + 0.18, 0.72 - lift, (44, 62, 120))

@@ -12,7 +12,7 @@ STEEL: RGB = (168, 174, 184)
 
 
 def umbrella(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """An umbrella; drops fall around it."""
+    """Draw an umbrella; drops fall around it."""
     canvas.half_disc(0.1, 0.2, 0.9, 1.0, fill=colour)
     for x in (0.1, 0.37, 0.63):
         canvas.half_disc(x, 0.54, x + 0.27, 0.68, fill=shade(colour, 0.7))
@@ -27,7 +27,7 @@ def umbrella(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def pan(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A frying pan on a flame with an egg; fat spatters and steams."""
+    """Draw a frying pan on a flame with an egg; fat spatters and steams."""
     canvas.line([(0.66, 0.56), (1.0, 0.46)], DARK, 0.08)
     canvas.disc(0.4, 0.58, 0.38, DARK, tall=0.18)
     canvas.disc(0.4, 0.56, 0.31, (86, 86, 92), tall=0.13)
@@ -43,7 +43,7 @@ def pan(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def hammer(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A hammer over a nail in a plank; it swings."""
+    """Draw a hammer over a nail in a plank; it swings."""
     canvas.box(0.0, 0.82, 1.0, 0.98, WOOD)
     canvas.box(0.22, 0.68, 0.27, 0.84, STEEL)
     canvas.box(0.17, 0.65, 0.32, 0.7, STEEL)
@@ -56,7 +56,7 @@ def hammer(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def door(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A door with panels and a fist that knocks."""
+    """Draw a door with panels and a fist that knocks."""
     canvas.box(0.1, 0.0, 0.72, 1.0, shade(colour, 0.55))
     canvas.box(0.15, 0.04, 0.67, 1.0, colour)
     for y in (0.1, 0.58):
@@ -68,7 +68,7 @@ def door(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def device(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A desk device with a keypad and a lamp that blinks."""
+    """Draw a desk device with a keypad and a lamp that blinks."""
     canvas.shape([(0.18, 0.36), (0.82, 0.36), (0.96, 0.9), (0.04, 0.9)], colour)
     canvas.box(0.26, 0.42, 0.74, 0.56, (30, 60, 40))
     canvas.box(0.3, 0.45, 0.7, 0.53, (120, 255, 140) if phase == 1 else (60, 120, 70))
@@ -84,7 +84,7 @@ def device(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def cloud(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A storm cloud over a tree that bends, with a bolt."""
+    """Draw a storm cloud over a tree that bends, with a bolt."""
     bend = {0: 0.0, 1: 0.14, 2: 0.22}[phase]
     canvas.line([(0.74, 1.0), (0.74 - bend / 2, 0.76)], (100, 66, 36), 0.07)
     canvas.disc(0.74 - bend, 0.68, 0.15, (40, 120, 50), tall=0.12)
@@ -100,7 +100,7 @@ def cloud(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def golden_bell(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A hanging golden bell that swings."""
+    """Draw a hanging golden bell that swings."""
     canvas.box(0.08, 0.0, 0.92, 0.09, WOOD)
     lean = {0: 0.0, 1: -0.16, 2: 0.16}[phase]
     canvas.line([(0.5, 0.08), (0.5 + lean * 0.2, 0.2)], DARK, 0.06)
@@ -113,7 +113,7 @@ def golden_bell(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def clock(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A round wall clock whose hand moves."""
+    """Draw a round wall clock whose hand moves."""
     canvas.disc(0.5, 0.5, 0.48, colour)
     canvas.disc(0.5, 0.5, 0.39, WHITE)
     for hour in range(12):
@@ -126,7 +126,7 @@ def clock(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def tap(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A tap over a sink; water falls while it runs."""
+    """Draw a tap over a sink; water falls while it runs."""
     canvas.box(0.62, 0.16, 0.8, 0.7, STEEL, round_by=0.03)
     canvas.box(0.26, 0.16, 0.78, 0.32, STEEL, round_by=0.05)
     canvas.box(0.24, 0.26, 0.4, 0.42, STEEL)
@@ -140,7 +140,7 @@ def tap(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def sea(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A beach: rolling waves with white crests."""
+    """Draw a beach: rolling waves with white crests."""
     canvas.box(0.0, 0.42, 1.0, 0.86, (24, 110, 180))
     canvas.box(0.0, 0.84, 1.0, 1.0, (236, 212, 150))
     for row, y in enumerate((0.46, 0.62, 0.78)):

@@ -14,7 +14,7 @@ def _wheel(canvas: Canvas, x: float, y: float, radius: float, phase: int) -> Non
 
 
 def truck(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A box truck seen from the side; puffs smoke."""
+    """Draw a box truck seen from the side; puffs smoke."""
     canvas.box(0.02, 0.22, 0.64, 0.74, colour)
     canvas.box(0.02, 0.42, 0.64, 0.5, shade(colour, 0.7))
     canvas.box(0.66, 0.36, 0.97, 0.74, shade(colour, 0.85), round_by=0.03)
@@ -28,7 +28,7 @@ def truck(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def motorboat(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A boat on a strip of water; throws spray behind."""
+    """Draw a boat on a strip of water; throws spray behind."""
     canvas.box(0.0, 0.76, 1.0, 0.98, (38, 120, 190))
     canvas.shape([(0.06, 0.56), (0.98, 0.5), (0.8, 0.82), (0.16, 0.82)], colour)
     canvas.shape([(0.06, 0.56), (0.98, 0.5), (0.95, 0.58), (0.08, 0.64)], WHITE)
@@ -42,7 +42,7 @@ def motorboat(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def motorcycle(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A motorcycle with a rider; two large wheels."""
+    """Draw a motorcycle with a rider; two large wheels."""
     for x in (0.22, 0.78):
         canvas.disc(x, 0.74, 0.21, DARK)
         canvas.disc(x, 0.74, 0.13, (205, 205, 205))
@@ -60,7 +60,7 @@ def motorcycle(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def police_car(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A car with a light bar that flashes."""
+    """Draw a car with a light bar that flashes."""
     canvas.shape([(0.2, 0.5), (0.32, 0.28), (0.68, 0.28), (0.82, 0.5)], shade(colour, 0.9))
     canvas.shape([(0.27, 0.49), (0.35, 0.33), (0.49, 0.33), (0.49, 0.49)], GLASS)
     canvas.shape([(0.53, 0.49), (0.53, 0.33), (0.65, 0.33), (0.74, 0.49)], GLASS)
@@ -76,7 +76,7 @@ def police_car(canvas: Canvas, colour: RGB, phase: int) -> None:
 
 
 def helicopter(canvas: Canvas, colour: RGB, phase: int) -> None:
-    """A helicopter whose rotor turns."""
+    """Draw a helicopter whose rotor turns."""
     canvas.shape([(0.5, 0.42), (0.96, 0.36), (0.96, 0.46), (0.5, 0.62)], colour)
     canvas.disc(0.36, 0.54, 0.28, colour, tall=0.22)
     canvas.disc(0.25, 0.5, 0.15, GLASS, tall=0.13)

@@ -9,7 +9,7 @@ from avcap.scenes.sounds.call import Call
 
 
 def hiss(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Patter: a dense rain of tiny clicks; ``light`` is sparse, ``heavy`` a roar."""
+    """Synthesise patter: a dense rain of tiny clicks; ``light`` is sparse, ``heavy`` a roar."""
     rate = 90 if call.manner == "light" else 2500
     clicks = np.zeros(call.samples, dtype=np.float32)
     number = rng.poisson(rate * call.samples / signal.SAMPLE_RATE)
@@ -24,7 +24,7 @@ def hiss(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def knock(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Blows on wood: short thumps with resonances between 200 and 900 Hz, 2 (``slow``) or 6 (``fast``) a second."""
+    """Synthesise blows on wood: short thumps with resonances between 200 and 900 Hz, 2 (``slow``) or 6 (``fast``) a second."""
     rate = rng.uniform(5.4, 6.4) if call.manner == "fast" else rng.uniform(1.7, 2.2)
     length = 1300
     low = rng.uniform(200, 280)
@@ -34,7 +34,7 @@ def knock(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def thunder(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Thunder: a crack and a long rolling rumble, once for each count."""
+    """Synthesise thunder: a crack and a long rolling rumble, once for each count."""
     number = call.times
     length = call.samples // number
     rumble = signal.noise(rng, length, ((30.0, 0.0), (120.0, 0.0), (400.0, -14.0), (2000.0, -40.0)))
@@ -52,7 +52,7 @@ def thunder(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def wind(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Wind: low noise with a howl; ``gust`` comes and goes twice in three seconds, ``steady`` stays."""
+    """Synthesise wind: low noise with a howl; ``gust`` comes and goes twice in three seconds, ``steady`` stays."""
     low = signal.noise(rng, call.samples, ((40.0, -6.0), (250.0, 0.0), (500.0, -6.0), (1200.0, -30.0)))
     pitch = rng.uniform(420, 560)
     howl = signal.noise(rng, call.samples, signal.band(pitch, pitch * 1.12, slope=60))
@@ -62,7 +62,7 @@ def wind(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def waves(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Surf: noise that swells and brightens as each wave breaks, then draws back."""
+    """Synthesise surf: noise that swells and brightens as each wave breaks, then draws back."""
     at = np.mod(np.arange(call.samples) / signal.SAMPLE_RATE * rng.uniform(0.6, 0.75) + rng.uniform(0, 0.3), 1.0)
     swell = np.interp(at, [0, 0.35, 0.5, 1], [0.1, 0.6, 1.0, 0.1]).astype(np.float32)
     deep = signal.noise(rng, call.samples, ((60.0, -6.0), (300.0, 0.0), (1500.0, -12.0), (6000.0, -40.0)))
@@ -71,7 +71,7 @@ def waves(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def water(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A tap: ``run`` splashes with bubbling resonances, ``drip`` lets single drops fall."""
+    """Synthesise a tap: ``run`` splashes with bubbling resonances, ``drip`` lets single drops fall."""
     if call.manner == "drip":
         length = int(0.09 * signal.SAMPLE_RATE)
         at = np.arange(length) / signal.SAMPLE_RATE

@@ -9,12 +9,12 @@ from avcap.scenes.sounds.call import Call
 
 
 def _repeat(call: Call, cry: np.ndarray) -> np.ndarray:
-    """A cry repeated as often as asked, at an even pace."""
+    """Synthesise a cry, repeated ``count`` times at an even pace."""
     return signal.lay(call.samples, np.arange(call.times) * call.samples / call.times, [cry])
 
 
 def bark(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Barks: short rough bursts whose pitch jumps up and falls."""
+    """Synthesise barks: short rough bursts whose pitch jumps up and falls."""
     length = int(0.22 * signal.SAMPLE_RATE)
     pitch = rng.uniform(320, 480)
     voice = signal.tone(signal.glide(length, pitch, pitch * 1.5, pitch * 0.8), 0.82 ** np.arange(14))
@@ -23,7 +23,7 @@ def bark(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def growl(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A growl: a low throaty tone beaten 25 times a second."""
+    """Synthesise a growl: a low throaty tone beaten 25 times a second."""
     pitch = rng.uniform(85, 110)
     voice = signal.tone(pitch * (1 + 0.08 * signal.random_curve(rng, call.samples, rate=4)), 0.93 ** np.arange(20))
     beat = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(22, 28) * np.arange(call.samples) / signal.SAMPLE_RATE)
@@ -32,7 +32,7 @@ def growl(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def whimper(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Whines: thin falling tones near 1.2 kHz, two a second."""
+    """Synthesise whines: thin falling tones near 1.2 kHz, two a second."""
     length = int(0.36 * signal.SAMPLE_RATE)
     pitch = rng.uniform(1050, 1350)
     whine = signal.tone(signal.glide(length, pitch, pitch * 1.25, pitch * 0.75), np.array([1, 0.18, 0.06]))
@@ -41,7 +41,7 @@ def whimper(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def meow(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Meows: a bright gliding tone that opens and closes."""
+    """Synthesise meows: a bright gliding tone that opens and closes."""
     length = int(0.62 * signal.SAMPLE_RATE)
     pitch = rng.uniform(560, 720)
     cry = signal.tone(signal.glide(length, pitch * 0.8, pitch * 1.15, pitch, pitch * 0.7), 0.75 ** np.arange(10))
@@ -52,7 +52,7 @@ def meow(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def crow(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Cock-a-doodle-doo: three short steps and a long high note."""
+    """Synthesise cock-a-doodle-doo: three short steps and a long high note."""
     length = int(1.15 * signal.SAMPLE_RATE)
     pitch = rng.uniform(620, 740)
     steps = signal.glide(length, 1, 1, 1.3, 1.1, 1.1, 1.5, 1.9, 1.9, 1.8, 1.2)
@@ -62,7 +62,7 @@ def crow(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def chirp(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A song bird: quick upward whistles in groups between 3 and 6 kHz."""
+    """Synthesise a song bird: quick upward whistles in groups between 3 and 6 kHz."""
     starts = signal.pulse_starts(rng, call.samples, rng.uniform(6.0, 7.5), jitter=0.3)
     pitch = rng.uniform(3200, 3900)
     length = int(0.08 * signal.SAMPLE_RATE)
@@ -76,7 +76,7 @@ def chirp(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def quack(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Quacks: nasal buzzing bursts with a strong 1.4 kHz resonance."""
+    """Synthesise quacks: nasal buzzing bursts with a strong 1.4 kHz resonance."""
     length = int(0.26 * signal.SAMPLE_RATE)
     pitch = rng.uniform(190, 230)
     buzz = signal.tone(signal.glide(length, pitch * 1.1, pitch, pitch * 0.8), np.ones(30))

@@ -10,7 +10,7 @@ class Call(NamedTuple):
 
     Args:
         samples: Length at 16 kHz.
-        manner: How it shall sound, one of the kind's manners; empty for kinds with one manner.
+        manner: How it sounds, one of the kind's manners; empty for kinds with one manner.
         repeats: How many times, for counted kinds; ``None`` for lasting sounds.
     """
 

@@ -9,7 +9,7 @@ from avcap.scenes.sounds.call import Call
 
 
 def engine(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A combustion engine: harmonics of the firing rate and a rough noise; ``rev`` sweeps it up and down."""
+    """Synthesise a combustion engine: harmonics of the firing rate and a rough noise; ``rev`` sweeps it up and down."""
     base = rng.uniform(38, 55)
     if call.manner == "rev":
         top = rng.uniform(3.0, 4.0) * base
@@ -27,7 +27,7 @@ def engine(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def rotor(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Helicopter blades: chops of noise, 10 to 13 a second; ``pass`` swells and fades."""
+    """Synthesise helicopter blades: chops of noise, 10 to 13 a second; ``pass`` swells and fades."""
     rate = rng.uniform(10, 13)
     starts = signal.pulse_starts(rng, call.samples, rate, jitter=0.02)
     length = 1100
@@ -42,7 +42,7 @@ def rotor(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def siren(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A siren: ``wail`` sweeps slowly between 600 and 1400 Hz, ``yelp`` fast."""
+    """Synthesise a siren: ``wail`` sweeps slowly between 600 and 1400 Hz, ``yelp`` fast."""
     rate = rng.uniform(4.0, 5.0) if call.manner == "yelp" else rng.uniform(0.45, 0.6)
     at = np.arange(call.samples) / 16_000
     sweep = 0.5 - 0.5 * np.cos(2 * np.pi * (rate * at + rng.uniform(0, 0.2)))
@@ -53,7 +53,7 @@ def siren(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def horn(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A car horn: two steady tones a third apart, once for each count."""
+    """Synthesise a car horn: two steady tones a third apart, once for each count."""
     period = call.samples / call.times
     length = int(period * rng.uniform(0.6, 0.72))
     low = rng.uniform(370, 430)
@@ -67,7 +67,7 @@ def horn(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def ring(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A telephone bell: two high partials struck 20 times a second, on and off."""
+    """Synthesise a telephone bell: two high partials struck 20 times a second, on and off."""
     high = rng.uniform(1500, 1800)
     flutter = 0.55 + 0.45 * np.sign(np.sin(2 * np.pi * rng.uniform(18, 22) * np.arange(call.samples) / 16_000))
     tones = signal.tone(np.full(call.samples, high, np.float32), np.array([1, 0.2, 0.3])) + signal.tone(
@@ -79,7 +79,7 @@ def ring(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def beep(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """An alarm: short beeps of one pure pitch, 3 (``slow``) or 8 (``fast``) a second."""
+    """Synthesise an alarm: short beeps of one pure pitch, 3 (``slow``) or 8 (``fast``) a second."""
     rate = rng.uniform(7.0, 8.5) if call.manner == "fast" else rng.uniform(2.2, 2.8)
     pitch = rng.uniform(2700, 3200)
     on = np.mod(np.arange(call.samples) / 16_000 * rate, 1.0) < 0.5
@@ -87,7 +87,7 @@ def beep(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def tick(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A clock: bright dry clicks, high and low in turn, 2 (``slow``) or 5 (``fast``) a second."""
+    """Synthesise a clock: bright dry clicks, high and low in turn, 2 (``slow``) or 5 (``fast``) a second."""
     rate = rng.uniform(4.6, 5.6) if call.manner == "fast" else rng.uniform(1.8, 2.3)
     length = 480
     pitch = rng.uniform(3600, 4400)
@@ -100,7 +100,7 @@ def tick(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def bell(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A church bell: inharmonic partials that ring on, once for each count."""
+    """Synthesise a church bell: inharmonic partials that ring on, once for each count."""
     period = call.samples / call.times
     length = int(period)
     pitch = rng.uniform(260, 360)

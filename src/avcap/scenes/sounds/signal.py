@@ -15,14 +15,14 @@ Points = tuple[tuple[float, float], ...]
 
 @lru_cache(maxsize=256)
 def _gain(length: int, points: Points) -> np.ndarray:
-    """Gain of each bin of a real FFT of ``length`` samples."""
+    """Compute the gain of each bin of a real FFT of ``length`` samples."""
     frequency = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLE_RATE), 1.0)
     hertz, level = zip(*points, strict=True)
     return (10 ** (np.interp(np.log(frequency), np.log(hertz), level) / 20)).astype(np.float32)
 
 
 def fast_length(samples: int) -> int:
-    """The next length that an FFT likes: a multiple of 2048."""
+    """Return the next length that is fast for an FFT: a multiple of 2048."""
     return -(-samples // 2048) * 2048
 
 
@@ -41,13 +41,13 @@ def shape(x: np.ndarray, points: Points) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, samples: int, points: Points) -> np.ndarray:
-    """Gaussian noise of a given spectrum, of standard deviation one [samples]."""
+    """Draw Gaussian noise of a given spectrum, of standard deviation one [samples]."""
     x = shape(rng.standard_normal(samples, dtype=np.float32), points)
     return x / (x.std() + 1e-9)
 
 
 def band(low: float, high: float, *, slope: float = 40.0) -> Points:
-    """A band-pass spectrum that falls by ``slope`` dB within an octave outside ``low``..``high`` Hz."""
+    """Return a band-pass spectrum that falls by ``slope`` dB within an octave outside ``low``..``high`` Hz."""
     return (
         (low / 4, -2 * slope),
         (low / 2, -slope),
@@ -59,7 +59,7 @@ def band(low: float, high: float, *, slope: float = 40.0) -> Points:
 
 
 def resonances(*peaks: tuple[float, float], width: float = 0.15, floor: float = -40.0) -> Points:
-    """A spectrum of peaks: (Hz, dB) pairs in rising order, each ``width`` (relative) wide, over a floor in dB."""
+    """Return a spectrum of peaks: (Hz, dB) pairs in rising order, each ``width`` (relative) wide, over a floor in dB."""
     points: list[tuple[float, float]] = [(20.0, floor)]
     for hertz, level in peaks:
         points += [
@@ -71,7 +71,7 @@ def resonances(*peaks: tuple[float, float], width: float = 0.15, floor: float = 
 
 
 def random_curve(rng: np.random.Generator, samples: int, *, rate: float) -> np.ndarray:
-    """A slowly moving random curve between -1 and 1 that turns about ``rate`` times a second [samples]."""
+    """Return a slowly moving random curve between -1 and 1 that turns about ``rate`` times a second [samples]."""
     knots = max(3, int(np.ceil(samples / SAMPLE_RATE * rate)) + 2)
     values = rng.uniform(-1, 1, knots)
     at = np.linspace(0, knots - 1, samples)
@@ -81,12 +81,12 @@ def random_curve(rng: np.random.Generator, samples: int, *, rate: float) -> np.n
 
 
 def glide(samples: int, *values: float) -> np.ndarray:
-    """A curve through evenly spaced values, joined by straight lines [samples]."""
+    """Return a curve through evenly spaced values, joined by straight lines [samples]."""
     return np.interp(np.linspace(0, len(values) - 1, samples), np.arange(len(values)), values).astype(np.float32)
 
 
 def tone(frequency: np.ndarray, amplitudes: np.ndarray) -> np.ndarray:
-    """Harmonics of a moving fundamental, none above the Nyquist frequency.
+    """Synthesise harmonics of a moving fundamental, none above the Nyquist frequency.
 
     Args:
         frequency: Fundamental in Hz [samples].
@@ -109,7 +109,7 @@ def tone(frequency: np.ndarray, amplitudes: np.ndarray) -> np.ndarray:
 
 
 def fade(samples: int, *, attack: float, release: float) -> np.ndarray:
-    """An envelope that rises in ``attack`` and falls in ``release`` seconds [samples]."""
+    """Return an envelope that rises in ``attack`` and falls in ``release`` seconds [samples]."""
     at = np.arange(samples, dtype=np.float32) / SAMPLE_RATE
     rise = np.clip(at / max(attack, 1e-4), 0, 1)
     fall = np.clip((samples / SAMPLE_RATE - at) / max(release, 1e-4), 0, 1)
@@ -117,7 +117,7 @@ def fade(samples: int, *, attack: float, release: float) -> np.ndarray:
 
 
 def decay(samples: int, seconds: float) -> np.ndarray:
-    """An exponential that falls to 1/e in ``seconds`` [samples]."""
+    """Return an exponential that falls to 1/e in ``seconds`` [samples]."""
     return np.exp(-np.arange(samples, dtype=np.float32) / (SAMPLE_RATE * seconds))
 
 
@@ -139,7 +139,7 @@ def lay(samples: int, starts: np.ndarray, sounds: list[np.ndarray]) -> np.ndarra
 
 
 def pulse_starts(rng: np.random.Generator, samples: int, rate: float, *, jitter: float = 0.05) -> np.ndarray:
-    """Starts of regular pulses at ``rate`` a second, each moved by up to ``jitter`` of a period [pulses]."""
+    """Return the starts of regular pulses at ``rate`` a second, each moved by up to ``jitter`` of a period [pulses]."""
     number = max(1, round(samples / SAMPLE_RATE * rate))
     period = samples / number
     return np.maximum(0, (np.arange(number) + rng.uniform(0, jitter, number)) * period)

@@ -18,7 +18,7 @@ def _formants(x: np.ndarray, first: float, second: float, *, stretch: float) -> 
 
 
 def _syllables(rng: np.random.Generator, *, pitch: float, seconds: float, stretch: float) -> list[np.ndarray]:
-    """One syllable a vowel: a short burst of breath and a vowel [samples]."""
+    """Synthesise one syllable per vowel: a short burst of breath and a vowel [samples]."""
     length = int(seconds * signal.SAMPLE_RATE)
     found = []
     for first, second in VOWELS:
@@ -36,29 +36,29 @@ def _syllables(rng: np.random.Generator, *, pitch: float, seconds: float, stretc
 
 
 def _babble(rng: np.random.Generator, samples: int, manner: str, *, pitch: float, stretch: float) -> np.ndarray:
-    """A row of syllables, 6 (``fast``) or 3 (``slow``) a second, with pauses between phrases."""
+    """Synthesise a row of syllables, 6 (``fast``) or 3 (``slow``) a second, with pauses between phrases."""
     rate = rng.uniform(6.0, 7.0) if manner == "fast" else rng.uniform(2.6, 3.1)
     syllables = _syllables(rng, pitch=pitch, seconds=0.85 / rate, stretch=stretch)
     return signal.lay(samples, signal.pulse_starts(rng, samples, rate, jitter=0.12), syllables)
 
 
 def speak_man(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Babble at 95 to 125 Hz."""
+    """Synthesise babble at 95 to 125 Hz."""
     return _babble(rng, call.samples, call.manner, pitch=rng.uniform(95, 125), stretch=0.95)
 
 
 def speak_woman(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Babble at 200 to 240 Hz."""
+    """Synthesise babble at 200 to 240 Hz."""
     return _babble(rng, call.samples, call.manner, pitch=rng.uniform(200, 240), stretch=1.12)
 
 
 def speak_child(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Babble at 350 to 420 Hz."""
+    """Synthesise babble at 350 to 420 Hz."""
     return _babble(rng, call.samples, call.manner, pitch=rng.uniform(350, 420), stretch=1.4)
 
 
 def sing(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Long notes of a scale with vibrato."""
+    """Synthesise long notes of a scale with vibrato."""
     notes = 260 * 2 ** (
         rng.choice([0, 2, 4, 5, 7, 9, 12], size=max(2, round(call.samples / signal.SAMPLE_RATE / 0.55))) / 12
     )
@@ -70,7 +70,7 @@ def sing(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def laugh(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """Ha-ha-ha: breathy bursts, five a second, each run falling in pitch."""
+    """Synthesise ha-ha-ha: breathy bursts, five a second, each run falling in pitch."""
     length = int(0.13 * signal.SAMPLE_RATE)
     pitch = rng.uniform(330, 400)
     bursts = []
@@ -89,7 +89,7 @@ def laugh(rng: np.random.Generator, call: Call) -> np.ndarray:
 
 
 def cry(rng: np.random.Generator, call: Call) -> np.ndarray:
-    """A baby: long wails near 480 Hz that rise, waver and break off, one a second."""
+    """Synthesise a baby: long wails near 480 Hz that rise, waver and break off, one a second."""
     length = int(0.8 * signal.SAMPLE_RATE)
     pitch = rng.uniform(440, 540)
     line = signal.glide(length, 0.85, 1.15, 1.2, 1.1, 0.8) * (1 + 0.03 * signal.random_curve(rng, length, rate=20))

@@ -1,4 +1,4 @@
-"""The ablation matrix: its cells, what their results depend on, and how far they are.
+"""The ablation matrix: its cells, the inputs of their results, and their status.
 
 Nothing here imports torch: a cell is supervised by a light process, and runs in processes of its own.
 """

@@ -1,4 +1,4 @@
-"""One cell of the matrix: a training and a test of one config with one seed, in a folder of its own."""
+"""One cell of the matrix: a training and a test of one config with one seed, in its own folder."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Launcher = Callable[["Cell"], int]  # runs a cell to its end -> exit status
 
 @dataclass(frozen=True)
 class Cell:
-    """What to run; called, it runs it here.
+    """A cell to run; call it to run it in this process.
 
     Attributes:
         base: The config of the axis.
         overlay: The config of the variant, laid over it.
         seed: Seed of weights, dropout, order of the clips and choice of captions.
         out: The folder of the cell.
-        launch: What stands before each command, such as ``srun --gres=gpu:1``.
+        launch: Prefix of each command, such as ``srun --gres=gpu:1``.
     """
 
     base: Path
@@ -46,7 +46,7 @@ class Cell:
     launch: tuple[str, ...] = ()
 
     def __call__(self) -> int:
-        """Fit from the last checkpoint, then test the best one; the exit status of the first that fails, else 0."""
+        """Fit from the last checkpoint, then test the best one; return the exit status of the first that fails, else 0."""
         status = read_status(self.out) or Status("running")
         if not status.fitted:
             code = self._run("fit", "last", "--trainer.callbacks+=avcap.callbacks.MeasureSpeed")
@@ -59,7 +59,7 @@ class Cell:
         return self._run("test", str(best if best.is_file() else checkpoints / "last.ckpt"))
 
     def command(self, verb: str, checkpoint: str, *more: str) -> list[str]:
-        """The command line of ``avcap fit`` or ``avcap test``."""
+        """Return the command line of ``avcap fit`` or ``avcap test``."""
         return [
             *self.launch,
             *(sys.executable, "-m", "avcap", verb),
@@ -86,7 +86,7 @@ class Cell:
 
 
 def run_cell(cell: Cell, launcher: Launcher | None = None) -> Status:
-    """Bring a cell to its end, whatever its folder holds: a finished cell, a stopped one, one of another config, nothing.
+    """Run a cell to its end, whatever its folder holds: a finished cell, a stopped one, one of another config, or nothing.
 
     A finished cell is left as it is; one that was stopped or has failed goes on from its last checkpoint; one that was
     made from other configs or data is deleted and starts anew. Another process at work on the cell is waited for.
@@ -127,7 +127,7 @@ def _written(folder: Path, status: Status) -> Status:
 
 
 def _outcome(code: int, folder: Path) -> dict[str, Any]:
-    """State and error of a cell that has ended."""
+    """Return state and error of a cell that has ended."""
     if code in (0, *STOPPED) and (folder / RESULTS).is_file():
         return {"state": "done", "error": None}
     if code in STOPPED:
@@ -155,7 +155,7 @@ def _clear(folder: Path, *, known: bool) -> None:
 
 
 def _rank() -> int:
-    """Which of several processes of one job this is."""
+    """Return the rank of this process in its job."""
     return int(os.environ.get("SLURM_PROCID", 0))
 
 

@@ -40,7 +40,7 @@ class ClusterJob:
         self.settings = dict(settings)
 
     def __call__(self, cell: Cell) -> int:
-        """Run the cell as a job; the exit status. The job is cancelled when this process is told to stop."""
+        """Run the cell as a job, and return the exit status. If this process gets a stop signal, it cancels the job."""
         settings = {"name": "_".join(cell.out.parts[-3:]), "timeout_min": DAY, **self.settings}
         executor = self.submitit.AutoExecutor(folder=cell.out / JOBS, cluster=settings.pop("cluster", None))
         executor.update_parameters(**settings)
@@ -54,7 +54,7 @@ class ClusterJob:
 
 
 class Resumable:
-    """A cell that submitit queues again when its time is up or its node is taken: it goes on from its last checkpoint."""
+    """A cell that submitit queues again when its time is up or its node is taken; it resumes from its last checkpoint."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -64,7 +64,7 @@ class Resumable:
         return self.cell()
 
     def checkpoint(self) -> Any:
-        """Called inside the job: let the training save, then say what to queue."""
+        """Let the training save, then return the job to queue again; submitit calls this inside the job."""
         from submitit.helpers import DelayedSubmission
 
         os.kill(os.getpid(), signal.SIGTERM)  # the cell passes it on to the training
@@ -84,7 +84,7 @@ def _not_finished(cell: Cell, error: Exception) -> int:
 
 
 def read_settings(text: str) -> dict[str, Any]:
-    """``"gpus_per_node=1 slurm_partition=gpu"`` -> a mapping; values are read as YAML.
+    """Convert ``"gpus_per_node=1 slurm_partition=gpu"`` to a mapping; values are read as YAML.
 
     Raises:
         ValueError: if a word has no ``=``.

@@ -19,7 +19,7 @@ OVERLAYS = "configs"  # folder below the runs: what each value sets, as a config
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing that is varied.
+    """One axis of variation.
 
     Attributes:
         base: The config that the values are laid over.
@@ -35,7 +35,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A selection of axes, with what they are run on.
+    """A selection of axes, with seeds, folder and data.
 
     Attributes:
         axes: All that can be run, by name.
@@ -116,7 +116,7 @@ class CellStep(Step):
     """A cell: `avcap ablation cell` itself knows what is done, and holds the folder alone."""
 
     def is_made(self) -> bool:
-        """Tell whether the cell has results, of its configs and data as they are now."""
+        """Return whether the cell has results, of its configs and data as they are now."""
         out = self.makes.parent
         status = read_status(out) if self.makes.is_file() else None
         return status is not None and status.fingerprint == fingerprint(self.configs, seed=int(out.name))
@@ -139,7 +139,7 @@ class LinkStep(Step):
         return self.needs[0].parent
 
     def is_made(self) -> bool:
-        """Tell whether the link is there, and results behind it."""
+        """Return whether the link exists and leads to results."""
         link = self.makes.parent
         return link.is_symlink() and link.resolve() == self.source.resolve() and self.makes.is_file()
 
@@ -147,10 +147,10 @@ class LinkStep(Step):
         """Do nothing: a link needs no record."""
 
     def make(self, runner: Runner) -> None:
-        """Link.
+        """Create the link.
 
         Raises:
-            FileExistsError: if a folder of its own stands in the place.
+            FileExistsError: if another folder is in the place of the link.
         """
         link = self.makes.parent
         if link.exists() and not link.is_symlink():

@@ -1,4 +1,4 @@
-"""``status.json``: how far a cell is. It stands in the folder of the cell, beside ``log.txt``."""
+"""``status.json``: the status of a cell, in its folder beside ``log.txt``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 @dataclass(frozen=True)
 class Status:
-    """How far a cell is.
+    """The status of a cell.
 
     Attributes:
         state: ``running``; ``stopped`` from outside, to be taken up again; ``failed``; ``done``. Only looked up, never
@@ -48,14 +48,14 @@ class Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Write ``status.json``, whole or not at all."""
+    """Write ``status.json`` in one step."""
     fresh = folder / f".{STATUS}.partial"
     fresh.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
     fresh.replace(folder / STATUS)
 
 
 def read_status(folder: Path) -> Status | None:
-    """What ``status.json`` says; None where there is none.
+    """Return the content of ``status.json``, or None if there is none.
 
     Raises:
         ValueError: if the file is damaged.
@@ -71,7 +71,7 @@ def read_status(folder: Path) -> Status | None:
 
 
 def look_up(folder: Path) -> Status:
-    """The status as it is now: a dead process is not running, and a finished cell whose configs have changed is stale.
+    """Return the current status: a dead process is not running, and a finished cell whose configs have changed is stale.
 
     Raises:
         ValueError: if ``status.json`` is damaged.
@@ -87,7 +87,7 @@ def look_up(folder: Path) -> Status:
 
 
 def is_fresh(folder: Path, status: Status) -> bool:
-    """Whether a finished cell has its results, of the configs and the data as they are now."""
+    """Return whether a finished cell has its results, of the configs and the data as they are now."""
     if not (folder / RESULTS).is_file():
         return False
     try:
@@ -97,7 +97,7 @@ def is_fresh(folder: Path, status: Status) -> bool:
 
 
 def last_line(log: Path, *, longest: int = 300) -> str:
-    """What a log says last, without colours and what a progress bar has overwritten: an error, if its last lines tell of one."""
+    """Return the last line of a log, without colours and progress bars: the error, if the last lines report one."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = [_COLOURS.sub("", line).rpartition("\r")[2].strip() for line in text.splitlines()]
     end = [line for line in lines if line][-5:][::-1]

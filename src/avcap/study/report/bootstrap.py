@@ -1,4 +1,4 @@
-"""What a difference between systems is worth: mean and spread over seeds, paired bootstrap intervals over clips."""
+"""Significance of differences between systems: mean and deviation over seeds, paired bootstrap intervals over clips."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Difference(NamedTuple):
 
 
 def mean_and_std(values: np.ndarray) -> Spread:
-    """Mean and sample standard deviation of ``[S]`` scores, at least one."""
+    """Compute mean and sample standard deviation of ``[S]`` scores, at least one."""
     return Spread(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
 
 
 def paired_bootstrap(differences: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Difference]:
-    """Percentile intervals of mean differences, clips drawn with replacement.
+    """Compute percentile intervals of mean differences, clips drawn with replacement.
 
     Every system is resampled with the same draws of clips, and a clip's two scores stay together (Koehn, "Statistical
     Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron and Tibshirani, "An Introduction to the

@@ -28,8 +28,8 @@ class Run:
 
     Attributes:
         folder: The folder of the run.
-        axis: What is varied; empty for a run that stands alone.
-        variant: The value it has; for a run that stands alone its folder's name.
+        axis: The axis of the run; empty for a single run.
+        variant: Its value on the axis; for a single run, the name of its folder.
         seed: The name of the seed's folder without ``seed``; else ``seed_everything`` of the config, or empty.
         results: What ``results.json`` holds.
         config: What ``config.yaml`` holds; empty without one.
@@ -45,7 +45,7 @@ class Run:
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def setting(self, path: str) -> Any:
-        """What the config has at a dotted path; None where it has nothing."""
+        """Return the config's value at a dotted path, or None."""
         value: Any = self.config
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -71,11 +71,11 @@ class CellRuns:
         return tuple(run.folder.resolve() for run in self.runs)
 
     def scores(self, metric: str) -> np.ndarray:
-        """The corpus score of each run that has this metric, ``[S]``."""
+        """Return the corpus score of each run that has this metric, ``[S]``."""
         return np.array([run.results["scores"][metric] for run in self.runs if metric in run.results["scores"]])
 
     def clip_scores(self, metric: str, ids: Sequence[str]) -> np.ndarray | None:
-        """The score of each clip, the mean over the seeds: ``[N]`` in the order of ``ids``; None where some are absent."""
+        """Return each clip's score averaged over the seeds, ``[N]`` in the order of ``ids``; None if some are missing."""
         try:
             by_run = [[run.rows[clip]["scores"][metric] for clip in ids] for run in self.runs]
         except KeyError:
@@ -126,7 +126,7 @@ class Group:
 
 
 def find_runs(places: Iterable[Path]) -> list[Run]:
-    """Reads every run in or below some folders, in the order given, below one folder by name.
+    """Read every run in or below the folders, in the order given, and by name below one folder.
 
     A run is one seed of a matrix where its folder is called by a number (``0`` or ``seed_0``): the folder above it is the
     variant and the one above that the axis. Every other run stands alone. Links are followed: a run that is linked into
@@ -158,7 +158,7 @@ def find_runs(places: Iterable[Path]) -> list[Run]:
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:
-    """Groups runs by the hash of their clip ids, then by axis and variant, in their order; the largest group first."""
+    """Group runs by the hash of their clip ids, then by axis and variant, in their order; the largest group first."""
     tree: dict[str, dict[tuple[str, str], list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         tree[run.results["id_hash"]][run.axis, run.variant].append(run)
@@ -174,7 +174,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
 
 
 def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[str, str], CellRuns]:
-    """The cell that each axis is compared with.
+    """Return the cell that each axis is compared with.
 
     Args:
         groups: Cells by clips.
@@ -200,7 +200,7 @@ def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[st
 
 
 def short_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Each path's last parts, as many as it takes to tell it from the others."""
+    """Return the last parts of each path, as many as distinguish it from the others."""
     wanted = set(paths)
 
     def shortest(path: Path) -> str:
@@ -212,7 +212,7 @@ def short_names(paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def _folders(place: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """The folders of runs in or below a place, links followed; nothing is sought inside a run."""
+    """Find the folders of runs in or below a folder; follow links, and do not search inside a run."""
     if (place / "results.json").is_file():
         yield place
     elif place.is_dir() and (real := place.resolve()) not in above:  # a link may lead back
@@ -221,7 +221,7 @@ def _folders(place: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path
 
 
 def _read(folder: Path, axis: str, variant: str) -> Run:
-    """One run with what lies beside its results."""
+    """Read one run with the files beside its results."""
     results = read_results(folder / "results.json")
     config_file, predictions = folder / "config.yaml", folder / "predictions.jsonl"
     config = {}
@@ -245,5 +245,5 @@ def _read(folder: Path, axis: str, variant: str) -> Run:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """A sorting key by which frames_8 comes before frames_16."""
+    """Return a sorting key that puts frames_8 before frames_16."""
     return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", str(path))]

@@ -24,7 +24,7 @@ from avcap.study.report.text_tables import latex, markdown, results_csv
 
 
 class Content(NamedTuple):
-    """What every form of the report says."""
+    """The content that all forms of the report share."""
 
     groups: Sequence[Group]
     summary: str
@@ -44,7 +44,7 @@ def compose_report(
     kinds: Mapping[str, Mapping[str, str]],
     clips: int,
 ) -> Content:
-    """Computes everything that is to be said of some runs.
+    """Compute everything that the report shows.
 
     Args:
         groups: Cells, by the clips they were tested on.
@@ -89,13 +89,13 @@ def compose_report(
 
 
 def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping[str, str]) -> list[Path]:
-    """Writes ``report.html``, ``report.md``, ``report.tex`` and ``report.csv``.
+    """Write ``report.html``, ``report.md``, ``report.tex`` and ``report.csv``.
 
     Args:
         out: Their folder; it is made.
         content: What they say.
         title: The heading.
-        thumbnails: Clip id -> picture as a data URI; clips without one are shown without.
+        thumbnails: Clip id -> image as a data URI; clips without one are shown without.
 
     Returns:
         The files.
@@ -125,7 +125,7 @@ def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping
 
 
 def summarise(groups: Sequence[Group]) -> str:
-    """One line: how many systems, clips and runs, and which clips."""
+    """Summarise in one line: how many systems, clips and runs, and which clips."""
     cells = [cell for group in groups for cell in group.cells]
     seeds = sorted({len(cell.runs) for cell in cells})
     spoken = f"{seeds[0]} to {seeds[-1]} seeds each" if len(seeds) > 1 else _plural(seeds[0], "seed") + " each"
@@ -134,7 +134,7 @@ def summarise(groups: Sequence[Group]) -> str:
 
 
 def find_faults(groups: Sequence[Group]) -> list[str]:
-    """Sentences on what makes numbers hard to compare: other clips, other words, other settings among seeds."""
+    """Write sentences on what makes numbers hard to compare: other clips, other tokenisers, other settings among seeds."""
     faults = []
     if len(groups) > 1:
         hashes = ", ".join(f"{group.id_hash} ({_plural(group.count, 'clip')})" for group in groups)
@@ -157,13 +157,13 @@ def find_faults(groups: Sequence[Group]) -> list[str]:
 
 
 def _names_its_clips(group: Group, groups: Sequence[Group]) -> Callable[[Table], Table]:
-    """Lets titles of tables say which clips they are of, where there are several lists."""
+    """Add the list of clips to the titles of tables, if there are several lists."""
     suffix = f" (clips {group.id_hash})" if len(groups) > 1 else ""
     return lambda table: table._replace(title=table.title + suffix)
 
 
 def _mean_speeds(group: Group, speeds: Mapping[str, float]) -> dict[str, float]:
-    """Cell name -> mean of its runs' speeds."""
+    """Return the mean speed of each cell's runs."""
     known = {c.name: [speeds[str(r.folder)] for r in c.runs if str(r.folder) in speeds] for c in group.cells}
     return {name: sum(values) / len(values) for name, values in known.items() if values}
 

@@ -17,7 +17,7 @@ ABSENT = "–"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys and their values as JSON (text without quotes); a list is one value."""
+    """Return dotted keys and their values as JSON (text without quotes); a list is one value."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{prefix}{key}.")
@@ -26,7 +26,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The keys that differ, each with the value in every config, "–" where a config lacks it.
+    """Return the keys that differ, each with its value in every config, or "–" if a config lacks it.
 
     Left out are the seeds, the folders, and the arguments of classes that only some configs use: the class says enough.
 
@@ -46,5 +46,5 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def uneven_seeds(cell: CellRuns) -> list[str]:
-    """The keys, beside the seeds, in which the runs of one cell differ; empty as it should be."""
+    """Return the keys, apart from seeds, in which the runs of one cell differ; normally empty."""
     return list(differences([run.config for run in cell.runs]))

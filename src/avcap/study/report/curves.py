@@ -27,7 +27,7 @@ class Curve(NamedTuple):
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """All scalars of a run: tag -> curve.
+    """Read all scalars of a run: tag -> curve.
 
     Args:
         folder: The run, with a ``csv/version_<n>/metrics.csv`` for each of its starts. Where a resumed training wrote a step
@@ -57,7 +57,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
 
 def shown(runs: Sequence[Mapping[str, Curve]]) -> list[str]:
-    """Which curves a reader wants: CIDEr-D on the validation split, then losses, but no sole part beside its sum.
+    """Choose the curves to show: CIDEr-D on the validation split, then losses, without a single part beside its sum.
 
     Args:
         runs: The curves of each run.
@@ -71,19 +71,19 @@ def shown(runs: Sequence[Mapping[str, Curve]]) -> list[str]:
 
 
 def _same(curves: Mapping[str, Curve], part: str, whole: str) -> bool:
-    """Whether a part of a loss is all there is to its sum."""
+    """Return whether a loss has a single part, which equals its sum."""
     return part != whole and whole in curves and np.array_equal(curves[part].values, curves[whole].values)
 
 
 def clips_per_second(run: Run, curves: Mapping[str, Curve]) -> float | None:
-    """How quickly a run trained: what ``speed.json`` says, else the median over the logged stretches of steps.
+    """Return the training speed of a run: that of ``speed.json``, else the median over the logged steps.
 
     Args:
         run: Its config has the batch size and the number of devices.
         curves: Its curves.
 
     Returns:
-        None where it cannot be told.
+        None if it is not known.
 
     Raises:
         ValueError: If ``speed.json`` is damaged.

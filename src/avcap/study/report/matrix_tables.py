@@ -45,7 +45,7 @@ class Table(NamedTuple):
 
 
 def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
-    """The main table: each cell's mean and standard deviation over seeds, the best of each metric strong.
+    """Build the main table: each cell's mean and standard deviation over seeds, the best of each metric in bold.
 
     Args:
         group: Cells tested on the same clips.
@@ -68,7 +68,7 @@ def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
 
 
 def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
-    """How far the cells of one axis are from a baseline, with paired bootstrap intervals."""
+    """Build the table of differences between an axis' cells and a baseline, with paired bootstrap intervals."""
     cells = [cell for cell in group.axes[axis] if cell is not baseline]
     metrics = metrics_of(group)
     columns = {metric: _compare(cells, baseline, metric, group.ids) for metric in metrics}
@@ -87,7 +87,7 @@ def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
 
 
 def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = None) -> Table | None:
-    """One metric by kind of scene and of all clips; None where the kinds or the clips' scores are not known.
+    """Build the table of one metric by kind of scene and of all clips; None if kinds or clips' scores are unknown.
 
     Args:
         group: Cells tested on the same clips; a cell without a score of every clip has dashes.
@@ -117,7 +117,7 @@ def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = No
 
 
 def map_quality_of(group: Group) -> Table | None:
-    """How much of the assignment maps' mass is on true pairs of sound and picture; None where no run measured it."""
+    """Build the table of the assignment maps' mass on true pairs of tokens; None if no run measured it."""
     cells = [cell for cell in group.originals.values() if all(map(_measures_maps, cell.runs))]
     if not cells:
         return None
@@ -130,19 +130,19 @@ def map_quality_of(group: Group) -> Table | None:
     ]
     notes = [
         "Mass on pairs of tokens that hear and see the same event, mean over the clips that have other pairs, too, and over seeds; "
-        "gain: by a uniform map, and where every clip is fused with the pictures of another; skill: 0 is a uniform map, 1 a perfect one."
+        "gain: by a uniform map, and where every clip is fused with the frames of another; skill: 0 is a uniform map, 1 a perfect one."
     ]
     return Table("Map quality", ["system", *_MAP_COLUMNS.values()], rows, notes=notes)
 
 
 def clips_by_kind(ids: Sequence[str], kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Kind of scene, by name -> which clips are of it, ``[N]`` bool; a clip of no known kind is of the kind "other"."""
+    """Return for each kind of scene, by name, which clips belong to it, ``[N]`` bool; a clip of unknown kind is "other"."""
     labels = np.array([kinds.get(clip, "other").replace("_", "-") for clip in ids])
     return {str(kind): labels == kind for kind in np.unique(labels)}
 
 
 def configs_of(group: Group, axis: str) -> Table | None:
-    """The config keys in which the cells of an axis differ; None where none does."""
+    """Return the config keys in which the cells of an axis differ; None where none does."""
     cells = group.axes[axis]
     table = differences([cell.runs[0].config for cell in cells])
     if not table:
@@ -152,7 +152,7 @@ def configs_of(group: Group, axis: str) -> Table | None:
 
 
 def versions_of(group: Group) -> Table:
-    """Software, a row a package; versions that are not the same in all runs are all named."""
+    """Build the table of software, a row per package, with all versions if runs differ."""
     found: dict[str, dict[str, None]] = {}
     for run in (run for cell in group.cells for run in cell.runs):
         versions = {**run.results.get("versions", {}), "words split by": run.results.get("tokenizer", ABSENT)}
@@ -166,14 +166,14 @@ def versions_of(group: Group) -> Table:
 
 
 def metrics_of(group: Group) -> list[str]:
-    """The columns: what ``results_table`` shows, as far as some run has it."""
+    """Return the columns of ``results_table`` that at least one run has."""
     present = {metric for cell in group.cells for run in cell.runs for metric in run.results["scores"]}
     quiet = {"bleu_1", "bleu_2", "bleu_3"} - set(DEFAULT_METRICS)
     return [metric for metric in TITLES if metric in present - quiet]
 
 
 def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Sequence[str]) -> list[TableEntry]:
-    """A column of differences, with intervals where the corpus score is the mean of the clips' scores."""
+    """Build a column of differences, with intervals if the corpus score is the mean of the clips' scores."""
     own = _averaged(baseline, metric, ids)
     theirs = {i: scores for i, cell in enumerate(cells) if (scores := _averaged(cell, metric, ids)) is not None}
     bounds: dict[int, Difference] = {}
@@ -184,7 +184,7 @@ def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Se
 
 
 def _averaged(cell: CellRuns, metric: str, ids: Sequence[str]) -> np.ndarray | None:
-    """The scores of the clips ``[N]`` where the score of all clips is their mean, else None."""
+    """Return the clips' scores ``[N]`` if the corpus score is their mean, else None."""
     scores = cell.clip_scores(metric, ids) if ids else None
     if scores is None or not np.isclose(scores.mean(), cell.scores(metric).mean(), rtol=1e-4, atol=1e-6):
         return None
@@ -201,7 +201,7 @@ def _difference(scores: np.ndarray, baseline: np.ndarray, bounds: Difference | N
 
 
 def _signed(value: float) -> str:
-    """Times 100, with its sign; zero has none."""
+    """Format a number times 100 with its sign; zero has none."""
     text = f"{100 * value:+.1f}".replace("-", "−")
     return "0.0" if text[1:] == "0.0" else text
 
@@ -221,24 +221,24 @@ def _over_seeds(values: Sequence[float]) -> TableEntry:
 
 
 def _spread_of(values: np.ndarray, *, digits: int) -> str:
-    """Mean and, of several, standard deviation."""
+    """Format the mean and, if there are several, the standard deviation."""
     mean, std, _ = mean_and_std(values)
     return f"{mean:.{digits}f}".replace("-", "−") + ("" if std is None else f" ± {std:.{digits}f}")
 
 
 def _mean(value: float, *, best: bool) -> TableEntry:
-    """A mean over clips; minus infinity stands for none."""
+    """Return a mean over clips, or minus infinity if there is none."""
     return TableEntry(f"{100 * value:.1f}" if np.isfinite(value) else ABSENT, value, best)
 
 
 def _ties(means: Sequence[float]) -> list[bool]:
-    """Which are the highest as printed, with one decimal."""
+    """Return which values are the highest as printed, with one decimal."""
     printed = [round(100 * mean, 1) for mean in means]
     return [value == max(printed) and np.isfinite(value) for value in printed]
 
 
 def _facts(cell: CellRuns, speed: float | None) -> list[TableEntry]:
-    """Vocabulary, parameter counts, speed and number of seeds."""
+    """Build the table of vocabulary, parameter counts, speed and number of seeds."""
     words = cell.scores("vocab")
     parameters = [run.results.get("settings", {}).get("parameters", {}) for run in cell.runs]
     counts = [next((p[which] for p in parameters if which in p), None) for which in ("trainable", "all")]
@@ -251,7 +251,7 @@ def _facts(cell: CellRuns, speed: float | None) -> list[TableEntry]:
 
 
 def millions(count: int) -> str:
-    """A number of parameters: 4.28 M, 812 k, 6.74 G."""
+    """Format a number of parameters: 4.28 M, 812 k, 6.74 G."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{f'{count / size:#.3g}'.rstrip('.')} {unit}"
@@ -259,7 +259,7 @@ def millions(count: int) -> str:
 
 
 def _bounds(group: Group, metrics: Sequence[str]) -> list[list[TableEntry]]:
-    """People, and the constant caption, from the first run that has them."""
+    """Return the rows of the human bound and the constant caption, from the first run that has them."""
     rows: dict[str, list[TableEntry]] = {}
     for run in (run for cell in group.cells for run in cell.runs):
         for name, scores, *_ in rows_of(run.results)[1:]:

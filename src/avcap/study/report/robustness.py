@@ -1,4 +1,4 @@
-"""What a captioner loses when a stream is spoilt: drops, the modality-bias index, a table and a picture."""
+"""What a captioner loses if a stream is corrupted: drops, the modality-bias index, a table and a figure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from avcap.study.report.table import TITLES, align
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BOTH = "both"  # the stream of a condition that spoils both
+BOTH = "both"  # the stream of a condition that corrupts both
 COLOURS = {"audio": colour(0), "video": colour(1), BOTH: FAINT}
 
 
 class ScoreDrop(NamedTuple):
-    """What one condition costs, in the unit of the metric."""
+    """The drop of one condition, in the unit of the metric."""
 
     name: str
     stream: str  # audio, video or both
     family: str
     score: float  # mean over the clips
-    absolute: float  # mean paired difference, clean minus spoilt; below 0 the score rose
+    absolute: float  # mean paired difference, clean minus corrupted; below 0 the score rose
     relative: float | None  # of the clean score; None where that is 0
     low: float  # 95 % paired bootstrap interval of ``absolute``
     high: float
@@ -44,36 +44,36 @@ class Bias(NamedTuple):
 
 
 def drops(
-    clean: Mapping[str, float], spoilt: Mapping[str, Mapping[str, float]], kinds: Mapping[str, tuple[str, str]]
+    clean: Mapping[str, float], corrupted: Mapping[str, Mapping[str, float]], kinds: Mapping[str, tuple[str, str]]
 ) -> list[ScoreDrop]:
-    """Paired drops of every condition; all are resampled with the same draws of clips.
+    """Compute the paired drops of every condition, all resampled with the same draws of clips.
 
     Args:
         clean: Clip id -> score on the clean clip.
-        spoilt: Condition -> clip id -> score.
+        corrupted: Condition -> clip id -> score.
         kinds: Condition -> its stream and its family.
 
     Raises:
         ValueError: if a condition was scored on other clips.
     """
     ids = sorted(clean)
-    for name, scores in spoilt.items():
+    for name, scores in corrupted.items():
         if sorted(scores) != ids:
             raise ValueError(f"{name} was scored on other clips than the clean ones; run it again with --overwrite.")
-    if not spoilt:
+    if not corrupted:
         return []
     base = np.array([clean[i] for i in ids])  # [N]
-    table = np.array([[clips[i] for i in ids] for clips in spoilt.values()])  # [K, N]
+    table = np.array([[clips[i] for i in ids] for clips in corrupted.values()])  # [K, N]
     found = paired_bootstrap(base - table)
     mean = float(base.mean())
     return [
         ScoreDrop(name, *kinds[name], float(row.mean()), d.mean, d.mean / mean if mean else None, d.low, d.high)
-        for name, row, d in zip(spoilt, table, found, strict=True)
+        for name, row, d in zip(corrupted, table, found, strict=True)
     ]
 
 
 def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
-    """The index of every family that has conditions of both streams; drops are averaged over the levels first."""
+    """Compute the index of each family with conditions of both streams; average drops over the levels first."""
     families = dict.fromkeys(drop.family for drop in found)
     means = {
         family: {
@@ -91,7 +91,7 @@ def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
 
 
 def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -> str:
-    """Two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
+    """Format two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
 
     Args:
         clean: Score on the clean clips.
@@ -101,17 +101,17 @@ def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -
     title = TITLES.get(metric, metric)
     head = ["condition", title, "drop", "95 %", "relative"]
     body = [["clean", f"{100 * clean:.1f}", "", "", ""], *map(_cells, found)]
-    lines = [f"{title} × 100; drop = clean minus spoilt, with its paired bootstrap interval over the clips.", ""]
+    lines = [f"{title} × 100; drop = clean minus corrupted, with its paired bootstrap interval over the clips.", ""]
     lines += align(head, body)
     if rows := biases(found):
         families = [[b.family, f"{100 * b.audio:.1f}", f"{100 * b.video:.1f}", _index(b)] for b in rows]
-        lines += ["", "Modality-bias index: +1 leans on sound alone, -1 on pictures alone.", ""]
+        lines += ["", "Modality-bias index: +1 depends on audio alone, -1 on video alone.", ""]
         lines += align(["family", "audio drop", "video drop", "index"], families)
     return "\n".join(lines)
 
 
 def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, metric: str) -> None:
-    """Draw the drops as bars with their intervals, a panel a family, and write the picture.
+    """Draw the drops as bars with their intervals, one panel per family, and write the figure.
 
     Args:
         path: The file; its suffix chooses the format. Folders are made.
@@ -137,7 +137,7 @@ def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, met
 
 
 def _draw_family(panel: Axes, row: Sequence[ScoreDrop]) -> None:
-    """The bars of one family, the first on top."""
+    """Draw the bars of one family, the first on top."""
     places = range(len(row))
     values = [100 * drop.absolute for drop in row]
     errors = [[100 * (d.absolute - d.low) for d in row], [100 * (d.high - d.absolute) for d in row]]

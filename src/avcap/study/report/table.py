@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def rows_of(results: Mapping[str, Any]) -> list[Row]:
-    """The lines of one results file: the system, people, and the constant caption where they were computed.
+    """Return the lines of one results file: the system, the human bound and the constant caption, if computed.
 
     Args:
         results: As ``avcap.metrics.results.read_results`` gives them.
@@ -55,7 +55,7 @@ def rows_of(results: Mapping[str, Any]) -> list[Row]:
 
 
 def results_table(rows: Sequence[Row], *, metrics: Sequence[str] | None = None, notes: Sequence[str] = ()) -> str:
-    """Draws a table.
+    """Format a table.
 
     Args:
         rows: One line each.
@@ -83,14 +83,14 @@ def results_table(rows: Sequence[Row], *, metrics: Sequence[str] | None = None, 
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    """The default columns, and further metrics that some row has."""
+    """Return the default columns, then further metrics that some row has."""
     present = {metric for row in rows for metric in row.scores}
     quiet = {"bleu_1", "bleu_2", "bleu_3"}
     return [metric for metric in TITLES if metric in DEFAULT_METRICS or metric in present - quiet]
 
 
 def _number(scores: Mapping[str, float], metric: str) -> str:
-    """One cell."""
+    """Format one cell."""
     if metric not in scores:
         return _ABSENT
     value = scores[metric]
@@ -98,7 +98,7 @@ def _number(scores: Mapping[str, float], metric: str) -> str:
 
 
 def align(head: list[str], body: list[list[str]]) -> list[str]:
-    """Pads the cells: names to the left, numbers to the right."""
+    """Pad the cells: names to the left, numbers to the right."""
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
 
     def draw(cells: list[str]) -> str:

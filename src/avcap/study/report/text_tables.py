@@ -32,7 +32,7 @@ _TEX = {
 
 
 def markdown(table: Table, *, heading: bool = True) -> str:
-    """A heading if wanted, the table with aligned columns, and its notes; strong entries are bold."""
+    """Format an optional heading, the table with aligned columns, and its notes; strong entries are bold."""
 
     def write(entry: TableEntry) -> str:
         text = re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(entry.text.split()))
@@ -45,7 +45,7 @@ def markdown(table: Table, *, heading: bool = True) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A ``tabular`` that needs no package; strong entries are bold, notes are comments above.
+    r"""Format a LaTeX ``tabular`` that needs no package; strong entries are bold, notes are comments above.
 
     Rows that are no systems stand below a line of their own.
     """
@@ -64,12 +64,12 @@ def latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters made harmless."""
+    """Escape LaTeX's special characters."""
     return "".join(_TEX.get(sign, sign) for sign in " ".join(text.split()))
 
 
 def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
-    """One line a run with every score as ``results.json`` has it (not multiplied by 100).
+    """Format a line per run with every score as in ``results.json`` (not multiplied by 100).
 
     Args:
         runs: All runs.

@@ -1,4 +1,4 @@
-"""Puts the page together: a template, a style sheet and a script that lie beside this module, and the data."""
+"""Builds the page from the data and a template, a style sheet and a script beside this module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from avcap.study.report.page.pictures import light_picture
 
 
 class Illustrations(NamedTuple):
-    """What a page shows beside its tables."""
+    """The content of a page besides its tables."""
 
     curves: Mapping[Path, Mapping[str, Curve]]  # folder of a run -> tag -> curve
     browsers: Sequence[Mapping[str, Any]]  # what browser_data returns, a group each
@@ -45,7 +45,7 @@ def write_page(
     illustrations: Illustrations,
     appendix: Sequence[tuple[str, Sequence[Table]]],
 ) -> None:
-    """Writes the page.
+    """Write the page.
 
     Args:
         path: The HTML file.
@@ -53,7 +53,7 @@ def write_page(
         summary: One line below it.
         warnings: Sentences that a reader must see first.
         groups: The cells.
-        tables: Section heading -> tables, before the pictures.
+        tables: Section heading -> tables, before the figures.
         illustrations: Curves, captions, thumbnails.
         appendix: Section heading -> tables, after the captions.
     """
@@ -83,7 +83,7 @@ def write_page(
 
 
 def table_html(table: Table, *, captioned: bool = True) -> str:
-    """A table that scrolls sideways where it must; the script lets its columns be sorted."""
+    """Return a table that scrolls sideways if needed and whose columns the script can sort."""
 
     def row(entries: Sequence[TableEntry]) -> str:
         first = f'<th scope="row">{_breakable(entries[0].text)}</th>'
@@ -102,7 +102,7 @@ def table_html(table: Table, *, captioned: bool = True) -> str:
 
 
 def curves_html(groups: Sequence[Group], curves: Mapping[Path, Mapping[str, Curve]]) -> str:
-    """For every axis a row of charts, a line a run, a colour a variant; empty where no run has curves."""
+    """Return a row of charts per axis, with a line per run and a colour per variant; empty if no run has curves."""
     parts = []
     for group in groups:
         for axis, cells in group.axes.items():
@@ -125,7 +125,7 @@ def curves_html(groups: Sequence[Group], curves: Mapping[Path, Mapping[str, Curv
 
 
 def pictures_html(groups: Sequence[Group], folder: str) -> str:
-    """The pictures that the first seed of each cell has in a folder, folded away but for the first cell's."""
+    """Return the figures of each cell's first seed as collapsible sections; only the first one is open."""
     parts = [
         (cell, pictures)
         for group in groups
@@ -140,7 +140,7 @@ def pictures_html(groups: Sequence[Group], folder: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand inside a ``script`` element, whatever text it holds."""
+    """Return JSON that is safe inside a ``script`` element, whatever text it holds."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -151,7 +151,7 @@ def _tables(title: str, tables: Sequence[Table]) -> Section:
 
 
 def _breakable(name: str) -> str:
-    """A name whose line may break after a slash, a dot or an underscore, rather than anywhere."""
+    """Return a name that may break across lines only after a slash, a dot or an underscore."""
     return re.sub(r"([/._])(?=\w)", r"\1<wbr>", escape(name))
 
 
@@ -170,6 +170,6 @@ def _picture(cell: CellRuns, path: Path) -> str:
 
 
 def _heading(group: Group, axis: str, groups: Sequence[Group]) -> str:
-    """The axis, with the clips where the report has several lists of them."""
+    """Return the heading of an axis, with its list of clips if the report has several."""
     clips = f"clips {group.id_hash}" if len(groups) > 1 else ""
     return ", ".join(part for part in (axis, clips) if part)

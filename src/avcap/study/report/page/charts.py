@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
-    """An SVG element; empty where no value is finite.
+    """Return an SVG element; empty if no value is finite.
 
     Args:
         title: What is drawn.
@@ -72,7 +72,7 @@ def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """The key to the lines, numbered in this order."""
+    """Return the legend of the lines, numbered in this order."""
     items = "".join(
         f'<li><svg viewBox="0 0 24 8" aria-hidden="true">{_stroke(number, "M0 4H24")}</svg>{escape(name)}</li>'
         for number, name in enumerate(names)
@@ -81,7 +81,7 @@ def legend(names: Sequence[str]) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers in a range that is not empty."""
+    """Return about five round numbers in a range that is not empty."""
     raw = (high - low) / 5
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= raw)
@@ -89,7 +89,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _thin(line: Line) -> Line:
-    """Means over stretches of neighbouring points, so that few remain."""
+    """Average neighbouring points, so that few remain."""
     parts = min(len(line.steps), _POINTS)
     steps, values = (
         np.array([part.mean() for part in np.array_split(array, parts)]) for array in (line.steps, line.values)
@@ -98,7 +98,7 @@ def _thin(line: Line) -> Line:
 
 
 def _path(line: Line, heights: np.ndarray, across: Callable, up: Callable) -> str:
-    """A line with its name for the pointer; a gap where a value is not finite; a dot where there is one value."""
+    """Return a line with a tooltip: a gap for values that are not finite, a dot for a single value."""
     places = [(across(s), up(h)) for s, h in zip(line.steps, heights, strict=True) if math.isfinite(h)]
     if not places:
         return ""

@@ -1,4 +1,4 @@
-"""What the caption browser of the page shows: captions of every system beside the references, and their scores."""
+"""The content of the page's caption browser: captions of every system beside the references, and their scores."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from avcap.study.report.table import TITLES
 
 
 def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[str, Any] | None:
-    """The browser's data, ready for JSON; equal texts are stored once.
+    """Return the data of the clip browser, ready for JSON, with equal texts stored once.
 
     Args:
         group: Cells tested on the same clips; of each, the captions and scores of the first seed are shown.
-        clips: At most so many.
+        clips: Maximum number of clips.
         kinds: Clip id -> kind of scene; may be empty.
 
     Returns:
@@ -59,7 +59,7 @@ def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[
 
 
 def choose_clips(group: Group, clips: int) -> list[str]:
-    """All clips, or half of them those on which the systems disagree most and half evenly spaced over the others.
+    """Return all clips, or half those on which the systems disagree most and half evenly spaced over the others.
 
     Args:
         group: Cells tested on the same clips.
@@ -76,7 +76,7 @@ def choose_clips(group: Group, clips: int) -> list[str]:
 
 
 def disagreement(group: Group) -> dict[str, float]:
-    """Clip id -> standard deviation over the cells of its score; empty for one cell or without scores of clips."""
+    """Return the standard deviation of each clip's score over the cells; empty for one cell or without clips' scores."""
     if len(group.captioned) < 2 or not group.clip_metrics:
         return {}
     metric = group.clip_metrics[0]  # every cell has it for every clip
@@ -85,5 +85,5 @@ def disagreement(group: Group) -> dict[str, float]:
 
 
 def shown_ids(groups: Sequence[Group], clips: int) -> list[str]:
-    """The clips that the browser shows, each once."""
+    """Return the clips that the browser shows, each once."""
     return list(dict.fromkeys(clip for group in groups for clip in choose_clips(group, clips)))

@@ -1,4 +1,4 @@
-"""Small pictures for the page: one sprite a clip, and maps and figures made light."""
+"""Small images for the page: one sprite per clip, and compressed maps and figures."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HEAT = np.array([[10, 8, 26], [84, 18, 96], [180, 48, 84], [244, 122, 60], [252
 
 
 def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
-    """The spectrogram above a strip of frames, as a data URI of some 6 to 10 kB.
+    """Return the spectrogram above a strip of frames as a data URI of about 6 to 10 kB.
 
     Args:
         fbank: Mel spectrogram ``[T, F]`` in any scale; None for a clip without sound.
-        frames: Pictures ``[N, 3, H, W]`` uint8; None for a clip without pictures.
+        frames: Frames ``[N, 3, H, W]`` uint8; None for a clip without video.
 
     Returns:
-        A WebP picture ``WIDTH`` wide, or None for a clip with neither.
+        A WebP image ``WIDTH`` wide, or None for a clip with neither.
     """
     parts = []
     if fbank is not None and fbank.size:
@@ -41,7 +41,7 @@ def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
 
 
 def light_picture(path: Path) -> str:
-    """A picture file as a data URI, no wider than a page needs.
+    """Return an image file as a data URI, no wider than the page needs.
 
     Raises:
         ValueError: If it cannot be read.
@@ -50,14 +50,14 @@ def light_picture(path: Path) -> str:
         with Image.open(path) as picture:
             whole = picture.convert("RGB")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture; delete it or draw it again.") from error
+        raise ValueError(f"{path} cannot be read as an image; delete it or draw it again.") from error
     if whole.width > _MAP_WIDTH:
         whole = whole.resize((_MAP_WIDTH, round(whole.height * _MAP_WIDTH / whole.width)), Image.Resampling.LANCZOS)
     return _webp(whole, quality=70)
 
 
 def _spectrogram(fbank: np.ndarray) -> Image.Image:
-    """Low bins below, dark where it is quiet."""
+    """Draw the spectrogram: low bins below, dark where it is quiet."""
     low, high = np.percentile(fbank, [5, 99.5])
     level = np.clip((fbank.T[::-1] - low) / max(high - low, 1e-6), 0, 1)  # [F, T]
     stops = np.linspace(0, 1, len(_HEAT))
@@ -66,7 +66,7 @@ def _spectrogram(fbank: np.ndarray) -> Image.Image:
 
 
 def _strip(frames: np.ndarray) -> Image.Image:
-    """Up to eight frames at even times, side by side, in their own proportions."""
+    """Draw up to eight frames at even times, side by side, in their own proportions."""
     chosen = frames[np.linspace(0, len(frames) - 1, min(len(frames), _TILES)).round().astype(int)]  # [n, 3, H, W]
     width = WIDTH // len(chosen)
     height = min(round(width * frames.shape[2] / frames.shape[3]), 160)
