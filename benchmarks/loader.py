@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from avcap.data import AudioCapsDataModule
-from avcap.data.derived import derive, folder_of
+from avcap.data.derived import folder_of, write_column
 from avcap.data.item import Item
 from avcap.data.shard_writer import write_split
 from avcap.data.shards import ShardInfo, Shards
@@ -56,7 +56,7 @@ def main() -> None:
         split = Shards(shards / "train")
         for mels in (64, 128):
             frontend = KaldiFbank(mels)
-            derive(split, frontend, num_workers=0, progress=False)
+            write_column(split, frontend, num_workers=0, progress=False)
             column, aside = folder_of(split, frontend), shards / "aside"
             kept, computed = [], []
             for _ in range(ROUNDS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +80,7 @@ def check_system(model: System, *, frames: int = 20, clips: int = 4, text_tokens
     weights += sum(b.numel() * b.element_size() for b in model.buffers())
     sizes = {name: _count(getattr(model, name)) for name in model.parts}
     model = model.to("meta").to(torch.bfloat16).train()
-    batch: Batch = {}
+    batch: dict[str, Tensor] = {}
     for name in ("audio_encoder", "visual_encoder"):
         encoder = getattr(model, name, None)
         if encoder is not None:
@@ -88,7 +88,7 @@ def check_system(model: System, *, frames: int = 20, clips: int = 4, text_tokens
             batch[encoder.input] = torch.empty(shape, dtype=torch.bfloat16, device="meta")
             batch[f"{encoder.input}_time"] = torch.empty(shape[:2], device="meta")
     with _saved_bytes(model) as kept, _watched(model) as shapes:
-        model.dry_loss(batch, text_tokens=text_tokens)
+        model.dry_loss(cast(Batch, batch), text_tokens=text_tokens)
     trainable = sum(count for count, _ in sizes.values())
     parts = [
         PartSize(name, type(getattr(model, name)).__name__, *sizes[name], shapes.get(name, TEXT))

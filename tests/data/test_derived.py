@@ -13,7 +13,7 @@ from avcap.cli import main
 from avcap.commands.derive import frontend_of
 from avcap.data import derived
 from avcap.data.corruptions import NoisyPictures, SilentSound
-from avcap.data.derived import DerivedColumn, derive, folder_of
+from avcap.data.derived import DerivedColumn, folder_of, write_column
 from avcap.data.prepare import prepare
 from avcap.data.shards import Shards
 from avcap.data.verify import verify
@@ -28,7 +28,7 @@ def shards(small_shards: Path, tmp_path: Path) -> Path:
 
 
 def _derive(shards: Path, frontend: FrontEnd = SMALL, split: str = "train", **settings) -> bool:
-    return derive(Shards(shards / split), frontend, **{"num_workers": 0, "progress": False, **settings})
+    return write_column(Shards(shards / split), frontend, **{"num_workers": 0, "progress": False, **settings})
 
 
 @pytest.mark.parametrize("frontend", [SMALL, CEDMelSpectrogram(8, 64)], ids=["kaldi", "ced"])

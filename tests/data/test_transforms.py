@@ -71,6 +71,11 @@ def test_a_mask_wider_than_the_spectrogram() -> None:
         SpecAugment(-1, 2)
 
 
+def test_transforms_without_a_source_of_chance_are_refused() -> None:
+    with pytest.raises(ValueError, match="NoiseRoll needs a source of chance; pass a generator"):
+        audio_input(torch.zeros(6, 2), KaldiFbank(2, target_length=4), [NoiseRoll()])
+
+
 def test_features_are_cut() -> None:
     out, mask = audio_input(torch.arange(12.0).reshape(6, 2), KaldiFbank(2, target_length=4, mean=0.0, std=1.0))
     assert out[:, 0].tolist() == [0, 2, 4, 6]

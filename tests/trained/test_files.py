@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import torch
 
 import avcap
 from avcap.data.collate import collate
-from avcap.trained.files import FileCaptioner, parse_files
+from avcap.trained.files import FileCaptioner, load_captioner, parse_files
 from tests.data.media_files import tone
 from tests.data.served import served
 
@@ -83,6 +85,16 @@ def test_captioning_a_file_from_python_loads_neither_lightning_nor_its_config_pa
 def test_the_front_door_shows_its_names_and_every_one_of_them_opens():
     assert set(avcap.__all__) <= set(dir(avcap))
     assert all(getattr(avcap, name) is not None for name in avcap.__all__)
+
+
+def test_the_files_of_a_checkpoint_go_when_its_model_goes(tiny_run: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    model, _ = load_captioner(tiny_run / "checkpoints" / "last.ckpt")
+    gc.collect()
+    assert len(list(tmp_path.iterdir())) == 1
+    del model
+    gc.collect()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_another_system_is_refused(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -76,7 +77,7 @@ def _require(model: System, data: object) -> None:
             data.require(model.inputs)
 
 
-def _frames(data: object) -> int:
+def _frames(data: Any) -> int:
     """Pictures of a clip: what the config says, what the shards hold, or 20 as in AudioCaps' published features."""
     count = getattr(getattr(data, "frames", None), "count", None)
     if count is not None:

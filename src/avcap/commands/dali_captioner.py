@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +16,41 @@ from avcap.decoders import LlavaDecoder
 from avcap.decoders.prompts import PROMPT, TOKENS
 from avcap.encoders import LlavaVision
 from avcap.fusion import LlavaProjection
-from avcap.systems import Captioner
+from avcap.models import CaptionModel
 from avcap.trained.files import load_captioner
 
-PARTS = {"visual_encoder": LlavaVision, "fusion": LlavaProjection, "decoder": LlavaDecoder}
+
+class LlavaParts(NamedTuple):
+    """The parts of a captioner that make a LLaVA."""
+
+    visual_encoder: LlavaVision
+    fusion: LlavaProjection
+    decoder: LlavaDecoder
+
+    @classmethod
+    def of(cls, model: CaptionModel, ckpt: Path) -> LlavaParts:
+        """Take the parts of the captioner of a checkpoint.
+
+        Raises:
+            ValueError: if one of them is of another class.
+        """
+        parts = [getattr(model, name) for name in cls._fields]
+        for name, part, kind in zip(cls._fields, parts, (LlavaVision, LlavaProjection, LlavaDecoder), strict=True):
+            if not isinstance(part, kind):
+                raise ValueError(
+                    f"The {name} of {ckpt} is {type(part).__name__}, not {kind.__name__}; it makes no LLaVA."
+                )
+        return cls(*parts)
+
+    @property
+    def tower(self) -> Any:
+        """The vision tower, a module of transformers."""
+        return self.visual_encoder.backbone
+
+    @property
+    def lm(self) -> Any:
+        """The language model, a module of transformers."""
+        return self.decoder.lm
 
 
 def write_captioner(ckpt: Path, out: Path) -> None:
@@ -41,84 +72,84 @@ def write_captioner(ckpt: Path, out: Path) -> None:
     if out.exists():
         raise FileExistsError(f"{out} is already there; remove it or name another folder.")
     model, _ = load_captioner(ckpt)
-    for name, kind in PARTS.items():
-        part = getattr(model, name)
-        if not isinstance(part, kind):
-            raise ValueError(f"The {name} of {ckpt} is {type(part).__name__}, not {kind.__name__}; it makes no LLaVA.")
+    parts = LlavaParts.of(model, ckpt)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        write_llava(model, partial)
+        write_llava(parts, partial)
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     print(f"wrote {out}")
 
 
-def write_llava(model: Captioner, folder: Path) -> None:
-    """Write the three parts of ``model`` to ``folder``."""
+def write_llava(parts: LlavaParts, folder: Path) -> None:
+    """Write three parts to ``folder`` as one model."""
     from transformers import GenerationConfig, LlavaForConditionalGeneration
 
-    decoder, special = model.decoder, model.decoder.codec.special
+    special = parts.decoder.codec.special
     ends = special.eos[0] if len(special.eos) == 1 else list(special.eos)
     ids = {"bos_token_id": special.bos, "eos_token_id": ends}
     whole, info = LlavaForConditionalGeneration.from_pretrained(
         None,
-        config=_config(model, ids),
-        state_dict=_state(model),
-        dtype=decoder.lm.dtype,
+        config=_config(parts, ids),
+        state_dict=_state(parts),
+        dtype=parts.lm.dtype,
         output_loading_info=True,
     )
     if left := [*info["missing_keys"], *info["unexpected_keys"]]:
         raise ValueError(f"The parts make no whole LLaVA: {len(left)} weights do not fit (first: {left[0]}).")
     whole.generation_config = GenerationConfig(**ids, pad_token_id=special.pad)
     whole.save_pretrained(folder)
-    _processor(model).save_pretrained(folder)
+    _processor(parts).save_pretrained(folder)
 
 
-def _config(model: Captioner, ids: dict[str, Any]) -> Any:
+def _config(parts: LlavaParts, ids: dict[str, Any]) -> Any:
     """The configuration of the whole; the layers that were built are all, so the last one is read."""
     from transformers import LlavaConfig
 
-    vision, decoder = model.visual_encoder, model.decoder
-    text = {**decoder.lm.config.to_dict(), **ids}
-    patches = (vision.normalise.image_size // vision.backbone.config.patch_size) ** 2
+    vision, decoder = parts.visual_encoder, parts.decoder
+    text = {**parts.lm.config.to_dict(), **ids}
+    patches = (vision.normalise.image_size // parts.tower.config.patch_size) ** 2
     return LlavaConfig(
-        vision_config=vision.backbone.config.to_dict(),
+        vision_config=parts.tower.config.to_dict(),
         text_config=text,
         image_token_index=decoder.codec.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         vision_feature_layer=-1,
         vision_feature_select_strategy=vision.select,
         image_seq_length=patches + (vision.select == "full"),
-        projector_hidden_act=model.fusion.config.projector_hidden_act,
-        multimodal_projector_bias=model.fusion.config.multimodal_projector_bias,
-        tie_word_embeddings=decoder.lm.config.tie_word_embeddings,
+        projector_hidden_act=parts.fusion.config.projector_hidden_act,
+        multimodal_projector_bias=parts.fusion.config.multimodal_projector_bias,
+        tie_word_embeddings=parts.lm.config.tie_word_embeddings,
     )
 
 
-def _state(model: Captioner) -> dict[str, Tensor]:
+def _state(parts: LlavaParts) -> dict[str, Tensor]:
     """The weights under the names of the whole; the final norm of the tower, which nothing reads, does nothing."""
-    tower, width = model.visual_encoder.backbone, model.visual_encoder.width
+    width = parts.visual_encoder.width
     norm = {"weight": torch.ones(width), "bias": torch.zeros(width)}
     named: list[tuple[PartNames, dict[str, Tensor]]] = [
-        (VISION, {**tower.state_dict(), **{f"vision_model.post_layernorm.{leaf}": x for leaf, x in norm.items()}}),
-        (PROJECTOR, model.fusion.image_projector.state_dict()),
-        (LANGUAGE, model.decoder.lm.state_dict()),
+        (
+            VISION,
+            {**parts.tower.state_dict(), **{f"vision_model.post_layernorm.{leaf}": x for leaf, x in norm.items()}},
+        ),
+        (PROJECTOR, parts.fusion.image_projector.state_dict()),
+        (LANGUAGE, parts.lm.state_dict()),
     ]
     return {next(iter(names)) + name: tensor for names, state in named for name, tensor in state.items()}
 
 
-def _processor(model: Captioner) -> Any:
+def _processor(parts: LlavaParts) -> Any:
     """Tokenizer, image processor and chat template, as the three parts use them."""
     from transformers import CLIPImageProcessor, LlavaProcessor
 
-    vision, decoder = model.visual_encoder, model.decoder
+    vision, decoder = parts.visual_encoder, parts.decoder
     size = vision.normalise.image_size
     tokenizer = decoder.codec.tokenizer
     tokenizer.model_input_names = ["input_ids", "attention_mask"]  # a language model takes no token types
     return LlavaProcessor(
         CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size}),
         tokenizer,
-        patch_size=vision.backbone.config.patch_size,
+        patch_size=parts.tower.config.patch_size,
         vision_feature_select_strategy=vision.select,
         chat_template=chat_template(decoder.template),
         num_additional_image_tokens=1,  # the class token

@@ -86,7 +86,9 @@ def probe(
 
 def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
     """The mean tokens of all clips of a split, in float64; those that lack a stream are left out."""
-    ids, audio, image = [], [], []
+    ids: list[str] = []
+    audio: list[Tensor] = []
+    image: list[Tensor] = []
     for batch in opened.batches(batch_size):
         names, *pair = paired_tokens(opened.model, batch)
         ids += names

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from avcap.data.derived import derive as write_column
+from avcap.data.derived import write_column
 from avcap.data.shards import SPLITS, Shards
 from avcap.encoders import AudioEncoder
 from avcap.frontends import FrontEnd

@@ -76,7 +76,7 @@ def features(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device).eval()
     loader = DataLoader(_Frames(clips, frames, size), batch_size=batch_size, num_workers=num_workers, collate_fn=list)
-    broken = {}
+    broken: dict[str, str] = {}
     with tqdm(total=len(clips), unit="clip", desc="features") as bar:
         for rows in loader:
             broken |= {clip: reason for clip, reason in rows if isinstance(reason, str)}

@@ -55,9 +55,16 @@ def pseudo_label(args: Sequence[str]) -> None:
         ValueError: if the config is no captioner, or the parts were made by other weights or settings.
     """
     quieten()
-    classes = {"subclass_mode_model": True, "subclass_mode_data": True}
-    parser = {"parser_class": AvcapParser, "parser_kwargs": {"prog": "avcap dali pseudo-label"}}
-    cli = LabelCLI(LightningModule, LightningDataModule, args=list(args), run=False, **classes, **parser)
+    cli = LabelCLI(
+        LightningModule,
+        LightningDataModule,
+        parser_class=AvcapParser,
+        parser_kwargs={"prog": "avcap dali pseudo-label"},
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        args=list(args),
+        run=False,
+    )
     if not isinstance(cli.model, Captioner):
         raise ValueError(f"avcap dali pseudo-label needs a Captioner, not {type(cli.model).__name__}.")
     provenance = {
@@ -95,8 +102,9 @@ def label(
     said = read_appended(parts)
     missing = [place for place, clip in enumerate(dataset.ids) if clip not in said]
     if missing:
-        keep = [callback for callback in trainer.callbacks if not isinstance(callback, WritePredictions)]
-        trainer.callbacks = [*keep, AppendCaptions(parts)]
+        hooks: Any = trainer  # Lightning declares no type for the list of callbacks
+        keep = [callback for callback in hooks.callbacks if not isinstance(callback, WritePredictions)]
+        hooks.callbacks = [*keep, AppendCaptions(parts)]
         sampler = ClipBatchSampler(
             len(missing),
             data.eval_batch_size,

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from avcap.data.corruptions import Corruption, suite
+from avcap.models import CaptionModel
 from avcap.study.report.robustness import BOTH
-from avcap.systems import Captioner
 
 CLEAN = "clean"
 
 
 def choose(
-    given: Sequence[Corruption] | None, only: Sequence[str] | None, model: Captioner
+    given: Sequence[Corruption] | None, only: Sequence[str] | None, model: CaptionModel
 ) -> tuple[dict[str, tuple[Corruption, ...]], dict[str, str]]:
     """The conditions to test, and those that this model cannot be tested under with the reason.
 
@@ -26,7 +26,8 @@ def choose(
         raise ValueError(
             f"There is no condition {', '.join(sorted(unknown))}; name conditions ({', '.join(known)}), families or streams."
         )
-    chosen, left_out = {}, {}
+    chosen: dict[str, tuple[Corruption, ...]] = {}
+    left_out: dict[str, list[str]] = {}  # reason -> conditions
     for name, corruptions in known.items():
         if only and not kinds[name] & set(only):
             continue
@@ -38,7 +39,7 @@ def choose(
     return chosen, {", ".join(names): reason for reason, names in left_out.items()}
 
 
-def why_not(corruption: Corruption, model: Captioner) -> str | None:
+def why_not(corruption: Corruption, model: CaptionModel) -> str | None:
     """Why a model cannot be tested with a corruption; None where it can."""
     encoder = model.encoders.get(corruption.stream)
     if encoder is None:

@@ -112,7 +112,8 @@ def _read_json(path: Path) -> list[Entry]:
     if coco.is_file():
         captions = _coco_captions(coco, _load_json(coco))
         for entry in entries:
-            entry.captions = list(captions.get(entry.id) or captions.get(entry.youtube_id) or entry.captions)
+            of_video = None if entry.youtube_id is None else captions.get(entry.youtube_id)
+            entry.captions = list(captions.get(entry.id) or of_video or entry.captions)
         entries = list({entry.id: entry for entry in entries}.values())
     return entries
 
@@ -160,7 +161,7 @@ def _coco_captions(path: Path, content: object) -> dict[str, list[str]]:
     return captions
 
 
-def _youtube_entry(path: Path, where: str, youtube_id: str, start: object, captions: list[str]) -> Entry:
+def _youtube_entry(path: Path, where: str, youtube_id: str, start: str | float, captions: list[str]) -> Entry:
     try:
         seconds = float(start)
     except (TypeError, ValueError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -43,16 +43,24 @@ def audio_input(
 
     Returns:
         ``[T, F]`` float32 and its mask ``[T]``, True on real rows.
+
+    Raises:
+        ValueError: if there are transforms and no generator.
     """
-    out, mask = frontend.pad(features)
+    before = [transform for transform in transforms if not transform.normalised]
+    after = [transform for transform in transforms if transform.normalised]
+    out, mask = _transformed(*frontend.pad(features), before, generator)
+    return _transformed(frontend.normalise(out), mask, after, generator)
+
+
+def _transformed(
+    x: Tensor, mask: Tensor, transforms: Sequence[Transform], generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
     for transform in transforms:
-        if not transform.normalised:
-            out, mask = transform(out, mask, generator)
-    out = frontend.normalise(out)
-    for transform in transforms:
-        if transform.normalised:
-            out, mask = transform(out, mask, generator)
-    return out, mask
+        if generator is None:
+            raise ValueError(f"{type(transform).__name__} needs a source of chance; pass a generator.")
+        x, mask = transform(x, mask, generator)
+    return x, mask
 
 
 def to_sample(
@@ -77,8 +85,10 @@ def to_sample(
         references: Reference captions; None leaves them out.
     """
     sample = Sample(id=item.id)
-    if frontend is not None and (item.audio is not None or item.waveform is not None):
-        features = frontend.features(item.waveform) if item.audio is None else item.audio
+    features = item.audio
+    if frontend is not None and features is None and item.waveform is not None:
+        features = frontend.features(item.waveform)
+    if frontend is not None and features is not None:
         sample["audio"], sample["audio_mask"] = audio_input(features, frontend, transforms, generator)
         sample["audio_time"] = row_times(len(sample["audio"]), frontend.hop)
     if item.frames is not None:
@@ -108,7 +118,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     Raises:
         ValueError: if the samples' pictures or features differ in size.
     """
-    batch = Batch(id=[sample["id"] for sample in samples])
+    batch: dict[str, Any] = {"id": [sample["id"] for sample in samples]}
     tensors = dict.fromkeys(name for sample in samples for name, x in sample.items() if isinstance(x, Tensor))
     for name in tensors:
         if not name.endswith(("_mask", "_time")):
@@ -117,15 +127,25 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 batch[f"{name}_time"] = _stack_times(samples, name, batch[f"{name}_mask"])
     for name in ("caption", "references"):
         if all(name in sample for sample in samples):
-            batch[name] = [sample[name] for sample in samples]
+            batch[name] = _column(samples, name)
     if any("prompt" in sample for sample in samples):
         batch["prompt"] = [sample.get("prompt") for sample in samples]
-    return batch
+    return cast(Batch, batch)  # its keys are those of the samples
 
 
-def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:
+def move(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its tensors on ``device``."""
+    moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    return cast(Batch, moved)
+
+
+def _column(samples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    return [sample[name] for sample in samples]
+
+
+def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> tuple[Tensor, Tensor]:
     """One stream ``[B, n, ...]``, padded to its longest, and its mask ``[B, n]``."""
-    present = {row: sample[name] for row, sample in enumerate(samples) if name in sample}
+    present: dict[int, Tensor] = {row: sample[name] for row, sample in enumerate(samples) if name in sample}
     shapes = {tuple(x.shape[1:]) for x in present.values()}
     if len(shapes) > 1:
         raise ValueError(f"The {name} of one batch differ in size: {sorted(shapes)}; prepare all clips alike.")
@@ -139,7 +159,7 @@ def _stack(samples: Sequence[Sample], name: str) -> tuple[Tensor, Tensor]:
     return out, mask
 
 
-def _stack_times(samples: Sequence[Sample], name: str, mask: Tensor) -> Tensor:
+def _stack_times(samples: Sequence[Mapping[str, Any]], name: str, mask: Tensor) -> Tensor:
     """The times of one stream ``[B, n]`` as long as its mask; NaN where a sample has none."""
     out = torch.full(mask.shape, torch.nan)
     for row, sample in enumerate(samples):

@@ -136,7 +136,7 @@ class _Piece:
         return self.record.is_file()
 
 
-def derive(
+def write_column(
     shards: Shards,
     frontend: FrontEnd,
     *,

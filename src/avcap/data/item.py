@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
@@ -32,9 +33,40 @@ from avcap.data.media import (
 from avcap.frontends.base import SAMPLE_RATE
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
-BLOBS = ("waveform", "frames", "visual_features")
+BLOBS: tuple[Literal["waveform", "frames", "visual_features"], ...] = ("waveform", "frames", "visual_features")
 PEAK = 32_768  # of a 16-bit sample
 RAW_BELOW = 96  # pictures smaller than this are stored as they are: decoding JPEGs would take longer than reading them
+
+
+class Blobs(TypedDict):
+    """The streams of a clip as bytes, empty where the clip lacks one."""
+
+    waveform: bytes  # FLAC
+    frames: bytes  # JPEGs one after another, or the pictures as they are
+    visual_features: bytes
+
+
+class Record(Blobs):
+    """A clip as a shard holds it."""
+
+    id: str
+    meta: str  # JSON of :class:`Meta`
+
+
+class Meta(TypedDict):
+    """What a record says of its clip besides the streams."""
+
+    captions: list[str]
+    duration: float | None  # seconds, None where unknown
+    video_seconds: float | None
+    has_audio: bool
+    has_video: bool
+    dtype: str  # of the visual features
+    sample_rate: int
+    visual_features: list[int] | None  # their shape
+    raw: list[int] | None  # shape of pictures that are stored as they are
+    pictures: list[int]  # bytes of each JPEG
+    crc32: int
 
 
 @dataclass
@@ -165,7 +197,7 @@ def load_clip(
     return read_item(clip, frames=frames, size=size, sample_rate=sample_rate, max_seconds=max_seconds)
 
 
-def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str | bytes]:
+def pack(item: Item, *, half: bool = True, quality: int = 95) -> Record:
     """The flat record of an item: ``id``, ``meta`` (JSON) and one blob per stream, empty where the stream is absent.
 
     Args:
@@ -174,16 +206,17 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
         quality: JPEG quality (no chroma subsampling) of pictures of 96 pixels and more; smaller ones are not compressed.
     """
     dtype = np.float16 if half else np.float32
-    raw = item.frames is not None and min(item.frames.shape[-2:]) < RAW_BELOW
-    pictures = [] if item.frames is None or raw else _jpegs(item.frames, quality)
-    record: dict[str, str | bytes] = {
+    small = item.frames is not None and min(item.frames.shape[-2:]) < RAW_BELOW
+    raw = item.frames if small else None
+    pictures = [] if item.frames is None or small else _jpegs(item.frames, quality)
+    blobs: Blobs = {
         "waveform": b"" if item.waveform is None else _flac(item.waveform, item.sample_rate),
-        "frames": item.frames.numpy().tobytes() if raw else b"".join(pictures),
+        "frames": b"".join(pictures) if raw is None else raw.numpy().tobytes(),
         "visual_features": b""
         if item.visual_features is None
         else item.visual_features.numpy().astype(dtype).tobytes(),
     }
-    meta = {
+    meta: Meta = {
         "captions": item.captions,
         "duration": _rounded(item.duration),
         "video_seconds": _rounded(item.video_seconds),
@@ -192,15 +225,15 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> dict[str, str |
         "dtype": np.dtype(dtype).name,
         "sample_rate": item.sample_rate,
         "visual_features": None if item.visual_features is None else list(item.visual_features.shape),
-        "raw": list(item.frames.shape) if raw else None,
+        "raw": None if raw is None else list(raw.shape),
         "pictures": [len(p) for p in pictures],
-        "crc32": checksum(record),
+        "crc32": checksum(blobs),
     }
-    return {"id": item.id, "meta": json.dumps(meta, ensure_ascii=False), **record}
+    return {"id": item.id, "meta": json.dumps(meta, ensure_ascii=False), **blobs}
 
 
 def unpack(
-    record: dict[str, object],
+    record: Record,
     *,
     frames: int | None = None,
     choose: Choose = even_indices,
@@ -214,17 +247,17 @@ def unpack(
         choose: Which ones.
         streams: The blobs to decode.
     """
-    meta = json.loads(record["meta"])
-    seconds, pictures = (math.nan if meta[name] is None else meta[name] for name in ("duration", "video_seconds"))
-    item = Item(record["id"], meta["captions"], seconds, pictures, sample_rate=meta["sample_rate"])
+    meta: Meta = json.loads(record["meta"])
+    seconds, shown = (math.nan if value is None else value for value in (meta["duration"], meta["video_seconds"]))
+    item = Item(record["id"], meta["captions"], seconds, shown, sample_rate=meta["sample_rate"])
     if "visual_features" in streams and meta["visual_features"] is not None:
         array = np.frombuffer(record["visual_features"], dtype=meta["dtype"]).astype(np.float32)
         item.visual_features = torch.from_numpy(array).reshape(meta["visual_features"])
-    if "frames" in streams and meta.get("raw"):
-        array = np.frombuffer(record["frames"], dtype=np.uint8).reshape(meta["raw"])
-        chosen = _chosen(len(array), frames, choose)
-        item.frames = torch.from_numpy(array[chosen])
-        item.frames_time = item.picture_times(len(array), chosen)
+    if "frames" in streams and (shape := meta.get("raw")):
+        stored = np.frombuffer(record["frames"], dtype=np.uint8).reshape(shape)
+        chosen = _chosen(len(stored), frames, choose)
+        item.frames = torch.from_numpy(stored[chosen])
+        item.frames_time = item.picture_times(len(stored), chosen)
     elif "frames" in streams and meta["pictures"]:
         lengths = meta["pictures"]
         chosen = _chosen(len(lengths), frames, choose)
@@ -235,7 +268,7 @@ def unpack(
     return item
 
 
-def checksum(record: dict[str, object]) -> int:
+def checksum(record: Blobs) -> int:
     """CRC-32 over the blobs of a record."""
     value = 0
     for name in BLOBS:
@@ -251,7 +284,7 @@ def _chosen(total: int, count: int | None, choose: Choose) -> list[int]:
     return list(range(total) if count is None else choose(total, count))
 
 
-def _from_jpegs(blob: object, lengths: list[int], chosen: Sequence[int]) -> Tensor:
+def _from_jpegs(blob: bytes, lengths: list[int], chosen: Sequence[int]) -> Tensor:
     """The chosen JPEGs -> ``[N, 3, H, W]`` uint8."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     view = memoryview(blob)

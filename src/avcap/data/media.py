@@ -7,11 +7,17 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.reformatter import VideoReformatter
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +165,7 @@ def _read_video(
 
     reformatter = VideoReformatter()  # one for all pictures: setting it up costs more than a small picture
     pictures: list[np.ndarray] = []
-    shown = None
+    shown: av.VideoFrame | None = None
     with _opened(path) as container:
         if not container.streams.video:
             raise NoVideo(f"{path} has no video track.")
@@ -184,11 +190,11 @@ def _read_video(
     return pictures
 
 
-def _picture(reformatter: object, frame: object, size: int) -> np.ndarray:
+def _picture(reformatter: VideoReformatter, frame: av.VideoFrame, size: int) -> np.ndarray:
     return _square(Image.fromarray(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()), size)
 
 
-def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
+def _timed(container: InputContainer, stream: av.VideoStream) -> Iterator[tuple[av.VideoFrame, float]]:
     """Pictures with their seconds after the first one."""
     start = None
     for frame in container.decode(stream):
@@ -197,14 +203,16 @@ def _timed(container: object, stream: object) -> Iterator[tuple[object, float]]:
         yield frame, time - start
 
 
-def _even_times(path: Path, container: object, stream: object, count: int, limit: float | None) -> list[float]:
+def _even_times(
+    path: Path, container: InputContainer, stream: av.VideoStream, count: int, limit: float | None
+) -> list[float]:
     """The middles of ``count`` equal parts of the video, or of its first ``limit`` seconds."""
     seconds = _shown_seconds(path, container, stream)
     seconds = seconds if limit is None else min(seconds, limit)
     return [(k + 0.5) * seconds / count for k in range(count)]
 
 
-def _shown_seconds(path: Path, container: object, stream: object) -> float:
+def _shown_seconds(path: Path, container: InputContainer, stream: av.VideoStream) -> float:
     """How long pictures are shown: what the header says of them, else of the file, else the time of the last one."""
     if stream.duration is not None and stream.time_base is not None and stream.duration > 0:
         return float(stream.duration * stream.time_base)
@@ -250,7 +258,7 @@ def _square(image: Image.Image, size: int) -> np.ndarray:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[object]:
+def _opened(path: Path) -> Iterator[InputContainer]:
     import av
 
     if not Path(path).is_file():

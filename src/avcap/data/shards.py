@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
 from avcap.data.frame_sampling import Choose
-from avcap.data.item import BLOBS, Item, checksum, unpack
+from avcap.data.item import BLOBS, Item, Meta, Record, checksum, unpack
 from avcap.data.media import even_indices
 from avcap.frontends import FrontEnd
 from avcap.frontends.base import SAMPLE_RATE
@@ -105,7 +105,8 @@ class Shards:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.info = ShardInfo.load(self.folder)
-        self._dataset, self._owner = None, 0
+        self._dataset: Sequence[Record] | None = None
+        self._owner = 0  # process that opened it
         if not self.info.ids:
             raise ValueError(f"The split in {self.folder} holds no clip.")
         try:
@@ -149,7 +150,7 @@ class Shards:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_dataset": None}
 
-    def record(self, index: int) -> dict[str, object]:
+    def record(self, index: int) -> Record:
         """The packed record of a clip.
 
         Raises:
@@ -172,7 +173,7 @@ class Shards:
             ) from error
         return record
 
-    def meta(self, index: int) -> dict[str, object]:
+    def meta(self, index: int) -> Meta:
         """What is known of a clip besides its streams: captions, duration, which streams there are.
 
         Raises:
@@ -227,7 +228,7 @@ class Shards:
         if checksum(record) != expected:
             raise ValueError(f"The shard {self.shard_of(index)} is damaged at the clip {self.ids[index]}.")
 
-    def _open(self) -> object:
+    def _open(self) -> Sequence[Record]:
         if self._dataset is None or self._owner != os.getpid():  # a forked worker must not share file positions
             from litdata import StreamingDataset
 

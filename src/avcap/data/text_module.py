@@ -43,13 +43,17 @@ def read_texts(path: Path) -> list[TextRow]:
     for number, row in read_json_lines(path):
         if wrong := [name for name in FIELDS if not isinstance(row.get(name), str)]:
             raise ValueError(f"{path}, line {number}: {' and '.join(wrong)} must be a text.")
-        rows.append(TextRow(**{name: row[name] for name in FIELDS}))
+        rows.append(TextRow(prompt_text=row["prompt_text"], task=row["task"], text=row["text"]))
     return rows
 
 
 def collate_texts(rows: Sequence[TextRow]) -> TextBatch:
     """Rows -> a batch."""
-    return TextBatch(**{name: [row[name] for row in rows] for name in FIELDS})
+    return TextBatch(
+        prompt_text=[row["prompt_text"] for row in rows],
+        task=[row["task"] for row in rows],
+        text=[row["text"] for row in rows],
+    )
 
 
 class _Texts(Dataset):

@@ -86,7 +86,8 @@ class Stages:
         folder = self.out / objective / str(seed)
         start = folder / AS_TRAINED / "encoder.safetensors"
         if objective == NONE:
-            run, commands = self.out / "backbone", [("cp", str(self.backbone), str(start))]
+            run = self.out / "backbone"
+            commands: list[Command] = [("cp", str(self.backbone), str(start))]
         else:
             run = folder / "alignment"
             train = fit(["1b_alignment", f"objective/{objective}"], run, *of_seed(seed))

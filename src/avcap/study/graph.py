@@ -145,7 +145,8 @@ def run_steps(
     Raises:
         ValueError: if a step stands before one that it needs.
     """
-    outcome, waiting, running = Outcome(), list(steps), {}
+    outcome, waiting = Outcome(), list(steps)
+    running: dict[Future[str], Step] = {}
     places = {step.makes: place for place, step in enumerate(steps)}
     for place, step in enumerate(steps):
         if late := [need for need in step.needs if places.get(need, -1) >= place]:

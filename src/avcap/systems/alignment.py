@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
@@ -19,7 +22,7 @@ from avcap.types import Batch, Tokens
 LATE = 1_000_000  # an epoch after all that objectives schedule
 
 
-def adam(parameters: list[dict]) -> Optimizer:
+def adam(parameters: Iterable) -> Optimizer:
     """Adam as in the paper, for when a config names no optimiser."""
     return torch.optim.Adam(parameters, lr=1e-4)
 
@@ -131,7 +134,7 @@ class Alignment(System):
         Raises:
             ValueError: if ``cache_images`` is set and the data module draws frames at random.
         """
-        data = self.trainer.datamodule
+        data: Any = getattr(self.trainer, "datamodule", None)
         if self._images is None or not hasattr(data, "input_settings"):
             return
         if data.input_settings().get("frame_sampling") == "random":

@@ -157,14 +157,14 @@ class Captioner(System):
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # torch declares overloads
         """Return the state of the model, under its own names."""
         return self.model.state_dict(*args, **kwargs)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As every system, and how the inputs were made, so that `avcap caption` prepares a loose file the same way."""
         super().on_save_checkpoint(checkpoint)
-        datamodule = getattr(self._trainer, "datamodule", None)
+        datamodule: Any = getattr(self._trainer, "datamodule", None)
         if hasattr(datamodule, "input_settings"):
             checkpoint[INPUTS_KEY] = datamodule.input_settings()
 

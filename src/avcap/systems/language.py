@@ -103,9 +103,10 @@ class LanguageModelling(System):
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in Hugging Face's format, the model's configuration with the ids that frame a text."""
         codec = self.decoder.codec
+        lm: Any = self.decoder.lm  # a transformers model
         bos, (eos, *_), pad = codec.special
-        self.decoder.lm.config.update({"bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad})
-        self.decoder.lm.save_pretrained(folder)
+        lm.config.update({"bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad})
+        lm.save_pretrained(folder)
         codec.tokenizer.save_pretrained(folder)
 
     def _logged(self, stage: str, batch: TextBatch) -> Tensor:
@@ -114,4 +115,5 @@ class LanguageModelling(System):
         return loss
 
     def _embed(self, ids: Tensor) -> Tensor:
-        return self.decoder.lm.get_input_embeddings()(ids.to(self.device))
+        lm: Any = self.decoder.lm
+        return lm.get_input_embeddings()(ids.to(self.device))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+Blocks = nn.ModuleList | nn.Sequential
+
 
 def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> dict[Tensor, float]:
     """Learning rate factors of the parameters of some submodules.
@@ -37,9 +39,9 @@ def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> d
     return scales
 
 
-def find_blocks(module: nn.Module) -> nn.Module | None:
+def find_blocks(module: nn.Module) -> Blocks | None:
     """The list of modules of one class that holds the most parameters; None where there is none."""
-    stacks = [m for m in module.modules() if isinstance(m, (nn.ModuleList, nn.Sequential)) and _uniform(m)]
+    stacks = [m for m in module.modules() if isinstance(m, Blocks) and _uniform(m)]
     return max(stacks, key=_size, default=None)
 
 
@@ -56,15 +58,16 @@ def _scales(path: str, module: nn.Module, decay: float) -> dict[Tensor, float]:
     blocks = find_blocks(module)
     if blocks is None:
         raise ValueError(f"layer_decay names {path}, which has no list of equal blocks; leave it out.")
-    layer_of = {p: i for i, block in enumerate(blocks, start=1) for p in block.parameters()}
-    scales, layer = {}, 0
+    layer_of: dict[Tensor, int] = {p: i for i, block in enumerate(blocks, start=1) for p in block.parameters()}
+    scales: dict[Tensor, float] = {}
+    layer = 0
     for parameter in module.parameters():
         layer = layer_of.get(parameter, layer and len(blocks))
         scales[parameter] = decay ** (len(blocks) - layer)
     return scales
 
 
-def _uniform(stack: nn.Module) -> bool:
+def _uniform(stack: Blocks) -> bool:
     return len({type(block) for block in stack}) == 1 and _size(stack) > 0
 
 

@@ -43,8 +43,8 @@ class System(LightningModule, ABC):
         return self
 
     @abstractmethod
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """What a step minimises."""
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """What a step minimises; ``batch`` is what the data module of this system yields."""
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
         """The loss of made-up inputs, without a tokenizer: what a training step costs (``avcap check``).
@@ -107,7 +107,7 @@ class System(LightningModule, ABC):
         Raises:
             ValueError: naming the shards, what they lack, and the remedy.
         """
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "require"):
             data.require(self.inputs, stage)
 
@@ -127,12 +127,13 @@ class System(LightningModule, ABC):
             group["lr"] = group["max_lr"] = group["lr"] * group.pop("lr_scale")
         return optimizer
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate from the progress of the run: nothing to restore, exact after a restart."""
         factor = self.schedule(self._progress(batch_idx))
-        for group in self.optimizers().param_groups:
+        (optimizer,) = self.trainer.optimizers
+        for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] * factor
-        self.log("lr", max(group["lr"] for group in self.optimizers().param_groups))
+        self.log("lr", max(group["lr"] for group in optimizer.param_groups))
 
     def _progress(self, batch_idx: int) -> float:
         """Share of the run that is done, from the epochs or steps of the config."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from avcap.types import Tokens
 
@@ -17,13 +18,22 @@ class TokenCache:
 
     def find(self, ids: Sequence[str]) -> Tokens | None:
         """The tokens of a batch ``[B, N, C]``; None if those of a clip are not kept, or in another number than the others'."""
-        rows = [self._kept.get(name) for name in ids]
-        if None in rows or len({(row.x.shape, row.mask is None, row.time is None) for row in rows}) > 1:
+        rows = [self._kept[name] for name in ids if name in self._kept]
+        if len(rows) < len(ids) or len({(row.x.shape, row.mask is None, row.time is None) for row in rows}) > 1:
             return None
-        fields = zip(*rows, strict=True)  # x, mask, time
-        return Tokens(*(None if field[0] is None else torch.stack(field) for field in fields))
+        masks, times = [row.mask for row in rows], [row.time for row in rows]
+        return Tokens(torch.stack([row.x for row in rows]), _stacked(masks), _stacked(times))
 
     def keep(self, ids: Sequence[str], tokens: Tokens) -> None:
         """Keep tokens ``[B, N, C]``, without a graph."""
         for row, name in enumerate(ids):
-            self._kept[name] = Tokens(*(None if field is None else field[row].detach().clone() for field in tokens))
+            mask, time = (
+                None if field is None else field[row].detach().clone() for field in (tokens.mask, tokens.time)
+            )
+            self._kept[name] = Tokens(tokens.x[row].detach().clone(), mask, time)
+
+
+def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
+    """Rows ``[N]`` -> ``[B, N]``; None where there are none."""
+    present = [row for row in rows if row is not None]
+    return torch.stack(present) if present else None

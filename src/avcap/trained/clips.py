@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 import yaml
-from torch import Tensor
 
 from avcap.checkpoints.state import INPUTS_KEY
-from avcap.data.collate import collate
+from avcap.data.collate import collate, move
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
@@ -71,14 +70,13 @@ class CheckpointClips(NamedTuple):
 
     def clip(self, name: str | None = None) -> Batch:
         """One clip alone, as a batch on the model's device; the first of the split where none is named."""
-        batch = one_clip(self.clips(), name)
-        return {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        return move(one_clip(self.clips(), name), self.model.device)
 
     def batches(self, clips: CorruptedClips, *, batch_size: int, num_workers: int) -> Iterator[Batch]:
         """The clips in order, on the model's device."""
         sampler = ClipBatchSampler(len(clips), batch_size, shuffle=False)
         for batch in ClipLoader(clips, sampler, num_workers=num_workers):
-            yield {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            yield move(batch, self.model.device)
 
 
 def one_clip(clips: ClipDataset, name: str | None) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from avcap.checkpoints.carried_files import unpack_files
 from avcap.checkpoints.state import INPUTS_KEY, require_current
-from avcap.data.collate import collate, to_sample
+from avcap.data.collate import collate, move, to_sample
 from avcap.data.frame_sampling import FrameChoice
 from avcap.data.item import load_clip
 from avcap.data.media import duration
@@ -90,8 +91,7 @@ class FileCaptioner:
         item = load_clip(path, frames=self.stored_frames, size=self.size, max_seconds=heard, **rate)
         if self.frames.count is not None:
             item.take_frames(self.frames.choose(), self.frames.count)
-        batch = collate([to_sample(item, self.frontend)])
-        batch = {k: v.to(self.model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        batch = move(collate([to_sample(item, self.frontend)]), self.model.device)
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
         files = [path] if isinstance(path, Path) else path
         if heard is not None and any(duration(file) > heard + TAIL for file in files):
@@ -163,13 +163,13 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
     if not isinstance(content, dict) or "hyper_parameters" not in content:
         raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
     require_current(content, path)
-    folder = tempfile.TemporaryDirectory(prefix="avcap_")  # goes when the model goes
+    folder = tempfile.TemporaryDirectory(prefix="avcap_")
     unpack_files(content, Path(folder.name))
     settings = content["hyper_parameters"]
     if not set(CaptionModel.parts) <= settings.keys():
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of a captioner.")
     model = CaptionModel.from_settings(settings, content["state_dict"])
-    model._files = folder
+    weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model, content.get(INPUTS_KEY)
 
 

@@ -10,10 +10,10 @@ import torch
 from avcap.callbacks.map_quality import has_both, with_other_pictures
 from avcap.losses.token_plan import TokenPlan
 from avcap.metrics.map_quality import MapQuality, first_map
+from avcap.models import CaptionModel
 from avcap.models.parts import encode
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth, nearness
-from avcap.systems import Captioner
 from avcap.trained.clips import CheckpointClips
 from avcap.types import Batch
 
@@ -63,7 +63,7 @@ def map_quality(
 
 @torch.inference_mode()
 def _update(
-    model: Captioner,
+    model: CaptionModel,
     batch: Batch,
     truth: SceneTruth,
     plans: Sequence[TokenPlan],
@@ -73,8 +73,9 @@ def _update(
     audio, video = encode(model.audio_encoder, batch), encode(model.visual_encoder, batch)
     others = encode(model.visual_encoder, with_other_pictures(model, batch)) if len(batch["id"]) > 1 else None
     for epsilon, (own, shuffled, timed) in measured.items():
-        for plan in plans:
-            plan.epsilon = epsilon
+        if epsilon is not None:
+            for plan in plans:
+                plan.epsilon = epsilon
         maps = model.fusion(audio, video).maps
         if not maps:
             raise ValueError(f"{type(model.fusion).__name__} makes no assignment maps.")

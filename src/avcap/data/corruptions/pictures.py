@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,8 @@ class PictureCorruption(Corruption):
 
     def __call__(self, item: Item, source: Source) -> Item:
         """See :meth:`Corruption.__call__`."""
-        state, spoilt = source.generator.get_state(), {}
+        state = source.generator.get_state()
+        spoilt: dict[str, Any] = {}
         for name in self.inputs:
             rows = getattr(item, name)
             if rows is not None:

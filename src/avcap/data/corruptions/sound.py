@@ -113,13 +113,13 @@ class SmearedSound(SoundCorruption):
     def spoil(self, wave: Tensor, sample_rate: int, source: Source) -> Tensor:
         """See :meth:`SoundCorruption.spoil`."""
         window = torch.hann_window(WINDOW)
-        settings = {"n_fft": WINDOW, "hop_length": HOP, "window": window}
         noise = torch.randn(max(len(wave), WINDOW), generator=source.generator)
         padded = torch.nn.functional.pad(wave, (0, len(noise) - len(wave)))
-        energy = torch.stft(padded, **settings, return_complex=True).abs().square()  # [bins, T]
-        phases = torch.stft(noise, **settings, return_complex=True).angle()
+        energy = torch.stft(padded, WINDOW, HOP, window=window, return_complex=True).abs().square()  # [bins, T]
+        phases = torch.stft(noise, WINDOW, HOP, window=window, return_complex=True).angle()
         smeared = smooth(energy, self.seconds * sample_rate / HOP)
-        return torch.istft(torch.polar(smeared.sqrt(), phases), **settings, length=len(noise))[: len(wave)]
+        spoilt = torch.istft(torch.polar(smeared.sqrt(), phases), WINDOW, HOP, window=window, length=len(noise))
+        return spoilt[: len(wave)]
 
 
 class DroppedSound(Drop, SoundCorruption):

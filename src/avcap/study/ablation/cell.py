@@ -75,9 +75,8 @@ class Cell:
         with log.open("ab", buffering=0) as sink:
             sink.write(f"$ {' '.join(words)}\n".encode())
             # the lock goes to the child: while it lives, no other process starts on this cell
-            options = {"stdout": sink, "stderr": subprocess.STDOUT, "close_fds": False}
             try:
-                process = subprocess.Popen(words, **options)
+                process = subprocess.Popen(words, stdout=sink, stderr=subprocess.STDOUT, close_fds=False)
             except OSError as error:
                 sink.write(f"{words[0]} cannot be run: {error.strerror}\n".encode())
                 return NOT_FOUND
