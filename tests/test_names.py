@@ -9,8 +9,6 @@ from pathlib import Path
 import avcap
 
 PACKAGE = Path(avcap.__file__).parent
-OPEN = {"part"}
-"""Names that still stand for two things: take one out as soon as one of the two is renamed."""
 
 
 def test_no_public_name_stands_for_two_things():
@@ -19,8 +17,7 @@ def test_no_public_name_stands_for_two_things():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path.relative_to(PACKAGE)))
-    twice = {name: files for name, files in places.items() if len(files) > 1}
-    assert {name: files for name, files in twice.items() if name not in OPEN} == {}
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 def test_names_that_are_imported_late_are_shown():

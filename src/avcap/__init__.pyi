@@ -1,6 +1,7 @@
 from .decoders import CausalLMDecoder, GITDecoder, LlavaDecoder
 from .encoders import CAVMAEAudio, CAVMAEVisual, CEDEncoder, CLIPVisual, DALIAudio, TimmVisual
 from .fusion import OTAttention, TimeConcat, TokenConcat
+from .layers.vit import ViTSize
 from .losses import AttentiveOTAlignment, MMDAlignment, OTAlignment
 from .metrics import evaluate, human_bound
 from .models import CaptionModel
@@ -28,6 +29,7 @@ __all__ = [
     "TimmVisual",
     "TokenConcat",
     "Tokens",
+    "ViTSize",
     "emd",
     "evaluate",
     "human_bound",

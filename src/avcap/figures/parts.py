@@ -23,7 +23,7 @@ def picture_parts(batch: Batch, found: AssignmentMap, clip: int, caption: str) -
         caption: What the model said of it.
 
     Returns:
-        None for a clip without both streams, or without the times of its rows, pictures and tokens.
+        None for a clip without both streams, or without the times of its rows, frames and tokens.
     """
     if not {"audio", "frames", "audio_time", "frames_time"} <= batch.keys():
         return None

@@ -75,7 +75,7 @@ class Stages:
                 self.prefix,
                 [llava],
                 fit(["1a_prefix"], out / "prefix"),
-                part(out / "prefix", "decoder.prefix", self.prefix),
+                part_of_run(out / "prefix", "decoder.prefix", self.prefix),
             ),
             self.test("controls/image", 0, "image", [self.prefix]),
             self.step(self.backbone, [llava], train_backbone, spread),
@@ -91,7 +91,7 @@ class Stages:
         else:
             run = folder / "alignment"
             train = fit(["1b_alignment", f"objective/{objective}"], run, *of_seed(seed))
-            commands = [train, part(run, "audio_encoder", start)]
+            commands = [train, part_of_run(run, "audio_encoder", start)]
         steps = [self.step(start, [self.backbone], *commands)]
         for tokens in self.tokens:
             encoder = folder / tokens / "encoder.safetensors"
@@ -127,7 +127,10 @@ class Stages:
             ),
             self.step(labels, needs, avcap("dali pseudo-label", *label, *given)),
             self.step(
-                projector, [labels, *needs], stage_2, part(folder / "distillation", "fusion.audio_projector", projector)
+                projector,
+                [labels, *needs],
+                stage_2,
+                part_of_run(folder / "distillation", "fusion.audio_projector", projector),
             ),
             *(
                 self.test(f"after_{name}_{what}", seed, what, [projector, *needs], *distilled)
@@ -180,7 +183,7 @@ def fit(configs: Sequence[str], run: Path, *options: object) -> Command:
     return avcap("fit", *named, *options, "--trainer.default_root_dir", run, "--ckpt_path", "last")
 
 
-def part(run: Path, name: str, out: Path) -> Command:
+def part_of_run(run: Path, name: str, out: Path) -> Command:
     """Return the command that writes one component of what was trained in ``run``."""
     return avcap("weights part", last(run), name, out)
 

@@ -29,7 +29,7 @@ def map_quality(
 ) -> dict[float | None, dict[str, float]]:
     """Compute what :class:`avcap.metrics.MapQuality` says of a captioner's maps at each epsilon.
 
-    Beside it ``map_gain_shuffled``, with the pictures of another clip, and ``map_gain_timed``, that of a map which is a Gaussian of the
+    Beside it ``map_gain_shuffled``, with the frames of another clip, and ``map_gain_timed``, that of a map which is a Gaussian of the
     time between two tokens and knows nothing else.
 
     Args:
@@ -69,7 +69,7 @@ def _update(
     plans: Sequence[TokenPlan],
     measured: Mapping[float | None, tuple[MapQuality, ...]],
 ) -> None:
-    """Measure a batch as it is, and with the pictures of other clips, at every epsilon; encoded once."""
+    """Measure a batch as it is, and with the frames of other clips, at every epsilon; encoded once."""
     audio, video = encode(model.audio_encoder, batch), encode(model.visual_encoder, batch)
     others = encode(model.visual_encoder, with_other_pictures(model, batch)) if len(batch["id"]) > 1 else None
     for epsilon, (own, shuffled, timed) in measured.items():

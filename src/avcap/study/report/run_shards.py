@@ -1,4 +1,4 @@
-"""The shards that runs were tested on: pictures of their clips, and kinds of scenes."""
+"""The shards that runs were tested on: figures of their clips, and kinds of scenes."""
 
 from __future__ import annotations
 
