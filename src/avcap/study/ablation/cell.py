@@ -26,6 +26,9 @@ STOPPED = (128 + SIGINT, 128 + SIGTERM)
 NOT_FOUND = 127  # as a shell says it
 Launcher = Callable[["Cell"], int]  # runs a cell to its end -> exit status
 
+trainings: set[int] = set()
+"""Processes of the cells that run in this process."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -80,8 +83,10 @@ class Cell:
             except OSError as error:
                 sink.write(f"{words[0]} cannot be run: {error.strerror}\n".encode())
                 return NOT_FOUND
+            trainings.add(process.pid)
             with process, StopSignals(lambda _: process.terminate()) as stop:
                 code = process.wait()
+            trainings.discard(process.pid)
         return 128 + stop.received if stop.received else code
 
 

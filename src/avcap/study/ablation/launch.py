@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from avcap.study.ablation.cell import Cell
+from avcap.study.ablation.cell import Cell, trainings
 from avcap.study.ablation.status import LOG
 from avcap.study.signals import StopSignals
 
@@ -67,9 +67,11 @@ class Resumable:
         """Let the training save, then return the job to queue again; submitit calls this inside the job."""
         from submitit.helpers import DelayedSubmission
 
+        running = tuple(trainings)
         os.kill(os.getpid(), signal.SIGTERM)  # the cell passes it on to the training
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        for process in running:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(self)
 
 
