@@ -60,7 +60,7 @@ def figure_plans(
             _draw_pairs(panels[i, j], events)
             style_axes(panels[i, j], title=columns[j] if i == 0 else "", y=rows[i] if j == 0 else "")
     figure.supxlabel("time of the sound (s)", fontsize=8, color=INK)
-    figure.supylabel("time of the picture (s)", fontsize=8, color=INK)
+    figure.supylabel("time of the frame (s)", fontsize=8, color=INK)
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, ticks=range(-_SPAN, _SPAN + 1))
     bar.ax.set_yticklabels(["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     bar.set_label("plan mass (1 = uniform plan)", fontsize=8, color=INK)
