@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from avcap.checkpoints.loading import block_count
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.report import require_weights
 
@@ -141,7 +142,7 @@ def decoder_to_theirs(state: Mapping[str, Tensor], names: GITNames, *, format_na
         ValueError: if a weight is missing or has no place in the format.
     """
     mine = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
-    table = names.text_table(_our_depth(mine))
+    table = names.text_table(block_count(name.removeprefix(TEXT) for name in mine))
     own = mine.pop(f"{TEXT}output_weight", None)
     if any(name.startswith(PROJECTION) for name in mine):
         table |= names.projection_table()
@@ -190,11 +191,6 @@ class GITHuggingFace(_GIT):
     summary = "GIT, the Hugging Face folders microsoft/git-base, git-large and their fine-tuned kin"
     names = HUGGING_FACE
     ignored = ("git.image_encoder.", "git.img_temperal_embedding.", "git.embeddings.position_ids")
-
-
-def _our_depth(names: Collection[str]) -> int:
-    block = re.compile(re.escape(TEXT) + r"blocks\.(\d+)\.")
-    return 1 + max((int(found[1]) for name in names if (found := block.match(name))), default=-1)
 
 
 def _about(state: Mapping[str, Tensor], depth: int, *, projection: bool, tied: bool) -> dict[str, str]:
