@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import AudioEncoder
 from avcap.encoders.cav_mae_stream import PUBLISHED, CAVMAEStream, Positions
 from avcap.encoders.spectrogram import check_spectrogram, spectrogram_shape
@@ -42,6 +41,8 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
     Raises:
         ValueError: if the sizes do not fit each other.
     """
+
+    part = "audio"
 
     def __init__(
         self,
@@ -99,16 +100,6 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             tokens = self.transform(patches.flatten(1, 2), places, real if self.mask_padding else None)
             when = mean_times(time, self.patch)  # [B, T/patch]
             return Tokens(tokens, real, None if when is None else when.repeat(1, rows))
-
-    def load_pretrained(self) -> None:
-        """Load the audio part of the file that ``pretrained`` names; do nothing if it is None.
-
-        Raises:
-            FileNotFoundError: if the file is not there.
-            ValueError: if it does not hold exactly the weights of this encoder.
-        """
-        if self.pretrained is not None:
-            load_part(self, self.pretrained, part="audio", component=type(self).__name__, depth="size.depth")
 
     def _token_mask(self, mask: Tensor, rows: int, columns: int) -> Tensor:
         """Convert the mask of rows ``[B, T]`` to that of tokens ``[B, rows * columns]``; if padding counts, all or none of a clip."""
