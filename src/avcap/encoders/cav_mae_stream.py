@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from avcap.checkpoints.loading import load_part
 from avcap.layers.attention_mask import attention_mask
 from avcap.layers.freeze import Freezable
-from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.vit import ViTSize, init_vit
 
 Positions = Literal["learned", "fixed"]
@@ -50,19 +49,6 @@ class CAVMAEStream(Freezable):
         self.blocks = size.blocks(eps=EPS)
         init_vit(self)
         nn.init.normal_(self.modality, std=0.02)
-        self._no_grad = False
-
-    def restrict(self, *, frozen: bool, lora: LoRA | None) -> None:
-        """Freeze everything, or everything but new adapters; called once all layers are made."""
-        if lora is not None:
-            add_lora(self, lora)
-        self._no_grad = frozen and lora is None
-        if frozen or lora is not None:
-            self.freeze()
-
-    def grad_mode(self) -> torch.set_grad_enabled:
-        """Return a context without graph if nothing of this encoder is trained."""
-        return torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad)
 
     def transform(self, tokens: Tensor, positions: Tensor, real: Tensor | None) -> Tensor:
         """Add positions and the stream vector, then run the blocks.
