@@ -14,7 +14,7 @@ from PIL import Image
 from avcap.data import AudioCapsDataModule, Captions, ClipChoice, FrameChoice, SpecAugment
 from avcap.data.collate import Sample, collate, to_sample
 from avcap.data.corruptions import SwappedSound
-from avcap.data.item import load_clip
+from avcap.data.item import clip_of, read_item
 from avcap.data.media import MediaError
 from avcap.data.shards import Shards
 from avcap.frontends import KaldiFbank
@@ -172,7 +172,7 @@ def test_loose_files_make_a_batch(tmp_path: Path) -> None:
         (tmp_path / "picture.jpg", tmp_path / "sound.wav"),
     ]
     frontend = KaldiFbank(16, target_length=100)
-    items = [load_clip(path, frames=3, size=24) for path in paths]
+    items = [read_item(clip_of(path), frames=3, size=24) for path in paths]
     batch = collate([to_sample(item, frontend) for item in items])
     assert batch["audio_mask"].any(1).tolist() == [True, False, True, False, True]
     assert batch["frames_mask"].any(1).tolist() == [False, True, True, True, True]
@@ -183,7 +183,7 @@ def test_loose_files_make_a_batch(tmp_path: Path) -> None:
     assert batch["frames_time"][:2].isnan().all()  # no pictures; one of a clip whose length is not known
     torch.testing.assert_close(batch["frames_time"][4], torch.tensor([1, 3, 5]) * 0.5 / 6)  # the sound is 0.5 s long
     with pytest.raises(MediaError, match="A pair is one audio file and one image"):
-        load_clip((tmp_path / "picture.jpg", tmp_path / "both.mp4"), frames=1, size=8)
+        clip_of((tmp_path / "picture.jpg", tmp_path / "both.mp4"))
 
 
 def test_no_shards_says_how_to_make_them(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from avcap.data.item import load_clip, pack, unpack
+from avcap.data.item import clip_of, pack, read_item, unpack
 from avcap.data.media import (
     MediaError,
     NoAudio,
@@ -99,12 +99,12 @@ def test_max_seconds_cuts_the_sound(tmp_path: Path) -> None:
 def test_pictures_may_end_before_the_sound(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.mp4", wave=tone(3.0), pictures=grey_ramp(10))  # 5 pictures a second
     assert video_seconds(path) == pytest.approx(2.0)
-    item = load_clip(path, frames=2, size=16)
+    item = read_item(clip_of(path), frames=2, size=16)
     assert item.duration == pytest.approx(3.0, abs=0.1)
     assert item.frames_time.tolist() == pytest.approx([0.5, 1.5])
     again = unpack(pack(item), frames=1, choose=lambda total, _: [total - 1])
     assert again.frames_time.tolist() == pytest.approx([1.5])
-    assert load_clip(path, frames=2, size=16, max_seconds=1.0).frames_time.tolist() == [0.25, 0.75]
+    assert read_item(clip_of(path), frames=2, size=16, max_seconds=1.0).frames_time.tolist() == [0.25, 0.75]
     write_media(tmp_path / "b.wav", wave=tone(1.0))
     with pytest.raises(NoVideo, match="has no video track"):
         video_seconds(tmp_path / "b.wav")

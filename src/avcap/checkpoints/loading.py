@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ def load_part(
     """
     path = Path(path)
     state, metadata = _read(path)
-    state = by_part(state, metadata)
+    if PART in metadata:
+        state = {f"{metadata[PART]}.{name}": tensor for name, tensor in state.items()}
     mine = {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
     if not mine:
         parts = sorted({name.partition(".")[0] for name in state})
@@ -91,12 +92,6 @@ def load_part(
         "loaded %d tensors into %s from %s (%s)", len(mine), component, path, metadata.get("format", "no format")
     )
     return metadata
-
-
-def by_part(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
-    """Return the tensors of a file with their part as prefix; a file of one component has its part in its metadata."""
-    begin = f"{metadata[PART]}." if PART in metadata else ""
-    return {begin + name: tensor for name, tensor in state.items()}
 
 
 def parts_of(path: str | Path) -> frozenset[str]:

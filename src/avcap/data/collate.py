@@ -118,6 +118,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     Raises:
         ValueError: if the clips' frames or features differ in size.
     """
+    entries: Sequence[Mapping[str, Any]] = samples
     batch: dict[str, Any] = {"id": [sample["id"] for sample in samples]}
     tensors = dict.fromkeys(name for sample in samples for name, x in sample.items() if isinstance(x, Tensor))
     for name in tensors:
@@ -127,7 +128,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 batch[f"{name}_time"] = _stack_times(samples, name, batch[f"{name}_mask"])
     for name in ("caption", "references"):
         if all(name in sample for sample in samples):
-            batch[name] = _column(samples, name)
+            batch[name] = [sample[name] for sample in entries]
     if any("prompt" in sample for sample in samples):
         batch["prompt"] = [sample.get("prompt") for sample in samples]
     return cast(Batch, batch)  # its keys are those of the samples
@@ -137,10 +138,6 @@ def move(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on ``device``."""
     moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
     return cast(Batch, moved)
-
-
-def _column(samples: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    return [sample[name] for sample in samples]
 
 
 def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avcap.data.parallel import run_jobs
+from avcap.data.parallel import PLAN, Job, begin, run_jobs
 from avcap.data.shards import DERIVED, Shards
 from avcap.frontends import FrontEnd
 
@@ -111,29 +110,16 @@ def folder_of(shards: Shards, frontend: FrontEnd) -> Path:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Some clips of a column."""
+class _Piece(Job):
+    """Some clips of a column; the record says where their features stand in the file."""
 
-    folder: Path
-    number: int
     shards: Shards
     indices: range
     frontend: FrontEnd
 
     @property
     def clips(self) -> int:
-        """How many clips it is about."""
         return len(self.indices)
-
-    @property
-    def record(self) -> Path:
-        """Where their features stand in the file; its presence says that the file is complete."""
-        return self.folder / f"{self.number}.json"
-
-    @property
-    def done(self) -> bool:
-        """Whether it was completed before."""
-        return self.record.is_file()
 
 
 def write_column(
@@ -168,12 +154,7 @@ def write_column(
     if folder.is_dir() or not shards.info.streams["audio"]:
         return False
     partial = folder.with_name(f"{folder.name}.partial")
-    stamp = partial / "plan"
-    plan = f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}"
-    if partial.is_dir() and not (stamp.is_file() and stamp.read_text() == plan):
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(plan)
+    begin(partial, f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}")
     starts = range(0, len(shards), clips_per_file)
     pieces = [
         _Piece(partial, number, shards, range(start, min(len(shards), start + clips_per_file)), frontend)
@@ -209,6 +190,6 @@ def _publish(folder: Path, partial: Path, pieces: Sequence[_Piece]) -> None:
     facts = {"front_end": type(frontend).__name__, "settings": frontend.settings, "sample_rate": frontend.sample_rate}
     index = {**facts, "dtype": shards.info.dtype, "id_hash": shards.info.id_hash, "places": places}
     (partial / INDEX).write_text(json.dumps(index, default=str))
-    for leftover in (*(piece.record for piece in pieces), partial / "plan"):
+    for leftover in (*(piece.record for piece in pieces), partial / PLAN):
         leftover.unlink()
     partial.rename(folder)

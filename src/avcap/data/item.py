@@ -161,40 +161,24 @@ def read_item(
     return item
 
 
-def load_clip(
-    path: Path | tuple[Path, Path],
-    *,
-    frames: int,
-    size: int,
-    sample_rate: int = SAMPLE_RATE,
-    max_seconds: float | None = None,
-) -> Item:
-    """Decode a media file: a video, an audio file or an image, or a pair of an audio file and an image (or video) in any order.
+def clip_of(path: Path | tuple[Path, Path]) -> Clip:
+    """Return the clip of a media file: a video, an audio file or an image, or a pair of an audio file and an image (or video).
 
     Args:
-        path: The file or the pair.
-        frames: Frames to take, at even times.
-        size: Their height and width in pixels.
-        sample_rate: Samples a second of the sound.
-        max_seconds: Read at most so many seconds; the frames are spread over them.
+        path: The file, or the pair in any order.
 
     Raises:
-        FileNotFoundError: if a file is not there.
-        MediaError: if it cannot be decoded, or a pair has two audio files or two images.
+        MediaError: if a pair has two audio files or two images.
     """
-    paths = [path] if isinstance(path, Path) else list(path)
-    if len(paths) == 1:
-        suffix = paths[0].suffix.lower()
-        audio = None if suffix in IMAGE_SUFFIXES else paths[0]
-        pictures = () if suffix in AUDIO_SUFFIXES else (paths[0],)
-    else:
-        sounds = [p for p in paths if p.suffix.lower() in AUDIO_SUFFIXES]
-        others = [p for p in paths if p.suffix.lower() not in AUDIO_SUFFIXES]
-        if len(sounds) != 1 or len(others) != 1:
-            raise MediaError(f"A pair is one audio file and one image or video, got {' and '.join(map(str, paths))}.")
-        audio, pictures = sounds[0], (others[0],)
-    clip = Clip(id=paths[0].stem, captions=(), audio=audio, frames=pictures)
-    return read_item(clip, frames=frames, size=size, sample_rate=sample_rate, max_seconds=max_seconds)
+    if isinstance(path, Path):
+        suffix = path.suffix.lower()
+        audio = None if suffix in IMAGE_SUFFIXES else path
+        return Clip(path.stem, (), audio, () if suffix in AUDIO_SUFFIXES else (path,))
+    sounds = [p for p in path if p.suffix.lower() in AUDIO_SUFFIXES]
+    others = [p for p in path if p.suffix.lower() not in AUDIO_SUFFIXES]
+    if len(sounds) != 1 or len(others) != 1:
+        raise MediaError(f"A pair is one audio file and one image or video, got {' and '.join(map(str, path))}.")
+    return Clip(path[0].stem, (), sounds[0], (others[0],))
 
 
 def pack(item: Item, *, half: bool = True, quality: int = 95) -> Record:

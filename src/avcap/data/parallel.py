@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+PLAN = "plan"  # file that says what unfinished work is about
 
-class Job(Protocol):
-    """A job that marks its completion."""
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """A part of a folder that is written at one go, and marks its completion.
+
+    Attributes:
+        folder: Where it writes.
+        number: Its number among the jobs of the folder.
+    """
+
+    folder: Path
+    number: int
 
     @property
+    @abstractmethod
     def clips(self) -> int:
         """How many clips it is about."""
 
     @property
-    def done(self) -> bool:
-        """Whether it was completed before."""
+    def record(self) -> Path:
+        """What it notes when it is complete; its presence says that it is."""
+        return self.folder / f"{self.number}.record.json"
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -40,7 +57,7 @@ def run_jobs(
     """
     from tqdm import tqdm
 
-    todo = [job for job in jobs if not job.done]
+    todo = [job for job in jobs if not job.record.is_file()]
     total = sum(job.clips for job in jobs)
     before = total - sum(job.clips for job in todo)
     with tqdm(total=total, initial=before, desc=title, unit="clip", disable=not progress) as bar:
@@ -55,6 +72,15 @@ def run_jobs(
             for future in as_completed(futures):
                 future.result()
                 bar.update(futures[future].clips)
+
+
+def begin(partial: Path, plan: str) -> None:
+    """Make the folder of unfinished work, named by ``.partial``; what was done there by another plan is deleted."""
+    stamp = partial / PLAN
+    if partial.is_dir() and not (stamp.is_file() and stamp.read_text() == plan):
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(plan)
 
 
 def _one_thread() -> None:

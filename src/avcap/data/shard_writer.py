@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avcap.data.item import Item, pack
-from avcap.data.parallel import run_jobs
+from avcap.data.parallel import PLAN, Job, begin, run_jobs
 from avcap.data.shards import CAPTIONS, INDEX, ShardInfo
 from avcap.frontends.inputs import KEYS
 from avcap.ids import id_hash
@@ -84,7 +84,7 @@ def write_split(
     if folder.is_dir() and not overwrite:
         return WrittenSplit(_finished(folder, info), kept=True)
     partial = out / f"{info.split}.partial"
-    _begin(partial, f"{info.plan} {clips_per_shard} {RECORDS}")
+    begin(partial, f"{info.plan} {clips_per_shard} {RECORDS}")
     jobs = [
         _Job(partial, number, sources[first : first + clips_per_shard], make, info.dtype == "float16")
         for number, first in enumerate(range(0, len(sources), clips_per_shard))
@@ -100,39 +100,17 @@ def _finished(folder: Path, wanted: ShardInfo) -> ShardInfo:
     return done
 
 
-def _begin(partial: Path, plan: str) -> None:
-    """Make the folder of an unfinished split; shards of another plan are deleted."""
-    stamp = partial / "plan"
-    if partial.is_dir() and not (stamp.is_file() and stamp.read_text() == plan):
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(plan)
-
-
-@dataclass
-class _Job:
+@dataclass(frozen=True)
+class _Job(Job):
     """One shard to write."""
 
-    folder: Path
-    number: int
     sources: Sequence[Any]
     make: Callable[[Any], Item | Broken]
     half: bool
 
     @property
     def clips(self) -> int:
-        """How many clips it is about."""
         return len(self.sources)
-
-    @property
-    def record(self) -> Path:
-        """Its presence says that the shard is complete."""
-        return self.folder / f"{self.number}.record.json"
-
-    @property
-    def done(self) -> bool:
-        """Whether it was completed before."""
-        return self.record.is_file()
 
     @property
     def index(self) -> Path:
@@ -187,6 +165,6 @@ def _publish(folder: Path, partial: Path, jobs: Sequence[_Job], info: ShardInfo)
     if folder.is_dir():
         shutil.rmtree(folder)
     partial.rename(folder)
-    for leftover in (*folder.glob("*.record.json"), *folder.glob("*.index.json"), folder / "plan"):
+    for leftover in (*folder.glob("*.record.json"), *folder.glob("*.index.json"), folder / PLAN):
         leftover.unlink()
     return info

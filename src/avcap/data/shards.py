@@ -123,11 +123,6 @@ class Shards:
         """Clip ids, in order."""
         return self.info.ids
 
-    @property
-    def files(self) -> list[Path]:
-        """The shard files."""
-        return [self.folder / name for name in self._files]
-
     def require_rate(self, frontend: FrontEnd) -> None:
         """Refuse a front end that reads another sample rate.
 

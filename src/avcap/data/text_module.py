@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict, cast
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import Dataset
@@ -13,7 +13,7 @@ from avcap.data.loader import ClipLoader
 from avcap.data.sampler import ClipBatchSampler
 from avcap.jsonl import read_json_lines
 
-FIELDS = ("prompt_text", "task", "text")
+FIELDS: tuple[Literal["prompt_text", "task", "text"], ...] = ("prompt_text", "task", "text")
 
 
 class TextRow(TypedDict):
@@ -49,11 +49,7 @@ def read_texts(path: Path) -> list[TextRow]:
 
 def collate_texts(rows: Sequence[TextRow]) -> TextBatch:
     """Collate rows to a batch."""
-    return TextBatch(
-        prompt_text=[row["prompt_text"] for row in rows],
-        task=[row["task"] for row in rows],
-        text=[row["text"] for row in rows],
-    )
+    return cast(TextBatch, {name: [row[name] for row in rows] for name in FIELDS})  # its keys are those of a row
 
 
 class _Texts(Dataset):

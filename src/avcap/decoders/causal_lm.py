@@ -129,7 +129,6 @@ class CausalLMDecoder(ContextDecoder):
 
     def split_prompt(self, prompt: str) -> tuple[list[int], list[int]]:
         """See :meth:`ContextDecoder.split_prompt`; a chat template also writes the opening token."""
-        halves = fill_template(self.template, prompt, self.codec.tokenizer if self.chat_template else None)
-        before = self.codec.encode([halves.before], bos=not self.chat_template)
-        after = self.codec.encode([halves.after])
-        return before.ids[0].tolist(), after.ids[0].tolist()
+        before, after = fill_template(self.template, prompt, self.codec.tokenizer if self.chat_template else None)
+        opening = self.codec.encode([before], bos=not self.chat_template)
+        return opening.ids[0].tolist(), self.codec.encode([after]).ids[0].tolist()

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avcap.layers.attention import attention
+from avcap.layers.attention import Heads, attention
 
 
 class KeyValue(NamedTuple):
@@ -22,47 +22,40 @@ class KeyValue(NamedTuple):
     v: Tensor  # as k
 
 
-class PrefixAttention(nn.Module):
+class PrefixAttention(Heads):
     """Multi-head attention whose queries are all of the prefix, all of a text, or the newest word of each beam.
 
     Args:
         width: Channels.
         heads: Attention heads.
         dropout: Dropout of the attention weights.
-
-    Raises:
-        ValueError: if ``width`` is no multiple of ``heads``.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        if width % heads:
-            raise ValueError(
-                f"decoder.size.width {width} is no multiple of decoder.size.heads {heads}; change one of them."
-            )
-        self.heads = heads
+        super().__init__(width, heads)
         self.dropout = dropout
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.proj = nn.Linear(width, width)
 
     def keys_values(self, x: Tensor) -> KeyValue:
         """Convert ``[B, N, C]`` to keys and values ``[B, heads, N, D]``."""
         return KeyValue(self._split(self.k_proj(x)), self._split(self.v_proj(x)))
 
-    def prefix(self, x: Tensor, own: KeyValue, mask: Tensor | None) -> Tensor:
-        """Let prefix rows attend to the prefix.
+    def attend(self, x: Tensor, keys: KeyValue, mask: Tensor | None) -> Tensor:
+        """Let rows attend to keys: those of the prefix to the prefix.
 
         Args:
-            x: ``[B, P, C]``.
-            own: Keys and values of ``x``.
-            mask: ``[B, 1, 1, P]``, True where a token may be seen.
+            x: ``[B, N, C]``.
+            keys: Keys and values ``[B, heads, M, D]``.
+            mask: Broadcastable to ``[B, heads, N, M]``, True where a row may see a key.
 
         Returns:
-            ``[B, P, C]``.
+            ``[B, N, C]``.
         """
-        return self._attend(x, own, mask)
+        q = self._split(self.q_proj(x))  # [B, heads, N, D]
+        if self.training and self.dropout > 0:
+            mixed = F.scaled_dot_product_attention(q, *keys, attn_mask=mask, dropout_p=self.dropout)
+        else:
+            mixed = attention(q, *keys, mask)
+        return self.proj(mixed.transpose(1, 2).flatten(2))  # [B, N, C]
 
     def text(self, x: Tensor, prefix: KeyValue, mask: Tensor) -> Tensor:
         """Let text rows attend to the prefix and to the text up to themselves.
@@ -79,7 +72,7 @@ class PrefixAttention(nn.Module):
         both = KeyValue(
             torch.cat([prefix.k, own.k], dim=2), torch.cat([prefix.v, own.v], dim=2)
         )  # [B, heads, P + L, D]
-        return self._attend(x, both, mask)
+        return self.attend(x, both, mask)
 
     def step(self, x: Tensor, prefix: KeyValue, mask: Tensor | None, past: KeyValue | None) -> tuple[Tensor, KeyValue]:
         """Let the newest word of each beam attend to the clip's prefix, to earlier words and to itself.
@@ -109,18 +102,6 @@ class PrefixAttention(nn.Module):
         mixed = mixed + (on_text.transpose(1, 2).unsqueeze(3) @ v).squeeze(3)
         return self.proj(mixed.flatten(2)), KeyValue(k, v)
 
-    def _attend(self, x: Tensor, keys: KeyValue, mask: Tensor | None) -> Tensor:
-        q = self._split(self.q_proj(x))  # [B, heads, N, D]
-        if self.training and self.dropout > 0:
-            mixed = F.scaled_dot_product_attention(q, *keys, attn_mask=mask, dropout_p=self.dropout)
-        else:
-            mixed = attention(q, *keys, mask)
-        return self.proj(mixed.transpose(1, 2).flatten(2))  # [B, N, C]
-
-    def _split(self, x: Tensor) -> Tensor:
-        """Convert ``[B, N, C]`` to ``[B, heads, N, D]``."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
 
 class GITBlock(nn.Module):
     """A BERT layer: ``h = LN(h + attention(h)); h = LN(h + fc2(gelu(fc1(h))))``, exact GELU, LayerNorm epsilon 1e-12.
@@ -145,8 +126,8 @@ class GITBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def prefix(self, x: Tensor, own: KeyValue, mask: Tensor | None) -> Tensor:
-        """Convert prefix ``[B, P, C]`` with its keys and values to ``[B, P, C]``; see :meth:`PrefixAttention.prefix`."""
-        return self._finish(x, self.attn.prefix(x, own, mask))
+        """Convert prefix ``[B, P, C]`` with its keys and values to ``[B, P, C]``; see :meth:`PrefixAttention.attend`."""
+        return self._finish(x, self.attn.attend(x, own, mask))
 
     def text(self, x: Tensor, prefix: KeyValue, mask: Tensor) -> Tensor:
         """Convert text ``[B, L, C]`` to ``[B, L, C]``; see :meth:`PrefixAttention.text`."""

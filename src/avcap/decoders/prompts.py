@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from avcap.decoders.text import Ids, TextCodec
 
@@ -56,13 +56,6 @@ class Prompting:
     chat_template: bool = False
 
 
-class Halves(NamedTuple):
-    """The text on both sides of the fused tokens."""
-
-    before: str
-    after: str
-
-
 def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
     """Return the instructions to train with.
 
@@ -104,7 +97,7 @@ def check_template(template: str) -> str:
     return template
 
 
-def fill_template(template: str, prompt: str, tokenizer: Any | None = None) -> Halves:
+def fill_template(template: str, prompt: str, tokenizer: Any | None = None) -> tuple[str, str]:
     """Return the text before and after the fused tokens.
 
     Args:
@@ -130,7 +123,7 @@ def fill_template(template: str, prompt: str, tokenizer: Any | None = None) -> H
                 "The tokenizer's chat template does not keep the user's text; set decoder.prompting.chat_template: false."
             )
     before, after = text.split(TOKENS)
-    return Halves(before, after)
+    return before, after
 
 
 class PromptTable:

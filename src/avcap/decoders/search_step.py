@@ -101,34 +101,23 @@ class LogitRules:
 
 def _processors(settings: Mapping[str, Any], *, eos: int, device: torch.device) -> list[LogitsProcessor]:
     """Return Hugging Face's processors for the settings that have an effect."""
+    import transformers
+
     found: list[LogitsProcessor] = []
     if settings.get("repetition_penalty", 1.0) != 1.0:
-        from transformers import RepetitionPenaltyLogitsProcessor
-
-        found.append(RepetitionPenaltyLogitsProcessor(float(settings["repetition_penalty"])))
+        found.append(transformers.RepetitionPenaltyLogitsProcessor(float(settings["repetition_penalty"])))
     if settings.get("no_repeat_ngram_size", 0) > 0:
-        from transformers import NoRepeatNGramLogitsProcessor
-
-        found.append(NoRepeatNGramLogitsProcessor(settings["no_repeat_ngram_size"]))
-    if settings.get("min_new_tokens", 0) > 0:
-        from transformers import MinNewTokensLengthLogitsProcessor
-
-        # the opening word is the prompt; a text has so many words before it may end
-        found.append(MinNewTokensLengthLogitsProcessor(1, settings["min_new_tokens"], eos, device=str(device)))
+        found.append(transformers.NoRepeatNGramLogitsProcessor(settings["no_repeat_ngram_size"]))
+    if (least := settings.get("min_new_tokens", 0)) > 0:  # the opening word is the prompt
+        found.append(transformers.MinNewTokensLengthLogitsProcessor(1, least, eos, device=str(device)))
     if not settings.get("do_sample", False):
         return found
     if settings.get("temperature", 1.0) != 1.0:
-        from transformers import TemperatureLogitsWarper
-
-        found.append(TemperatureLogitsWarper(float(settings["temperature"])))
+        found.append(transformers.TemperatureLogitsWarper(float(settings["temperature"])))
     if settings.get("top_k", 0) > 0:
-        from transformers import TopKLogitsWarper
-
-        found.append(TopKLogitsWarper(settings["top_k"]))
+        found.append(transformers.TopKLogitsWarper(settings["top_k"]))
     if settings.get("top_p", 1.0) < 1.0:
-        from transformers import TopPLogitsWarper
-
-        found.append(TopPLogitsWarper(float(settings["top_p"])))
+        found.append(transformers.TopPLogitsWarper(float(settings["top_p"])))
     return found
 
 

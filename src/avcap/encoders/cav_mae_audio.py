@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import AudioEncoder
 from avcap.encoders.cav_mae_stream import PUBLISHED, CAVMAEStream, Positions
 from avcap.encoders.spectrogram import check_spectrogram, spectrogram_shape
 from avcap.frontends import FrontEnd, KaldiFbank
-from avcap.layers.attention_mask import whole_clips
+from avcap.layers.attention_mask import column_mask
 from avcap.layers.lora import LoRA
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.positions import sincos_grid
@@ -42,6 +41,8 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
     Raises:
         ValueError: if the sizes do not fit each other.
     """
+
+    part = "audio"
 
     def __init__(
         self,
@@ -95,24 +96,9 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
             patches = self.patch_embed(x.transpose(1, 2))  # [B, F/patch, T/patch, C]
             rows, columns = patches.shape[1:3]
             places = self.pos_embed.unflatten(1, (rows, -1))[:, :, :columns].flatten(1, 2)  # [1, F/patch * T/patch, C]
-            real = None if mask is None else self._token_mask(mask, rows, columns)
+            real = None
+            if mask is not None:
+                real = column_mask(mask, columns, self.patch, mask_padding=self.mask_padding).repeat(1, rows)
             tokens = self.transform(patches.flatten(1, 2), places, real if self.mask_padding else None)
             when = mean_times(time, self.patch)  # [B, T/patch]
             return Tokens(tokens, real, None if when is None else when.repeat(1, rows))
-
-    def load_pretrained(self) -> None:
-        """Load the audio part of the file that ``pretrained`` names; do nothing if it is None.
-
-        Raises:
-            FileNotFoundError: if the file is not there.
-            ValueError: if it does not hold exactly the weights of this encoder.
-        """
-        if self.pretrained is not None:
-            load_part(self, self.pretrained, part="audio", component=type(self).__name__, depth="size.depth")
-
-    def _token_mask(self, mask: Tensor, rows: int, columns: int) -> Tensor:
-        """Convert the mask of rows ``[B, T]`` to that of tokens ``[B, rows * columns]``; if padding counts, all or none of a clip."""
-        if not self.mask_padding:
-            return whole_clips(mask, rows * columns)
-        real = mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)  # [B, T/patch]
-        return real.repeat(1, rows)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from avcap.checkpoints.loading import load_part
 from avcap.layers.attention_mask import attention_mask
 from avcap.layers.freeze import Freezable
-from avcap.layers.lora import LoRA, add_lora
 from avcap.layers.vit import ViTSize, init_vit
 
 Positions = Literal["learned", "fixed"]
@@ -18,14 +18,20 @@ PUBLISHED = ViTSize(depth=11)
 
 
 class CAVMAEStream(Freezable):
-    """Positions, stream vector and transformer blocks of one stream; a subclass brings the patches.
+    """Positions, stream vector and transformer blocks of one stream; a subclass brings the patches, before :class:`Encoder`.
 
     Args:
         size: Size of the transformer of this stream; depth 0 hands on the embedded patches.
         patches: Makes the patches; ``patch_embed`` from then on.
         positions: Start of the positions ``[1, places, C]``.
         learned: Whether the positions are trained.
+
+    Attributes:
+        part: What its weights are called in a file of several components.
     """
+
+    part: ClassVar[str]
+    pretrained: str | None
 
     def __init__(
         self,
@@ -43,19 +49,6 @@ class CAVMAEStream(Freezable):
         self.blocks = size.blocks(eps=EPS)
         init_vit(self)
         nn.init.normal_(self.modality, std=0.02)
-        self._no_grad = False
-
-    def restrict(self, *, frozen: bool, lora: LoRA | None) -> None:
-        """Freeze everything, or everything but new adapters; called once all layers are made."""
-        if lora is not None:
-            add_lora(self, lora)
-        self._no_grad = frozen and lora is None
-        if frozen or lora is not None:
-            self.freeze()
-
-    def grad_mode(self) -> torch.set_grad_enabled:
-        """Return a context without graph if nothing of this encoder is trained."""
-        return torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad)
 
     def transform(self, tokens: Tensor, positions: Tensor, real: Tensor | None) -> Tensor:
         """Add positions and the stream vector, then run the blocks.
@@ -73,3 +66,13 @@ class CAVMAEStream(Freezable):
         for block in self.blocks:
             tokens = block(tokens, mask)
         return tokens
+
+    def load_pretrained(self) -> None:
+        """Load the part of this stream from the file that ``pretrained`` names; see :meth:`Encoder.load_pretrained`."""
+        if self.pretrained is not None:
+            name = type(self).__name__
+            load_part(self, self.pretrained, part=self.part, component=name, depth="size.depth", adapt=self._adapt)
+
+    def _adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Fit the weights of a file to this encoder."""
+        return state

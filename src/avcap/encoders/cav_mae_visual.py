@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from avcap.checkpoints.loading import load_part
 from avcap.encoders.base import VisualEncoder
 from avcap.encoders.cav_mae_stream import PUBLISHED, CAVMAEStream, Positions
 from avcap.encoders.frames import FrameNormaliser
@@ -58,6 +57,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         ValueError: if the sizes do not fit each other, or ``frames`` is odd.
     """
 
+    part = "visual"
     patch_embed: FramePatches
 
     def __init__(
@@ -128,19 +128,6 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
             when = None if when is None else when.repeat_interleave(self.places, dim=1)
             return Tokens(self.transform(patches, self.pos_embed, real), real, when)
 
-    def load_pretrained(self) -> None:
-        """Load the visual part of the file that ``pretrained`` names; do nothing if it is None.
-
-        A file for another number of frames is fitted, with a notice in the log.
-
-        Raises:
-            FileNotFoundError: if the file is not there.
-            ValueError: if it does not hold exactly the weights of this encoder.
-        """
-        if self.pretrained is not None:
-            name = type(self).__name__
-            load_part(self, self.pretrained, part="visual", component=name, depth="size.depth", adapt=self._adapt)
-
     def _fill(self, images: Tensor, mask: Tensor) -> Tensor:
         """Set padded frames to zero; in a pair with one real frame, repeat that frame."""
         images = torch.where(mask[:, :, None, None, None], images, 0)
@@ -150,7 +137,7 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         return torch.where(real[..., None, None, None], pairs, pairs.flip(2)).flatten(1, 2)
 
     def _adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Resize the patch kernel and the positions of a file to the number of frames."""
+        """Resize the patch kernel and the positions of a file to the number of frames, with a notice in the log."""
         kernel, positions = state.get("patch_embed.weight"), state.get("pos_embed")
         if kernel is None or positions is None or positions.ndim != 3 or positions.shape[1] % self.places:
             return state  # the strict loading that follows names what is wrong

@@ -11,8 +11,9 @@ from avcap.checkpoints.loading import load_weights
 from avcap.encoders.base import AudioEncoder
 from avcap.encoders.spectrogram import check_spectrogram, spectrogram_shape
 from avcap.frontends import FrontEnd, KaldiFbank
+from avcap.layers.attention_mask import column_mask
 from avcap.layers.freeze import Freezable
-from avcap.layers.lora import LoRA, add_lora
+from avcap.layers.lora import LoRA
 from avcap.layers.patches import SpectrogramPatches
 from avcap.layers.token_time import mean_times
 from avcap.layers.vit import ViTSize, init_vit
@@ -93,11 +94,7 @@ class CEDEncoder(Freezable, AudioEncoder):
         init_vit(self)
         nn.init.trunc_normal_(self.time_pos_embed, std=0.02)
         nn.init.trunc_normal_(self.freq_pos_embed, std=0.02)
-        if lora is not None:
-            add_lora(self, lora)
-        self._no_grad = frozen and lora is None
-        if frozen or lora is not None:
-            self.freeze()
+        self.restrict(frozen=frozen, lora=lora)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
         """Encode a spectrogram.
@@ -116,12 +113,15 @@ class CEDEncoder(Freezable, AudioEncoder):
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
         """
         check_spectrogram(x, self.frontend, patch=self.patch)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad):
+        with self.grad_mode():
             patches = self._embed(x)  # [B, F/patch, T/patch, C]
             rows, columns = patches.shape[1:3]
-            real = None if mask is None else self._token_mask(mask, columns)  # [B, T/patch]
+            real = attended = None
+            if mask is not None:
+                real = column_mask(mask, columns, self.patch, mask_padding=self.mask_padding)  # [B, T/patch]
+                if self.mask_padding:  # of a clip without sound all is seen, to stay finite
+                    attended = (real | ~real.any(dim=1, keepdim=True)).repeat(1, rows)  # [B, F/patch * T/patch]
             when = mean_times(time, self.patch)  # [B, T/patch]
-            attended = self._attended(real, rows) if self.mask_padding else None
             tokens = patches.flatten(1, 2)  # [B, F/patch * T/patch, C], time fastest
             for block in self.blocks:
                 tokens = block(tokens, attended)
@@ -146,18 +146,6 @@ class CEDEncoder(Freezable, AudioEncoder):
         x = self.patch_embed(self.init_bn(x.transpose(1, 2)))  # [B, F/patch, T/patch, C]
         positions = self.time_pos_embed[..., : x.shape[2]] + self.freq_pos_embed  # [1, C, F/patch, T/patch]
         return x + positions.permute(0, 2, 3, 1)
-
-    def _token_mask(self, mask: Tensor, columns: int) -> Tensor:
-        """Convert the mask of rows ``[B, T]`` to that of patch columns ``[B, T/patch]``; if padding counts, all or none of a clip."""
-        if not self.mask_padding:
-            return mask.any(dim=1, keepdim=True).expand(-1, columns)
-        return mask[:, : columns * self.patch].unflatten(1, (columns, self.patch)).any(dim=-1)
-
-    def _attended(self, real: Tensor | None, rows: int) -> Tensor | None:
-        """Return the mask ``[B, F/patch * T/patch]`` of tokens that attention sees; all of them for a clip without sound, to stay finite."""
-        if real is None:
-            return None
-        return (real | ~real.any(dim=1, keepdim=True)).repeat(1, rows)
 
 
 def _published(name: str) -> ViTSize:

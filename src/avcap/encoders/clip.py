@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
@@ -10,40 +10,17 @@ from avcap.encoders.frame_encoder import FrameEncoder
 from avcap.layers.time_embedding import TimeEmbeddingName
 
 if TYPE_CHECKING:
-    from transformers import CLIPVisionConfig, CLIPVisionModel, PreTrainedModel
+    from transformers import CLIPVisionModel, PreTrainedModel
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "projection_dim": 512}
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "projection_dim": 768}
 CLIP_SIZES: dict[str, dict[str, int]] = {
-    "vit_base_patch32": {
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "patch_size": 32,
-        "projection_dim": 512,
-    },
-    "vit_base_patch16": {
-        "hidden_size": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "patch_size": 16,
-        "projection_dim": 512,
-    },
-    "vit_large_patch14": {
-        "hidden_size": 1024,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "patch_size": 14,
-        "projection_dim": 768,
-    },
-    "vit_large_patch14_336": {
-        "hidden_size": 1024,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "patch_size": 14,
-        "projection_dim": 768,
-        "image_size": 336,
-    },
+    "vit_base_patch32": {**_BASE, "patch_size": 32},
+    "vit_base_patch16": {**_BASE, "patch_size": 16},
+    "vit_large_patch14": {**_LARGE, "patch_size": 14},
+    "vit_large_patch14_336": {**_LARGE, "patch_size": 14, "image_size": 336},
 }
 
 
@@ -87,7 +64,7 @@ class CLIPVisual(FrameEncoder):
         frozen: bool = True,
         pretrained: str | None = None,
     ) -> None:
-        from transformers import CLIPVisionConfig
+        from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
         fields: dict[str, Any] = {"image_size": 224, "hidden_act": "quick_gelu", **CLIP_SIZES[size]}
         fields = {**fields, "intermediate_size": 4 * fields["hidden_size"], **(config or {})}
@@ -97,11 +74,11 @@ class CLIPVisual(FrameEncoder):
         if not -depth <= layer <= -1:
             raise ValueError(f"layer {layer} does not exist; count from -1 (the last) to {-depth} (the first).")
         fields["num_hidden_layers"] = depth + layer + 1
-        tower = TOWERS[output]
         settings = CLIPVisionConfig(**fields)
+        projected = output == "projected"
         super().__init__(
-            tower.build(settings),
-            width=tower.width(settings),
+            CLIPVisionModelWithProjection(settings) if projected else without_final_norm(CLIPVisionModel(settings)),
+            width=settings.projection_dim if projected else settings.hidden_size,
             image_size=fields["image_size"],
             mean=MEAN,
             std=STD,
@@ -109,12 +86,13 @@ class CLIPVisual(FrameEncoder):
             max_frames=max_frames,
             frozen=frozen,
         )
-        self._tower = tower
+        self.projected = projected
         self.pretrained = pretrained
 
     def image_tokens(self, images: Tensor) -> Tensor:
         """Convert images ``[B * N, 3, S, S]`` to tokens ``[B * N, P, C]``, one or the patches."""
-        return self._tower.run(self.backbone, images)
+        out = self.backbone(images)
+        return out.image_embeds.unsqueeze(1) if self.projected else out.last_hidden_state[:, 1:]
 
     def load_backbone(self, source: str) -> None:
         """Load the tower from a CLIP model. The text tower, and the layers after ``layer``, are left out.
@@ -126,7 +104,7 @@ class CLIPVisual(FrameEncoder):
         from huggingface_hub.errors import HFValidationError
 
         try:
-            model, info = self._tower.model_class().from_pretrained(
+            model, info = type(self.backbone).from_pretrained(
                 source, config=self.backbone.config, output_loading_info=True
             )
         except (OSError, HFValidationError) as error:
@@ -146,74 +124,7 @@ class CLIPVisual(FrameEncoder):
         self.backbone.load_state_dict({name: state[name] for name in self.backbone.state_dict()})
 
 
-class _Tower(Protocol):
-    """One way to read the image tower."""
-
-    @staticmethod
-    def model_class() -> type[PreTrainedModel]:
-        """Return the transformers class that holds the weights."""
-
-    @staticmethod
-    def build(config: CLIPVisionConfig) -> PreTrainedModel:
-        """Build the model with random weights."""
-
-    @staticmethod
-    def width(config: CLIPVisionConfig) -> int:
-        """Return the number of output channels."""
-
-    @staticmethod
-    def run(model: PreTrainedModel, images: Tensor) -> Tensor:
-        """Convert images ``[B, 3, S, S]`` to tokens ``[B, P, C]``."""
-
-
-class _Projected(_Tower):
-    """Class token, final norm, projection: one token."""
-
-    @staticmethod
-    def model_class() -> type[PreTrainedModel]:
-        from transformers import CLIPVisionModelWithProjection
-
-        return CLIPVisionModelWithProjection
-
-    @staticmethod
-    def build(config: CLIPVisionConfig) -> PreTrainedModel:
-        return _Projected.model_class()(config)
-
-    @staticmethod
-    def width(config: CLIPVisionConfig) -> int:
-        return config.projection_dim
-
-    @staticmethod
-    def run(model: PreTrainedModel, images: Tensor) -> Tensor:
-        return model(images).image_embeds.unsqueeze(1)
-
-
-class _Patches(_Tower):
-    """The patch tokens of the last layer that was built; the final norm, which only the class token meets, is removed."""
-
-    @staticmethod
-    def model_class() -> type[CLIPVisionModel]:
-        from transformers import CLIPVisionModel
-
-        return CLIPVisionModel
-
-    @staticmethod
-    def build(config: CLIPVisionConfig) -> PreTrainedModel:
-        return without_final_norm(_Patches.model_class()(config))
-
-    @staticmethod
-    def width(config: CLIPVisionConfig) -> int:
-        return config.hidden_size
-
-    @staticmethod
-    def run(model: PreTrainedModel, images: Tensor) -> Tensor:
-        return model(images).last_hidden_state[:, 1:]
-
-
 def without_final_norm(tower: CLIPVisionModel) -> CLIPVisionModel:
     """Take the norm that only the class token meets after the last layer out of a tower, in place; return the tower."""
     tower.vision_model.register_module("post_layernorm", nn.Identity())
     return tower
-
-
-TOWERS: dict[str, type[_Tower]] = {"projected": _Projected, "patches": _Patches}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import torch
 from torch import Tensor, nn
 
 from avcap.checkpoints.loading import load_part, parts_of
@@ -109,7 +108,7 @@ class DALIAudio(Freezable, AudioEncoder):
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad):
+        with self.grad_mode():
             tokens = self.features(x, mask, time)
             return tokens._replace(x=self.projection(tokens.x))
 

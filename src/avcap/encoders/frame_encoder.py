@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from avcap.checkpoints.loading import is_component, load_weights
 from avcap.encoders.base import VisualEncoder
-from avcap.encoders.frames import FrameImages, FrameNormaliser, frame_tokens, per_token
+from avcap.encoders.frames import FrameImages, FrameNormaliser, per_token
 from avcap.layers.freeze import Freezable
 from avcap.layers.time_embedding import TIME_EMBEDDINGS, TimeEmbeddingName
 from avcap.types import Tokens
@@ -73,7 +73,7 @@ class FrameEncoder(Freezable, VisualEncoder):
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen_backbone):
             tokens = self.image_tokens(self.normalise(x))  # [B * N, P, C]
-        tokens = self.time(frame_tokens(tokens, len(x)))  # [B, N, P, C]
+        tokens = self.time(tokens.unflatten(0, (len(x), -1)))  # [B, N, P, C]
         P = tokens.shape[2]
         return Tokens(tokens.flatten(1, 2), per_token(mask, P), per_token(time, P))
 

@@ -74,11 +74,6 @@ def require_rgb(frames: Tensor) -> None:
         raise ValueError(f"frames have the shape {list(frames.shape)}; they must be [batch, frames, 3, height, width].")
 
 
-def frame_tokens(tokens: Tensor, batch: int) -> Tensor:
-    """Convert tokens of folded images ``[B * N, P, C]`` to ``[B, N, P, C]``."""
-    return tokens.unflatten(0, (batch, -1))
-
-
 def per_token(values: Tensor | None, per_frame: int) -> Tensor | None:
     """Mask or times of frames ``[B, N]`` -> those of the frame-major tokens ``[B, N * P]``."""
     return None if values is None else values.repeat_interleave(per_frame, dim=1)

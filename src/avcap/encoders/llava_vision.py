@@ -55,6 +55,8 @@ class LlavaVision(FrameEncoder):
         dtype: Format = "auto",
         attention: Attention = "sdpa",
     ) -> None:
+        from transformers import CLIPVisionModel
+
         whole = llava_config(model, config, owner="visual_encoder")
         settings = whole.vision_config
         if settings.model_type != "clip_vision_model":
@@ -64,7 +66,8 @@ class LlavaVision(FrameEncoder):
         settings.num_hidden_layers = _depth(whole.vision_feature_layer if layer is None else layer, settings)
         settings._attn_implementation = attention
         with torch.device("meta" if model is not None else torch.get_default_device()):
-            backbone = _tower(settings, chosen_format(dtype))
+            tower = without_final_norm(CLIPVisionModel(settings))
+            backbone = tower.to(chosen_format(dtype))  # type: ignore[arg-type]  # its wrapper drops self
         sizes = {"width": settings.hidden_size, "image_size": settings.image_size}
         super().__init__(backbone, **sizes, mean=MEAN, std=STD, frozen=frozen)
         self.normalise = LlavaImages(settings.image_size)
@@ -141,10 +144,3 @@ def _depth(layer: int, settings: Any) -> int:
             f"visual_encoder: vision_feature_layer is {layer}; LlavaVision reads one layer, from {-depth - 1} to {depth}."
         )
     return layer if layer >= 0 else depth + 1 + layer
-
-
-def _tower(settings: Any, dtype: torch.dtype) -> CLIPVisionModel:
-    """Build the tower with random weights on the default device."""
-    from transformers import CLIPVisionModel
-
-    return without_final_norm(CLIPVisionModel(settings)).to(dtype)  # type: ignore[arg-type]  # its wrapper drops self

@@ -16,9 +16,6 @@ class TimeConcat(TwoStreamFusion):
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
     """
 
-    def __init__(self, audio_width: int | None, visual_width: int | None) -> None:
-        super().__init__(audio_width, visual_width)
-
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
         """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``."""
         return FusionOutput(concat_time(audio, video), {}, {})
@@ -34,9 +31,11 @@ class ChannelConcat(TwoStreamFusion):
         visual_width: Channels of the visual tokens; the fused width is the sum.
     """
 
+    projects = False
+
     def __init__(self, audio_width: int | None, visual_width: int | None) -> None:
-        super().__init__(audio_width, visual_width, project=False)
-        self.width = self.width + self._width("video", visual_width)
+        super().__init__(audio_width, visual_width)
+        self.width = self.audio_width + self.visual_width
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
         """Fuse ``[B, Na, Ca], [B, Nv, Cv] -> [B, Na, Ca + Cv]``."""

@@ -19,6 +19,8 @@ from avcap.transport import GradientPolicy
 class _PlanContrasted(AlignedFusion):
     """A merge of tokens of length 1, aligned by LAVCap's loss (the official code normalises in its variants with transport).
 
+    Each subclass takes the settings of the loss as ``**contrast``: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
+
     Args:
         audio_width: Channels of the audio tokens.
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
@@ -55,7 +57,6 @@ class OTAttention(_PlanContrasted):
         audio_width: Channels of the audio tokens, and of the fused ones.
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         rescale: Add the mean of the other stream (paper); False: the raw plan times it (official code).
-        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
     """
 
     def __init__(
@@ -70,7 +71,6 @@ class OTTimeConcat(_PlanContrasted):
     Args:
         audio_width: Channels of the audio tokens, and of the fused ones.
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
-        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
     """
 
     def __init__(self, audio_width: int | None, visual_width: int | None, **contrast: Any) -> None:
@@ -83,7 +83,6 @@ class OTChannelConcat(_PlanContrasted):
     Args:
         audio_width: Channels of the audio tokens; the fused width is twice that.
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
-        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
     """
 
     def __init__(self, audio_width: int | None, visual_width: int | None, **contrast: Any) -> None:
@@ -97,7 +96,6 @@ class OTCrossAttention(_PlanContrasted):
         audio_width: Channels of the audio tokens, and of the fused ones.
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         heads: Attention heads; None: one for every 64 channels.
-        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
     """
 
     def __init__(
@@ -116,7 +114,6 @@ class ContrastedOTAttention(_PlanContrasted):
         visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         rescale: Add the mean of the other stream (paper); False: the raw plan times it (official code).
         clips: The contrast of clips, the loss "clips"; None: ``ClipContrast()``.
-        **contrast: The settings of LAVCap's loss: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -22,7 +23,9 @@ class TwoStreamFusion(Fusion):
     Args:
         audio_width: Channels of the audio tokens.
         visual_width: Channels of the visual tokens.
-        project: Bring the visual tokens to the audio width; False: :meth:`fuse` takes them at their own width.
+
+    Attributes:
+        projects: Whether :meth:`fuse` gets the visual tokens at the audio width; else at their own width.
 
     Raises:
         ValueError: if either width is None.
@@ -30,11 +33,12 @@ class TwoStreamFusion(Fusion):
 
     audio_width: int
     visual_width: int
+    projects: ClassVar[bool] = True
 
-    def __init__(self, audio_width: int | None, visual_width: int | None, *, project: bool = True) -> None:
+    def __init__(self, audio_width: int | None, visual_width: int | None) -> None:
         super().__init__(audio_width, visual_width)
         audio, visual = self._width("audio", audio_width), self._width("video", visual_width)
-        self.visual_projection = nn.Linear(visual, audio) if project and audio != visual else nn.Identity()
+        self.visual_projection = nn.Linear(visual, audio) if self.projects and audio != visual else nn.Identity()
         self.width = audio
 
     @abstractmethod

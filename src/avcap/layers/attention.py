@@ -1,10 +1,10 @@
-"""Attention itself, on heads that are split already."""
+"""Attention: the layers around the heads, and attention itself on heads that are split already."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -28,3 +28,29 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return scores.softmax(dim=-1) @ v
+
+
+class Heads(nn.Module):
+    """The layers of multi-head attention; q, k and v are layers of their own, so that LoRA can adapt each of them.
+
+    Args:
+        width: Channels of the tokens.
+        heads: Attention heads.
+
+    Raises:
+        ValueError: if ``width`` is no multiple of ``heads``.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is no multiple of heads {heads}; change one of them.")
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """Convert ``[B, N, C]`` to ``[B, heads, N, C/heads]``."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

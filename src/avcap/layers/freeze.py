@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Self
 
+import torch
 from torch import nn
 
-from avcap.layers.lora import lora_dropouts
+from avcap.layers.lora import LoRA, add_lora, lora_dropouts
 
 
 class Freezable(nn.Module):
@@ -20,6 +21,7 @@ class Freezable(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._frozen: tuple[nn.Module, ...] = ()
+        self._no_grad = False
 
     def freeze(self, *parts: nn.Module) -> None:
         """Freeze ``parts`` (all of this module where none is given) for good; adapters inside remain trainable."""
@@ -30,6 +32,18 @@ class Freezable(nn.Module):
                     parameter.requires_grad_(False)
         self._frozen = frozen  # a tuple, so that these modules are not registered a second time
         self.train(self.training)
+
+    def restrict(self, *, frozen: bool, lora: LoRA | None) -> None:
+        """Freeze everything, or everything but new adapters; called once all layers are made."""
+        if lora is not None:
+            add_lora(self, lora)
+        self._no_grad = frozen and lora is None
+        if frozen or lora is not None:
+            self.freeze()
+
+    def grad_mode(self) -> torch.set_grad_enabled:
+        """Return a context without graph if nothing of this module is trained."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self._no_grad)
 
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of everything that is not frozen."""

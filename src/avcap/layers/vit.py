@@ -8,30 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avcap.layers.attention import attention
+from avcap.layers.attention import Heads, attention
 
 
-class SelfAttention(nn.Module):
-    """Multi-head self-attention; q, k and v are layers of their own, so that LoRA can adapt each of them.
+class SelfAttention(Heads):
+    """Multi-head self-attention.
 
     Args:
         width: Channels of the tokens.
         heads: Attention heads.
         dropout: Dropout after the output projection.
-
-    Raises:
-        ValueError: if ``width`` is no multiple of ``heads``.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} is no multiple of heads {heads}; change one of them.")
-        self.heads = heads
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.proj = nn.Linear(width, width)
+        super().__init__(width, heads)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -39,10 +29,6 @@ class SelfAttention(nn.Module):
         q, k, v = (self._split(layer(x)) for layer in (self.q_proj, self.k_proj, self.v_proj))  # [B, heads, N, C/heads]
         attended = attention(q, k, v, None if mask is None else mask[:, None, None, :])
         return self.dropout(self.proj(attended.transpose(1, 2).flatten(2)))  # [B, N, C]
-
-    def _split(self, x: Tensor) -> Tensor:
-        """Convert ``[B, N, C]`` to ``[B, heads, N, C/heads]``."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class MLP(nn.Module):

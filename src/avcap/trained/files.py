@@ -17,7 +17,7 @@ from avcap.checkpoints.carried_files import unpack_files
 from avcap.checkpoints.state import INPUTS_KEY, require_current
 from avcap.data.collate import collate, move, to_sample
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.item import load_clip
+from avcap.data.item import clip_of, read_item
 from avcap.data.media import duration
 from avcap.models import CaptionModel
 from avcap.types import AssignmentMap, Batch
@@ -88,7 +88,7 @@ class FileCaptioner:
         """
         heard = None if self.frontend is None else self.frontend.seconds
         rate = {} if self.frontend is None else {"sample_rate": self.frontend.sample_rate}
-        item = load_clip(path, frames=self.stored_frames, size=self.size, max_seconds=heard, **rate)
+        item = read_item(clip_of(path), frames=self.stored_frames, size=self.size, max_seconds=heard, **rate)
         if self.frames.count is not None:
             item.take_frames(self.frames.choose(), self.frames.count)
         batch = move(collate([to_sample(item, self.frontend)]), self.model.device)
@@ -97,8 +97,9 @@ class FileCaptioner:
         if heard is not None and any(duration(file) > heard + TAIL for file in files):
             log.warning("%s is longer than the %.1f s that the model hears; the rest is left out.", name, heard)
         streams = [name for name, there in (("audio", item.waveform), ("video", item.frames)) if there is not None]
-        missing = self._needed() - set(streams)
-        if missing == self._needed():
+        needed = set(self.model.encoders)
+        missing = needed - set(streams)
+        if missing == needed:
             raise ValueError(f"{name} has no {' or '.join(sorted(missing))}, and that is all that this model reads.")
         return batch, Caption("", name, tuple(streams), item.duration, None)
 
@@ -121,9 +122,6 @@ class FileCaptioner:
         fused = self.model.fuse(batch)
         (text,) = self.model.decoder.generate(fused.tokens, **generation)
         return loaded._replace(text=text, map=next(iter(fused.maps.values()), None))
-
-    def _needed(self) -> set[str]:
-        return set(self.model.encoders)
 
 
 def load(checkpoint: str | Path) -> FileCaptioner:

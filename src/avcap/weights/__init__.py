@@ -1,4 +1,4 @@
-"""Published checkpoints under our names: one file per format, pure functions from state dict to state dict."""
+"""Published checkpoints under our names: one file per model, pure functions from state dict to state dict."""
 
 from avcap.weights.exporting import export_checkpoint
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions

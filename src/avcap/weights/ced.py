@@ -1,14 +1,14 @@
-"""Shared code of the three CED formats: our key table, and the two changes of shape."""
+"""CED from the authors' files, the Hugging Face port, or inside LAVCap: key table, and the two changes of shape."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from avcap.weights.format import Conversion, ImportOptions
+from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.qkv import split_qkv
 
 COMPONENT = "CEDEncoder"
@@ -31,6 +31,9 @@ TABLE = {  # official name -> ours
 }
 BLOCK_LAYERS = ("norm1", "attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 IGNORED = ("front_end.", "outputlayer.", "output_layer.")  # spectrogram buffers, and the head of the audio tagger
+PORT_PREFIX = "encoder."  # of the Hugging Face port
+PREFIXES = ("audio_encoder.base_model.model.", "audio_encoder.", "base_model.model.", "")  # with peft around it, or not
+ADAPTED = ".base_layer."  # peft moves an adapted weight below this name
 _BLOCK_KEY = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
 _LORA_KEY = re.compile(r"blocks\.\d+\..+\.lora_[AB]\.default\.weight")
 
@@ -88,6 +91,70 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
         out["time_pos_embed"] = fit_time_positions(out["time_pos_embed"], options.target_length // PATCH)
     depth = 1 + max((int(block[1]) for key in out if (block := _BLOCK_KEY.fullmatch(key))), default=0)
     return Conversion(out, our_names(depth), tuple(left_out), tuple(unexpected), _about(out, depth, options))
+
+
+class CEDOfficial(CheckpointFormat):
+    """Fused qkv, 63 time positions, a front end and a tagging head that are left out."""
+
+    name = "ced_official"
+    component = COMPONENT
+    summary = "CED, the authors' .pt files (fused qkv, with front end and head)"
+
+    def matches(self, keys: Collection[str]) -> bool:
+        """Match official names without prefix, with q, k and v in one layer."""
+        return {"time_pos_embed", "blocks.0.attn.qkv.weight"} <= set(keys)
+
+    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
+        """Cut qkv in three, fit the time positions."""
+        return convert_ced(state, options)
+
+
+class CEDHuggingFace(CheckpointFormat):
+    """The official names behind ``encoder.``; the head stands outside of it, and there is no front end."""
+
+    name = "ced_hf"
+    component = COMPONENT
+    summary = "CED, the Hugging Face folders mispeech/ced-tiny, -mini, -small, -base"
+
+    def matches(self, keys: Collection[str]) -> bool:
+        """Match official names behind the prefix, with q, k and v in one layer."""
+        return {f"{PORT_PREFIX}time_pos_embed", f"{PORT_PREFIX}blocks.0.attn.qkv.weight"} <= set(keys)
+
+    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
+        """Remove the prefix, cut qkv in three, fit the time positions."""
+        return convert_ced({key.removeprefix(PORT_PREFIX): tensor for key, tensor in state.items()}, options)
+
+
+class CEDLavcap(CheckpointFormat):
+    """Separate q, k and v, 64 time positions; adapters keep their names. Other components of the captioner are left out."""
+
+    name = "ced_lavcap"
+    component = COMPONENT
+    summary = "CED out of a LAVCap checkpoint (separate q, k, v; LoRA adapters come along)"
+
+    def matches(self, keys: Collection[str]) -> bool:
+        """Match a state dict with the encoder's time positions behind one of the prefixes, and q in its own layer."""
+        return _prefix(keys) is not None
+
+    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
+        """Remove the prefix and peft's ``base_layer``, fit the time positions."""
+        prefix = _prefix(state) or ""
+        encoder = {
+            key.removeprefix(prefix).replace(ADAPTED, "."): tensor
+            for key, tensor in state.items()
+            if key.startswith(prefix)
+        }
+        return convert_ced(encoder, options, ignored=tuple(key for key in state if not key.startswith(prefix)))
+
+
+def _prefix(keys: Collection[str]) -> str | None:
+    """Return the prefix of the encoder's names, or None if there is no such encoder."""
+    present = set(keys)
+    for prefix in PREFIXES:
+        query = f"{prefix}blocks.0.attn.q_proj"
+        if f"{prefix}time_pos_embed" in present and {f"{query}.weight", f"{query}{ADAPTED}weight"} & present:
+            return prefix
+    return None
 
 
 def _about(state: Mapping[str, Tensor], depth: int, options: ImportOptions) -> dict[str, str]:

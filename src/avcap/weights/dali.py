@@ -90,7 +90,9 @@ class DALIAudioOfficial(CheckpointFormat):
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the audio path, the projection, and the scorers if there are any; nothing else is written."""
         audio = {name: tensor for name, tensor in state.items() if name.startswith("audio.")}
-        depths = cav_mae.block_depths(_cav_mae_name(name) for name in audio)
+        # ``audio.stream.blocks.0.*`` -> ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` -> ``joint.blocks.0.*``
+        plain = (name.replace("audio.stream.", "audio.", 1).replace("audio.joint.", "joint.", 1) for name in audio)
+        depths = cav_mae.block_depths(plain)
         names = official_dali_names(depths["audio"], depths["joint"])
         require_weights(audio, frozenset(names), format_name=self.name)
         out = join_qkv({names[name]: tensor for name, tensor in audio.items()})
@@ -105,11 +107,6 @@ def _takes_no_part(key: str) -> bool:
     """Return whether an official weight is known and not used for audio alone."""
     name = cav_mae.our_name(key)
     return key.startswith(IGNORED) or (name is not None and dali_name(name) is None)
-
-
-def _cav_mae_name(name: str) -> str:
-    """Convert ``audio.stream.blocks.0.*`` to ``audio.blocks.0.*``, ``audio.joint.blocks.0.*`` to ``joint.blocks.0.*``."""
-    return name.replace("audio.stream.", "audio.", 1).replace("audio.joint.", "joint.", 1)
 
 
 def _about(state: Mapping[str, Tensor], depths: Mapping[str, int], options: ImportOptions) -> dict[str, str]:

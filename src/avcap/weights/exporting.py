@@ -47,14 +47,10 @@ def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str
         )
     kind = find_format((), format_name)
     with complete_file(out, source) as partial:
-        state = kind.export(split_by_part(_with_part(read_state(source), source)))
+        mine = _with_part(read_state(source), source)
+        state = kind.export({part_name(name): tensor for name, tensor in mine.items()})
         _write(state, partial, safe=out.suffix == SAFETENSORS)
     return tuple(state)
-
-
-def split_by_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert names of a captioner's checkpoint to names of a weights file; leave the latter as they are."""
-    return {part_name(name): tensor for name, tensor in state.items()}
 
 
 def part_name(name: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from avcap.checkpoints.loading import block_count
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.report import require_weights
 
@@ -108,25 +110,20 @@ def decoder_to_ours(
     """
     depth = names.depth(state)
     table = names.text_table(depth)
-    required = set(table.values())
     if projection:
         table |= names.projection_table()
-        required = set(table.values())
     else:
         ignored = (*ignored, f"{names.projection}.")
     out = {ours: state[theirs].detach().clone() for theirs, ours in table.items() if theirs in state}
-    known = set(table)
     output = state.get(f"{names.output}.weight")
-    known.add(f"{names.output}.weight")
     words = out.get(f"{TEXT}words.weight")
-    tied = True
-    if output is not None and (words is None or not torch.equal(output, words)):
-        tied = False
+    tied = output is None or (words is not None and torch.equal(output, words))
+    if output is not None and not tied:
         out[f"{TEXT}output_weight"] = output.detach().clone()
-    others = [key for key in state if key not in known]
+    others = [key for key in state if key not in table and key != f"{names.output}.weight"]
     return Conversion(
         out,
-        frozenset(required),
+        frozenset(table.values()),
         tuple(key for key in others if key.startswith(ignored)),
         tuple(key for key in others if not key.startswith(ignored)),
         _about(out, depth, projection=projection, tied=tied),
@@ -145,7 +142,7 @@ def decoder_to_theirs(state: Mapping[str, Tensor], names: GITNames, *, format_na
         ValueError: if a weight is missing or has no place in the format.
     """
     mine = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
-    table = names.text_table(_our_depth(mine))
+    table = names.text_table(block_count(name.removeprefix(TEXT) for name in mine))
     own = mine.pop(f"{TEXT}output_weight", None)
     if any(name.startswith(PROJECTION) for name in mine):
         table |= names.projection_table()
@@ -154,7 +151,27 @@ def decoder_to_theirs(state: Mapping[str, Tensor], names: GITNames, *, format_na
     return {theirs: mine[ours] for theirs, ours in table.items()} | {f"{names.output}.weight": output}
 
 
-class GITOfficial(CheckpointFormat):
+class _GIT(CheckpointFormat):
+    """A checkpoint that holds GIT's text decoder, beside an image encoder that is left out."""
+
+    component = COMPONENT
+    names: ClassVar[GITNames]
+    ignored: ClassVar[tuple[str, ...]]
+
+    def matches(self, keys: Collection[str]) -> bool:
+        """Match a text decoder of these names, with GIT's projection or none, not AVCap's."""
+        return self.names.holds(keys) and f"{AVCAP.projection}.0.weight" not in keys
+
+    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
+        """Rename; leave out the image encoder, and the projection unless it is asked for."""
+        return decoder_to_ours(state, self.names, projection=options.projection, ignored=self.ignored)
+
+    def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Convert the text decoder, and the projection if there is one."""
+        return decoder_to_theirs(state, self.names, format_name=self.name)
+
+
+class GITOfficial(_GIT):
     """The authors' files: ``textual.*`` beside an image encoder, which is left out.
 
     The official AVCap code never loads GIT's ``visual_projection``, since it calls its own ``av_projection``; so it is left
@@ -162,47 +179,18 @@ class GITOfficial(CheckpointFormat):
     """
 
     name = "git"
-    component = COMPONENT
     summary = "GIT base or large, the authors' .pt files (text decoder)"
+    names = OFFICIAL
     ignored = ("image_encoder.", "img_temperal_embedding.")
 
-    def matches(self, keys: Collection[str]) -> bool:
-        """Match a text decoder of these names, with GIT's projection or none, not AVCap's."""
-        return OFFICIAL.holds(keys) and f"{AVCAP.projection}.0.weight" not in keys
 
-    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """Rename; leave out the image encoder, and the projection unless it is asked for."""
-        return decoder_to_ours(state, OFFICIAL, projection=options.projection, ignored=self.ignored)
-
-    def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert the text decoder, and the projection if there is one."""
-        return decoder_to_theirs(state, OFFICIAL, format_name=self.name)
-
-
-class GITHuggingFace(CheckpointFormat):
+class GITHuggingFace(_GIT):
     """The Hugging Face port: other names for the embeddings, BERT's for the layers."""
 
     name = "git_hf"
-    component = COMPONENT
     summary = "GIT, the Hugging Face folders microsoft/git-base, git-large and their fine-tuned kin"
+    names = HUGGING_FACE
     ignored = ("git.image_encoder.", "git.img_temperal_embedding.", "git.embeddings.position_ids")
-
-    def matches(self, keys: Collection[str]) -> bool:
-        """Match a text decoder of these names."""
-        return HUGGING_FACE.holds(keys)
-
-    def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
-        """Rename; leave out the image encoder, and the projection unless it is asked for."""
-        return decoder_to_ours(state, HUGGING_FACE, projection=options.projection, ignored=self.ignored)
-
-    def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert the text decoder, and the projection if there is one."""
-        return decoder_to_theirs(state, HUGGING_FACE, format_name=self.name)
-
-
-def _our_depth(names: Collection[str]) -> int:
-    block = re.compile(re.escape(TEXT) + r"blocks\.(\d+)\.")
-    return 1 + max((int(found[1]) for name in names if (found := block.match(name))), default=-1)
 
 
 def _about(state: Mapping[str, Tensor], depth: int, *, projection: bool, tied: bool) -> dict[str, str]:

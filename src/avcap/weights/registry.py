@@ -6,9 +6,7 @@ from collections.abc import Collection
 
 from avcap.weights.avcap_official import AVCapOfficial
 from avcap.weights.cav_mae import CAVMAE
-from avcap.weights.ced_hf import CEDHuggingFace
-from avcap.weights.ced_lavcap import CEDLavcap
-from avcap.weights.ced_official import CEDOfficial
+from avcap.weights.ced import CEDHuggingFace, CEDLavcap, CEDOfficial
 from avcap.weights.dali import DALIAudioOfficial
 from avcap.weights.format import CheckpointFormat
 from avcap.weights.git import GITHuggingFace, GITOfficial

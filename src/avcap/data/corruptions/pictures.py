@@ -80,11 +80,7 @@ class NoisyPictures(PictureCorruption):
         if deviation <= 0:
             raise ValueError(f"deviation must be above 0, got {deviation}.")
         self.deviation = deviation
-
-    @property
-    def level(self) -> str:
-        """The deviation."""
-        return f"{self.deviation:g}"
+        self.level = f"{deviation:g}"
 
     def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.corrupt`."""
@@ -108,11 +104,7 @@ class BlurredPictures(PictureCorruption):
         if sigma <= 0:
             raise ValueError(f"sigma must be above 0, got {sigma}.")
         self.sigma = sigma
-
-    @property
-    def level(self) -> str:
-        """Sigma in percent."""
-        return f"{100 * self.sigma:g}pct"
+        self.level = f"{100 * sigma:g}pct"
 
     def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.corrupt`."""

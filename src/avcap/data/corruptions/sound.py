@@ -73,11 +73,7 @@ class NoisySound(SoundCorruption):
             raise ValueError(f"colour is {colour!r}; choose {' or '.join(COLOURS)}.")
         self.snr = snr
         self.colour = colour
-
-    @property
-    def level(self) -> str:
-        """The ratio, after a colour that is not white."""
-        return f"{'' if self.colour == 'white' else self.colour}{self.snr:g}dB"
+        self.level = f"{'' if colour == 'white' else colour}{snr:g}dB"
 
     def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.corrupt`."""
@@ -104,11 +100,7 @@ class SmearedSound(SoundCorruption):
         if seconds <= 0:
             raise ValueError(f"seconds must be above 0, got {seconds}.")
         self.seconds = seconds
-
-    @property
-    def level(self) -> str:
-        """The deviation."""
-        return f"{self.seconds:g}s"
+        self.level = f"{seconds:g}s"
 
     def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.corrupt`."""
