@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch.utils.data import Dataset
 
 from avcap import __version__
+from avcap.atomic import write_atomically
 from avcap.callbacks import WritePredictions
 from avcap.callbacks.append_captions import AppendCaptions, read_appended
 from avcap.data import AudioCapsDataModule
@@ -137,10 +138,7 @@ def _begin(parts: Path, provenance: dict[str, Any]) -> None:
         if json.loads(note.read_text(encoding="utf-8")) != provenance:
             raise ValueError(f"{parts} was begun with other weights or settings; delete it, or choose another --out.")
         return
-    parts.mkdir(parents=True, exist_ok=True)
-    fresh = note.with_suffix(".partial")
-    fresh.write_text(json.dumps(provenance), encoding="utf-8")
-    fresh.replace(note)
+    write_atomically(note, json.dumps(provenance))
 
 
 def _merge(parts: Path, ids: Sequence[str], provenance: dict[str, Any], out: Path) -> None:
