@@ -38,36 +38,18 @@ class MeasureMaps(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the true times, once."""
-        self._begin(trainer, pl_module)
+        for metric in (self._own, self._shuffled):
+            metric.to(pl_module.device).reset()
+        path = self.events or beside_the_shards(getattr(data_of(trainer), "shards", None))
+        if self._truth is None and path is not None:
+            self._truth = SceneTruth(read_scenes(path))
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the true times, once."""
-        self._begin(trainer, pl_module)
+    on_test_start = on_validation_start
 
     @batch_end
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Measure the maps of a batch."""
-        self._measure(trainer, cast(CaptionerParts, pl_module), done)
-
-    on_test_batch_end = on_validation_batch_end
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log over all processes."""
-        self._log("val", trainer, pl_module)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log over all processes."""
-        self._log("test", trainer, pl_module)
-
-    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for metric in (self._own, self._shuffled):
-            metric.to(pl_module.device).reset()
-        data = data_of(trainer)
-        path = self.events or beside_the_shards(getattr(data, "shards", None))
-        if self._truth is None and path is not None:
-            self._truth = SceneTruth(read_scenes(path))
-
-    def _measure(self, trainer: Trainer, model: CaptionerParts, done: EvaluatedBatch) -> None:
+        model = cast(CaptionerParts, pl_module)
         outputs, batch, number = done
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
@@ -85,6 +67,16 @@ class MeasureMaps(Callback):
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
                 other = model.fuse(with_other_pictures(model, batch))
             self._shuffled.update(first_map(other.maps).plan, truth)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log over all processes."""
+        self._log("val", trainer, pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log over all processes."""
+        self._log("test", trainer, pl_module)
 
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._truth is None or trainer.sanity_checking:
