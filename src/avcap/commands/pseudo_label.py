@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from torch.utils.data import Dataset
 
 from avcap import __version__
@@ -25,7 +25,7 @@ from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.ids import name_some
-from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
+from avcap.lightning_cli import AvcapCLI, build_cli
 from avcap.systems import Captioner
 from avcap.weights.reading import fingerprints
 
@@ -55,17 +55,8 @@ def pseudo_label(args: Sequence[str]) -> None:
         SystemExit: with status 2, for a wrong option or config.
         ValueError: if the config is no captioner, or the parts were made by other weights or settings.
     """
-    quieten()
-    cli = LabelCLI(
-        LightningModule,
-        LightningDataModule,
-        parser_class=AvcapParser,
-        parser_kwargs={"prog": "avcap dali pseudo-label"},
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        args=list(args),
-        run=False,
-    )
+    options = {"parser_kwargs": {"prog": "avcap dali pseudo-label"}, "save_config_callback": SaveConfigCallback}
+    cli = build_cli(args, run=False, kind=LabelCLI, **options)
     if not isinstance(cli.model, Captioner):
         raise ValueError(f"avcap dali pseudo-label needs a Captioner, not {type(cli.model).__name__}.")
     provenance = {
