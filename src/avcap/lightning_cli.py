@@ -168,8 +168,16 @@ def _of_use(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(("💡", "TPU available"))
 
 
-def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCLI:
+def build_cli(
+    args: Sequence[str] | None = None, *, run: bool = True, kind: type[AvcapCLI] = AvcapCLI, **options: Any
+) -> AvcapCLI:
     """Parse, build and (with ``run``) execute; without ``run`` the first word of ``args`` must be left out.
+
+    Args:
+        args: The command line; None: that of the process.
+        run: Whether the first word is a verb to execute.
+        kind: The class that parses and builds.
+        **options: Further arguments of the class.
 
     Raises:
         SystemExit: with status 2, for a wrong option or config; with 143 (128 + 15) after SIGTERM.
@@ -177,19 +185,15 @@ def build_cli(args: Sequence[str] | None = None, *, run: bool = True) -> AvcapCL
     """
     quieten()
     try:
-        return _build(args, run=run)
+        return kind(
+            LightningModule,
+            LightningDataModule,
+            parser_class=AvcapParser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=list(args) if args is not None else None,
+            run=run,
+            **{"save_config_callback": SaveRunConfig, **options},
+        )
     except SIGTERMException:
         raise SystemExit(128 + signal.SIGTERM) from None  # Lightning's own would be 0, as if the run had finished
-
-
-def _build(args: Sequence[str] | None, *, run: bool) -> AvcapCLI:
-    return AvcapCLI(
-        LightningModule,
-        LightningDataModule,
-        parser_class=AvcapParser,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=SaveRunConfig,
-        args=list(args) if args is not None else None,
-        run=run,
-    )

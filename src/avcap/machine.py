@@ -72,17 +72,23 @@ def pins(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def compare_versions(pinned: Mapping[str, str]) -> Iterator[Finding]:
-    """Compare installed versions with pinned ones."""
+def compare_versions(pinned: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Compare installed versions with pinned ones; None: any version will do."""
     for name, wanted in pinned.items():
         try:
             installed = version(name)
         except PackageNotFoundError:
-            yield Finding("packages", name, "not installed", f"pip install '{name}=={wanted}'")
+            yield Finding(
+                "packages",
+                name,
+                "not installed",
+                f"pip install {f'{name}=={wanted}'!r}" if wanted else f"pip install {name}",
+            )
             continue
-        same = installed.split("+")[0] == wanted.split("+")[0]
+        same = wanted is None or installed.split("+")[0] == wanted.split("+")[0]
         problem = "" if same else f"constraints.txt has {wanted}, which is what is tested"
-        yield Finding("packages", name, installed, problem, minor=name.lower() not in _MAIN_PACKAGES)
+        minor = wanted is not None and name.lower() not in _MAIN_PACKAGES
+        yield Finding("packages", name, installed, problem, minor)
 
 
 def cpu_flags(text: str) -> list[str]:
@@ -110,18 +116,8 @@ def _packages() -> Iterator[Finding]:
         needed = requires("avcap") or []
     except PackageNotFoundError:
         needed = []
-    for requirement in needed:
-        name = re.split(r"[\s<>=!~;\[(]", requirement, maxsplit=1)[0]
-        if "extra ==" not in requirement:
-            yield from _installed(name)
-
-
-def _installed(name: str) -> Iterator[Finding]:
-    """Report one package without a pin."""
-    try:
-        yield Finding("packages", name, version(name))
-    except PackageNotFoundError:
-        yield Finding("packages", name, "not installed", f"pip install {name}")
+    own = [requirement for requirement in needed if "extra ==" not in requirement]
+    yield from compare_versions({re.split(r"[\s<>=!~;\[(]", name, maxsplit=1)[0]: None for name in own})
 
 
 def _devices() -> Iterator[Finding]:

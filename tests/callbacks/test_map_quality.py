@@ -68,8 +68,8 @@ def measured(
     )
     system = model(fusion)
     # without a LightningDataModule: the callback reads one of its attributes alone
-    callback._begin(SimpleNamespace(datamodule=SimpleNamespace(shards=tmp_path / "shards")), system)
-    callback._begin = lambda *_: None
+    callback.on_validation_start(SimpleNamespace(datamodule=SimpleNamespace(shards=tmp_path / "shards")), system)
+    callback.on_validation_start = lambda *_: None
     (values,) = trainer.validate(system, DataLoader([data or clips()], batch_size=None), verbose=False)
     return {name: value for name, value in values.items() if "map" in name}
 

@@ -10,8 +10,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end, data_of, model_of
 from avcap.metrics.map_quality import MapQuality, first_map
+from avcap.models import CaptionModel
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
 from avcap.types import Batch
@@ -38,36 +39,18 @@ class MeasureMaps(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the true times, once."""
-        self._begin(trainer, pl_module)
+        for metric in (self._own, self._shuffled):
+            metric.to(pl_module.device).reset()
+        path = self.events or beside_the_shards(getattr(data_of(trainer), "shards", None))
+        if self._truth is None and path is not None:
+            self._truth = SceneTruth(read_scenes(path))
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the true times, once."""
-        self._begin(trainer, pl_module)
+    on_test_start = on_validation_start
 
     @batch_end
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Measure the maps of a batch."""
-        self._measure(trainer, cast(CaptionerParts, pl_module), done)
-
-    on_test_batch_end = on_validation_batch_end
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log over all processes."""
-        self._log("val", trainer, pl_module)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log over all processes."""
-        self._log("test", trainer, pl_module)
-
-    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for metric in (self._own, self._shuffled):
-            metric.to(pl_module.device).reset()
-        data = data_of(trainer)
-        path = self.events or beside_the_shards(getattr(data, "shards", None))
-        if self._truth is None and path is not None:
-            self._truth = SceneTruth(read_scenes(path))
-
-    def _measure(self, trainer: Trainer, model: CaptionerParts, done: EvaluatedBatch) -> None:
+        model = model_of(pl_module)
         outputs, batch, number = done
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
@@ -86,6 +69,16 @@ class MeasureMaps(Callback):
                 other = model.fuse(with_other_pictures(model, batch))
             self._shuffled.update(first_map(other.maps).plan, truth)
 
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log over all processes."""
+        self._log("val", trainer, pl_module)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log over all processes."""
+        self._log("test", trainer, pl_module)
+
     def _log(self, stage: str, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._truth is None or trainer.sanity_checking:
             return
@@ -99,13 +92,13 @@ class MeasureMaps(Callback):
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
 
 
-def has_both(model: CaptionerParts, batch: Batch) -> bool:
+def has_both(model: CaptionModel, batch: Batch) -> bool:
     """Return whether the model reads both streams and the batch has them."""
     encoders = (model.audio_encoder, model.visual_encoder)
     return all(encoder is not None and encoder.input in batch for encoder in encoders)
 
 
-def with_other_pictures(model: CaptionerParts, batch: Batch) -> Batch:
+def with_other_pictures(model: CaptionModel, batch: Batch) -> Batch:
     """Return the batch with each clip's visual input replaced by that of the clip before it; unchanged for a model that reads no video."""
     if model.visual_encoder is None:
         return batch

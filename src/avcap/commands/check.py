@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from avcap.check import Report, check_system
-from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
+from avcap.lightning_cli import AvcapCLI, build_cli
 from avcap.systems import System
 
 
@@ -43,17 +42,7 @@ def build_report(args: Sequence[str]) -> Report:
         SystemExit: with status 2, for a wrong option or config.
         ValueError: if the parts do not fit together, or data and model do not.
     """
-    quieten()
-    cli = MetaCLI(
-        LightningModule,
-        LightningDataModule,
-        parser_class=AvcapParser,
-        parser_kwargs={"prog": "avcap check"},
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        args=list(args),
-        run=False,
-    )
+    cli = build_cli(args, run=False, kind=MetaCLI, parser_kwargs={"prog": "avcap check"})
     if not isinstance(cli.model, System):
         raise ValueError(f"avcap check knows avcap's systems, not {type(cli.model).__name__}.")
     data = cli.datamodule

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from torch.utils.data import Dataset
 
 from avcap import __version__
+from avcap.atomic import write_atomically
 from avcap.callbacks import WritePredictions
 from avcap.callbacks.append_captions import AppendCaptions, read_appended
 from avcap.data import AudioCapsDataModule
@@ -24,7 +25,7 @@ from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.ids import name_some
-from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
+from avcap.lightning_cli import AvcapCLI, build_cli
 from avcap.systems import Captioner
 from avcap.weights.reading import fingerprints
 
@@ -54,17 +55,8 @@ def pseudo_label(args: Sequence[str]) -> None:
         SystemExit: with status 2, for a wrong option or config.
         ValueError: if the config is no captioner, or the parts were made by other weights or settings.
     """
-    quieten()
-    cli = LabelCLI(
-        LightningModule,
-        LightningDataModule,
-        parser_class=AvcapParser,
-        parser_kwargs={"prog": "avcap dali pseudo-label"},
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        args=list(args),
-        run=False,
-    )
+    options = {"parser_kwargs": {"prog": "avcap dali pseudo-label"}, "save_config_callback": SaveConfigCallback}
+    cli = build_cli(args, run=False, kind=LabelCLI, **options)
     if not isinstance(cli.model, Captioner):
         raise ValueError(f"avcap dali pseudo-label needs a Captioner, not {type(cli.model).__name__}.")
     provenance = {
@@ -137,10 +129,7 @@ def _begin(parts: Path, provenance: dict[str, Any]) -> None:
         if json.loads(note.read_text(encoding="utf-8")) != provenance:
             raise ValueError(f"{parts} was begun with other weights or settings; delete it, or choose another --out.")
         return
-    parts.mkdir(parents=True, exist_ok=True)
-    fresh = note.with_suffix(".partial")
-    fresh.write_text(json.dumps(provenance), encoding="utf-8")
-    fresh.replace(note)
+    write_atomically(note, json.dumps(provenance))
 
 
 def _merge(parts: Path, ids: Sequence[str], provenance: dict[str, Any], out: Path) -> None:

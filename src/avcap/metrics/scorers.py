@@ -63,48 +63,21 @@ class CiderDScorer(Scorer):
         return texts.cider_d
 
 
-class Vocab(Scorer):
-    """The number of distinct words in all predictions."""
+class WordCounts(Scorer):
+    """Counts of the predictions alone: distinct words, distinct captions, length, repetition."""
 
-    names = ("vocab",)
+    names = ("vocab", "unique_ratio", "length", "repetition")
     compares = False
 
     def score(self, texts: Texts) -> ScoreSet:
-        """Count the distinct words."""
-        return ScoreSet({"vocab": float(len({word for caption in texts.words for word in caption.split()}))}, {})
-
-
-class UniqueRatio(Scorer):
-    """The number of distinct captions, by the number of clips: 1 / clips means that every clip got the same one."""
-
-    names = ("unique_ratio",)
-    compares = False
-
-    def score(self, texts: Texts) -> ScoreSet:
-        """Compute the share of distinct captions."""
-        return ScoreSet({"unique_ratio": len(set(texts.words)) / len(texts.words)}, {})
-
-
-class Length(Scorer):
-    """The mean number of words in a prediction."""
-
-    names = ("length",)
-    compares = False
-
-    def score(self, texts: Texts) -> ScoreSet:
-        """Compute the mean number of words, and each caption's."""
-        return mean("length", [float(len(caption.split())) for caption in texts.words])
-
-
-class Repetition(Scorer):
-    """The share of predictions that repeat a sequence of three words."""
-
-    names = ("repetition",)
-    compares = False
-
-    def score(self, texts: Texts) -> ScoreSet:
-        """Find the captions that repeat three words, and compute their share."""
-        return mean("repetition", [float(repeats(caption)) for caption in texts.words])
+        """Count distinct words, the share of distinct captions, words a caption, and the share that repeats three words."""
+        lengths = mean("length", [float(len(caption.split())) for caption in texts.words])
+        repetitions = mean("repetition", [float(repeats(caption)) for caption in texts.words])
+        distinct = {
+            "vocab": float(len({word for caption in texts.words for word in caption.split()})),
+            "unique_ratio": len(set(texts.words)) / len(texts.words),  # 1 / clips: every clip got the same caption
+        }
+        return ScoreSet(distinct | lengths.corpus | repetitions.corpus, lengths.captions | repetitions.captions)
 
 
 def all_scorers() -> list[Scorer]:
@@ -120,8 +93,5 @@ def all_scorers() -> list[Scorer]:
         Fense(),
         SbertSim(),
         SbertSimMiniLM(),
-        Vocab(),
-        UniqueRatio(),
-        Length(),
-        Repetition(),
+        WordCounts(),
     ]

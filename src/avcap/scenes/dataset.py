@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from avcap.atomic import write_atomically
+from avcap.jsonl import write_json_lines
 from avcap.scenes.compose import MIN_SECONDS, compose
 from avcap.scenes.grammar import captions
 from avcap.scenes.image_captions import image_captions
@@ -189,13 +190,9 @@ def _write_tables(root: Path, scenes: list[Scene]) -> str:
             writer.writerow(("audiocap_id", "youtube_id", "start_time", "caption"))
             writer.writerows(lines)
     pictures = [row for scene in scenes for row in image_captions(scene)]
-    _write_lines(root / "events.jsonl", (scene.to_dict() for scene in scenes))
-    _write_lines(root / "image_captions.jsonl", pictures)
+    write_json_lines(root / "events.jsonl", (scene.to_dict() for scene in scenes))
+    write_json_lines(root / "image_captions.jsonl", pictures)
     seen = {scene.id for scene in scenes if scene.split == "train"}
     texts = [line[-1] for line in rows["train"]] + [row["caption"] for row in pictures if row["id"] in seen]
     train_tokenizer(root / "tokenizer", texts)
     return digest.hexdigest()
-
-
-def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -115,7 +115,7 @@ def run_cell(cell: Cell, launcher: Launcher | None = None) -> Status:
             _clear(cell.out, known=old is not None)
             old = Status("running", (str(cell.base), str(cell.overlay)), cell.seed, mark)
         elif (cell.out / RESULTS).is_file():
-            return _written(cell.out, replace(old, state="done", error=None))
+            return write_status(cell.out, replace(old, state="done", error=None))
         write_status(cell.out, replace(old, state="running", error=None, host=gethostname(), pid=os.getpid()))
         start = time.monotonic()
         code = (launcher or Cell.__call__)(cell)
@@ -123,12 +123,7 @@ def run_cell(cell: Cell, launcher: Launcher | None = None) -> Status:
         seconds = round(old.seconds + time.monotonic() - start, 1)
         if code not in (0, *STOPPED):
             (cell.out / RESULTS).unlink(missing_ok=True)  # where it stands, the cell is done
-        return _written(cell.out, replace(reached, seconds=seconds, **_outcome(code, cell.out)))
-
-
-def _written(folder: Path, status: Status) -> Status:
-    write_status(folder, status)
-    return status
+        return write_status(cell.out, replace(reached, seconds=seconds, **_outcome(code, cell.out)))
 
 
 def _outcome(code: int, folder: Path) -> dict[str, Any]:

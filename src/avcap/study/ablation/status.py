@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from avcap.atomic import write_atomically
 from avcap.study.fingerprint import fingerprint
 
 STATUS, LOG, RESULTS = "status.json", "log.txt", "results.json"
@@ -47,11 +48,10 @@ class Status:
     pid: int = field(default_factory=os.getpid)
 
 
-def write_status(folder: Path, status: Status) -> None:
-    """Write ``status.json`` in one step."""
-    fresh = folder / f".{STATUS}.partial"
-    fresh.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
-    fresh.replace(folder / STATUS)
+def write_status(folder: Path, status: Status) -> Status:
+    """Write ``status.json`` in one step, and return the status."""
+    write_atomically(folder / STATUS, json.dumps(asdict(status), indent=1) + "\n")
+    return status
 
 
 def read_status(folder: Path) -> Status | None:

@@ -91,10 +91,15 @@ class Group:
     count: int
     cells: tuple[CellRuns, ...]
 
+    @property
+    def runs(self) -> list[Run]:
+        """All runs of its cells."""
+        return [run for cell in self.cells for run in cell.runs]
+
     @cached_property
     def ids(self) -> list[str]:
         """The clip ids, sorted; empty where no run has predictions."""
-        return next((sorted(run.rows) for cell in self.cells for run in cell.runs if run.rows), [])
+        return next((sorted(run.rows) for run in self.runs if run.rows), [])
 
     @cached_property
     def originals(self) -> dict[tuple[Path, ...], CellRuns]:

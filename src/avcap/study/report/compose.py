@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avcap.study.report.collect import CellRuns, Group, Run
+from avcap.study.report.collect import CellRuns, Group
 from avcap.study.report.config_differences import uneven_seeds
 from avcap.study.report.curves import Curve, clips_per_second
 from avcap.study.report.matrix_tables import (
@@ -53,7 +53,7 @@ def compose_report(
         kinds: Clip hash -> clip id -> kind of scene; may be empty.
         clips: How many clips the caption browser shows at most.
     """
-    runs = _runs(groups)
+    runs = [run for group in groups for run in group.runs]
     measured = {str(run.folder): clips_per_second(run, curves[run.folder]) for run in runs}
     speeds = {folder: speed for folder, speed in measured.items() if speed is not None}
     results, changes, scenes, maps, configs, versions = [], [], [], [], [], []
@@ -117,7 +117,7 @@ def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping
     texts = {
         "report.md": "\n\n".join([*sentences, *(markdown(table) for table in tables + more)]),
         "report.tex": "\n".join(map(latex, tables)),
-        "report.csv": results_csv(_runs(content.groups), speeds=content.speeds),
+        "report.csv": results_csv([run for group in content.groups for run in group.runs], speeds=content.speeds),
     }
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
@@ -143,7 +143,7 @@ def find_faults(groups: Sequence[Group]) -> list[str]:
             "cannot be compared, so every list has tables of its own."
         )
     for group in groups:
-        if len({run.results.get("tokenizer") for run in _runs([group])}) > 1:
+        if len({run.results.get("tokenizer") for run in group.runs}) > 1:
             faults.append(
                 f"Words were not split alike in the runs on clips {group.id_hash} (ptb and plain): "
                 "score them again with `avcap score`, with Java, before comparing them."
@@ -166,10 +166,6 @@ def _mean_speeds(group: Group, speeds: Mapping[str, float]) -> dict[str, float]:
     """Return the mean speed of each cell's runs."""
     known = {c.name: [speeds[str(r.folder)] for r in c.runs if str(r.folder) in speeds] for c in group.cells}
     return {name: sum(values) / len(values) for name, values in known.items() if values}
-
-
-def _runs(groups: Sequence[Group]) -> list[Run]:
-    return [run for group in groups for cell in group.cells for run in cell.runs]
 
 
 def _plural(count: int, noun: str) -> str:

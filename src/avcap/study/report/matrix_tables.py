@@ -9,10 +9,9 @@ import numpy as np
 
 from avcap.study.report.bootstrap import RESAMPLES, Difference, mean_and_std, paired_bootstrap
 from avcap.study.report.collect import CellRuns, Group, Run
-from avcap.study.report.config_differences import differences
+from avcap.study.report.config_differences import ABSENT, differences
 from avcap.study.report.table import DEFAULT_METRICS, TITLES, rows_of
 
-ABSENT = "–"
 _INTERVALS = (
     "Differences to {baseline} × 100, seeds averaged, with the 95 % interval of {resamples:,} paired bootstrap resamplings of "
     "the clips. Bold: the interval excludes zero."
@@ -154,7 +153,7 @@ def configs_of(group: Group, axis: str) -> Table | None:
 def versions_of(group: Group) -> Table:
     """Build the table of software, a row per package, with all versions if runs differ."""
     found: dict[str, dict[str, None]] = {}
-    for run in (run for cell in group.cells for run in cell.runs):
+    for run in group.runs:
         versions = {**run.results.get("versions", {}), "words split by": run.results.get("tokenizer", ABSENT)}
         for package, version in versions.items():
             found.setdefault(package, {})[str(version)] = None
@@ -261,7 +260,7 @@ def millions(count: int) -> str:
 def _bounds(group: Group, metrics: Sequence[str]) -> list[list[TableEntry]]:
     """Return the rows of the human bound and the constant caption, from the first run that has them."""
     rows: dict[str, list[TableEntry]] = {}
-    for run in (run for cell in group.cells for run in cell.runs):
+    for run in group.runs:
         for name, scores, *_ in rows_of(run.results)[1:]:
             cells = [_score(np.array([scores[m]] if m in scores else [])) for m in metrics]
             rows.setdefault(name, [TableEntry(name), *cells, *[TableEntry("")] * 5])

@@ -18,9 +18,9 @@ from avcap.study.report.page.pictures import sprite
 def thumbnails(groups: list[Group], clips: int) -> dict[str, str]:
     """Draw the sprites, clip id -> sprite, of the clips that the browser shows and the shards of some run still hold."""
     wanted, pictures = set(shown_ids(groups, clips)), {}
-    for folder in dict.fromkeys(filter(None, map(shards_of_run, _runs(groups)))):
+    for folder in dict.fromkeys(shards_of_run(run) for group in groups for run in group.runs):
         for split in reversed(SPLITS):  # a test split most likely
-            if wanted and (folder / split / "info.json").is_file():
+            if folder and wanted and (folder / split / "info.json").is_file():
                 shards = Shards(folder / split)
                 for index in [i for i, clip in enumerate(shards.ids) if clip in wanted]:
                     item = shards.item(index, streams=("waveform", "frames"))
@@ -34,7 +34,7 @@ def thumbnails(groups: list[Group], clips: int) -> dict[str, str]:
 
 def scene_kinds(group: Group) -> dict[str, str]:
     """Read clip id -> kind of scene from the ``events.jsonl`` beside the shards; empty without one."""
-    files = [folder.parent / "events.jsonl" for folder in filter(None, map(shards_of_run, _runs([group])))]
+    files = [folder.parent / "events.jsonl" for folder in filter(None, map(shards_of_run, group.runs))]
     file = next((file for file in files if file.is_file()), None)
     clips = (clip for _, clip in read_json_lines(file)) if file else ()
     wanted = set(group.ids)
@@ -48,10 +48,6 @@ def shards_of_run(run: Run) -> Path | None:
         return None
     places = (base / named for base in (Path.cwd(), *run.folder.parents))
     return next((place for place in places if place.is_dir()), None)
-
-
-def _runs(groups: list[Group]) -> list[Run]:
-    return [run for group in groups for cell in group.cells for run in cell.runs]
 
 
 def _array(stream: Tensor | None) -> np.ndarray | None:
