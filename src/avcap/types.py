@@ -15,10 +15,10 @@ H, W  height and width of a video frame
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Batch(TypedDict, total=False):
@@ -76,6 +76,23 @@ class Tokens(NamedTuple):
         if self.time is not None:
             return self.time
         return torch.full(self.x.shape[:2], torch.nan, dtype=torch.float32, device=self.x.device)
+
+
+def accept_tensors(
+    module: nn.Module, args: tuple[Any, ...], settings: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Convert tensors ``[B, N, C]`` among the arguments of a module to :class:`Tokens`: a hook before ``forward``.
+
+    Args:
+        module: The module.
+        args: Its positional arguments.
+        settings: Its keyword arguments.
+    """
+
+    def tokens(value: Any) -> Any:
+        return Tokens.of(value) if isinstance(value, Tensor) else value
+
+    return tuple(map(tokens, args)), {name: tokens(value) for name, value in settings.items()}
 
 
 class AssignmentMap(NamedTuple):

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from avcap.types import FusionOutput, Tokens
+from avcap.types import FusionOutput, Tokens, accept_tensors
 
 
 class Fusion(nn.Module, ABC):
@@ -28,6 +28,7 @@ class Fusion(nn.Module, ABC):
 
     def __init__(self, audio_width: int | None, visual_width: int | None) -> None:
         super().__init__()
+        self.register_forward_pre_hook(accept_tensors, with_kwargs=True)
         self.audio_width = audio_width
         self.visual_width = visual_width
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from avcap.fusion.base import Fusion
 from avcap.layers.masking import zero_padding
@@ -45,11 +45,11 @@ class TwoStreamFusion(Fusion):
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
         """Fuse the prepared tokens of both streams."""
 
-    def forward(self, audio: Tokens | Tensor | None, video: Tokens | Tensor | None) -> FusionOutput:
+    def forward(self, audio: Tokens | None, video: Tokens | None) -> FusionOutput:
         """Fuse the tokens.
 
         Args:
-            audio: Audio tokens ``[B, Na, Ca]``, or a tensor of them that are all real, or None where the batch has none.
+            audio: Audio tokens ``[B, Na, Ca]``, or None where the batch has none.
             video: Visual tokens ``[B, Nv, Cv]``, or None where the batch has none.
 
         Returns:
@@ -58,7 +58,6 @@ class TwoStreamFusion(Fusion):
         Raises:
             ValueError: if both streams are None or a width is not the one declared.
         """
-        audio, video = (None if tokens is None else Tokens.of(tokens) for tokens in (audio, video))
         present = audio if audio is not None else video
         if present is None:
             raise ValueError(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from avcap.layers.masking import have_both, masked_mean
-from avcap.types import Tokens
+from avcap.types import Tokens, accept_tensors
 
 
 class AlignmentOutput(NamedTuple):
@@ -33,6 +33,10 @@ class AlignmentObjective(nn.Module, ABC):
     scorers' parameters, so ``(loss + scorer_loss).backward()`` gives every parameter the gradient of its own loss, and one
     backward pass serves both optimisers. In evaluation mode the objective is a fixed measure: no scorer takes part.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_forward_pre_hook(accept_tensors, with_kwargs=True)
 
     @abstractmethod
     def forward(self, audio: Tokens, image: Tokens, *, epoch: int) -> AlignmentOutput:
