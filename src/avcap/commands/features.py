@@ -71,7 +71,7 @@ def features(
     """
     out = out or root / "visual_feature"
     out.mkdir(parents=True, exist_ok=True)
-    clips = [clip for clip in _clips(root, media) if not _file(out, clip.id).is_file()]
+    clips = [clip for clip in _clips(root, media) if not (out / f"{clip.id}.npy").is_file()]
     encoder.load_pretrained()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device).eval()
@@ -81,7 +81,7 @@ def features(
         for rows in loader:
             broken |= {clip: reason for clip, reason in rows if isinstance(reason, str)}
             for clip, tokens in _encode(encoder, [(c, x) for c, x in rows if not isinstance(x, str)], device):
-                _write(_file(out, clip), tokens)
+                _write(out / f"{clip}.npy", tokens)
             bar.update(len(rows))
     print(f"{len(clips) - len(broken)} clips written to {out}; now: avcap data prepare {root} --frames 0")
     if broken:
@@ -107,10 +107,6 @@ def _encode(
     if rows:
         tokens = encoder(torch.stack([pictures for _, pictures in rows]).to(device)).x  # [B, N, C]
         yield from zip((clip for clip, _ in rows), tokens.half().cpu().numpy(), strict=True)
-
-
-def _file(out: Path, clip: str) -> Path:
-    return out / f"{clip}.npy"
 
 
 def _write(path: Path, tokens: np.ndarray) -> None:

@@ -146,7 +146,7 @@ def run_steps(
         ValueError: if a step stands before one that it needs.
     """
     outcome, waiting = Outcome(), list(steps)
-    running: dict[Future[str], Step] = {}
+    running: dict[Future[None], Step] = {}
     places = {step.makes: place for place, step in enumerate(steps)}
     for place, step in enumerate(steps):
         if late := [need for need in step.needs if places.get(need, -1) >= place]:
@@ -166,7 +166,7 @@ def run_steps(
                     step.keep()
                     unready.discard(step.makes)
                 else:
-                    running[threads.submit(runner.make, step)] = step
+                    running[threads.submit(step.make, runner)] = step
                 waiting.remove(step)
             if not running:
                 continue
@@ -176,15 +176,17 @@ def run_steps(
     return outcome
 
 
-def _note(step: Step, ended: Future[str], outcome: Outcome, *, stopped: bool) -> None:
+def _note(step: Step, ended: Future[None], outcome: Outcome, *, stopped: bool) -> None:
     """Record in ``outcome`` how a step has ended."""
-    why = ended.result()
-    if not why:
-        outcome.made.append(step.makes)
-    elif stopped:
-        outcome.left.append(step.makes)
+    try:
+        ended.result()
+    except (OSError, ValueError) as error:
+        if stopped:
+            outcome.left.append(step.makes)
+        else:
+            outcome.failed[step.makes] = str(error)
     else:
-        outcome.failed[step.makes] = why
+        outcome.made.append(step.makes)
 
 
 class Runner:
@@ -200,14 +202,6 @@ class Runner:
             self.stopping = True
             for process in self.processes:
                 process.terminate()
-
-    def make(self, step: Step) -> str:
-        """Make the file of a step -> why it could not be made, or nothing."""
-        try:
-            step.make(self)
-        except (OSError, ValueError) as error:
-            return str(error)
-        return ""
 
     def check(self) -> None:
         """Raise ChildProcessError if the run was stopped."""
