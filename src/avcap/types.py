@@ -79,12 +79,12 @@ class Tokens(NamedTuple):
 
 
 def accept_tensors(
-    module: nn.Module, args: tuple[Any, ...], settings: dict[str, Any]
+    _module: nn.Module, args: tuple[Any, ...], settings: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Convert tensors ``[B, N, C]`` among the arguments of a module to :class:`Tokens`: a hook before ``forward``.
 
     Args:
-        module: The module.
+        _module: The module, as hooks are given it.
         args: Its positional arguments.
         settings: Its keyword arguments.
     """
