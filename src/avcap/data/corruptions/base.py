@@ -32,13 +32,16 @@ class Corruption(ABC):
         stream: ``audio`` or ``video``.
         family: Which corruption of the other stream it is compared with.
         inputs: The entries of a batch that it can corrupt; a model that reads the stream from another entry cannot be tested with it.
-        level: Strength in a word; empty if there is only one.
     """
 
     stream: ClassVar[str]
     family: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
-    level: str = ""
+
+    @property
+    def level(self) -> str:
+        """Strength in a word; empty if there is only one."""
+        return ""
 
     @property
     def name(self) -> str:
@@ -66,7 +69,11 @@ class Drop(Corruption):
         if not 0 < share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, got {share}.")
         self.share = share
-        self.level = f"{100 * share:g}pct"
+
+    @property
+    def level(self) -> str:
+        """The share in percent."""
+        return f"{100 * self.share:g}pct"
 
 
 class Shift(Corruption):
@@ -80,7 +87,11 @@ class Shift(Corruption):
 
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
-        self.level = f"{seconds:g}s"
+
+    @property
+    def level(self) -> str:
+        """The delay."""
+        return f"{self.seconds:g}s"
 
 
 def drop_parts(parts: int, share: float, generator: torch.Generator) -> torch.Tensor:

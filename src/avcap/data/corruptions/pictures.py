@@ -80,7 +80,11 @@ class NoisyPictures(PictureCorruption):
         if deviation <= 0:
             raise ValueError(f"deviation must be above 0, got {deviation}.")
         self.deviation = deviation
-        self.level = f"{deviation:g}"
+
+    @property
+    def level(self) -> str:
+        """The deviation."""
+        return f"{self.deviation:g}"
 
     def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.corrupt`."""
@@ -104,7 +108,11 @@ class BlurredPictures(PictureCorruption):
         if sigma <= 0:
             raise ValueError(f"sigma must be above 0, got {sigma}.")
         self.sigma = sigma
-        self.level = f"{100 * sigma:g}pct"
+
+    @property
+    def level(self) -> str:
+        """Sigma in percent."""
+        return f"{100 * self.sigma:g}pct"
 
     def corrupt(self, rows: Tensor, item: Item, source: CorruptionSource) -> Tensor:
         """See :meth:`PictureCorruption.corrupt`."""

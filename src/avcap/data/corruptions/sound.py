@@ -73,7 +73,11 @@ class NoisySound(SoundCorruption):
             raise ValueError(f"colour is {colour!r}; choose {' or '.join(COLOURS)}.")
         self.snr = snr
         self.colour = colour
-        self.level = f"{'' if colour == 'white' else colour}{snr:g}dB"
+
+    @property
+    def level(self) -> str:
+        """The ratio, after a colour that is not white."""
+        return f"{'' if self.colour == 'white' else self.colour}{self.snr:g}dB"
 
     def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.corrupt`."""
@@ -100,7 +104,11 @@ class SmearedSound(SoundCorruption):
         if seconds <= 0:
             raise ValueError(f"seconds must be above 0, got {seconds}.")
         self.seconds = seconds
-        self.level = f"{seconds:g}s"
+
+    @property
+    def level(self) -> str:
+        """The deviation."""
+        return f"{self.seconds:g}s"
 
     def corrupt(self, wave: Tensor, sample_rate: int, source: CorruptionSource) -> Tensor:
         """See :meth:`SoundCorruption.corrupt`."""
