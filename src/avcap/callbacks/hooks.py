@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol
 
 from lightning.pytorch import LightningModule, Trainer
 
-from avcap.models import CaptionModel
-from avcap.types import Batch
+from avcap.decoders.base import Decoder
+from avcap.encoders.base import Encoder
+from avcap.fusion.base import Fusion
+from avcap.types import Batch, FusionOutput
 
 
 class EvaluatedBatch(NamedTuple):
@@ -41,9 +43,27 @@ def batch_end(method: Callable[[Any, Trainer, LightningModule, EvaluatedBatch], 
     return hook
 
 
-def model_of(pl_module: LightningModule) -> CaptionModel:
-    """Return the model that a captioning system trains."""
-    return cast(CaptionModel, pl_module.model)
+class CaptionerParts(Protocol):
+    """The attributes of a captioner that callbacks read, named as in :class:`avcap.systems.Captioner`."""
+
+    @property
+    def audio_encoder(self) -> Encoder | None:
+        """The encoder of the sound; None: video only."""
+
+    @property
+    def visual_encoder(self) -> Encoder | None:
+        """The encoder of the frames; None: audio only."""
+
+    @property
+    def fusion(self) -> Fusion:
+        """Tokens of both streams -> fused tokens."""
+
+    @property
+    def decoder(self) -> Decoder:
+        """Fused tokens -> captions."""
+
+    def fuse(self, batch: Batch) -> FusionOutput:
+        """Fuse the tokens of both streams of a batch."""
 
 
 def data_of(trainer: Trainer) -> Any:

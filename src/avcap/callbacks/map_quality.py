@@ -10,9 +10,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from avcap.callbacks.hooks import EvaluatedBatch, batch_end, data_of, model_of
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.metrics.map_quality import MapQuality, first_map
-from avcap.models import CaptionModel
 from avcap.scenes.events import beside_the_shards, read_scenes
 from avcap.scenes.truth import SceneTruth
 from avcap.types import Batch
@@ -50,7 +49,7 @@ class MeasureMaps(Callback):
     @batch_end
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Measure the maps of a batch."""
-        model = model_of(pl_module)
+        model = cast(CaptionerParts, pl_module)
         outputs, batch, number = done
         maps = outputs.get("maps")
         if not maps or self._truth is None or not has_both(model, batch):
@@ -92,13 +91,13 @@ class MeasureMaps(Callback):
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
 
 
-def has_both(model: CaptionModel, batch: Batch) -> bool:
+def has_both(model: CaptionerParts, batch: Batch) -> bool:
     """Return whether the model reads both streams and the batch has them."""
     encoders = (model.audio_encoder, model.visual_encoder)
     return all(encoder is not None and encoder.input in batch for encoder in encoders)
 
 
-def with_other_pictures(model: CaptionModel, batch: Batch) -> Batch:
+def with_other_pictures(model: CaptionerParts, batch: Batch) -> Batch:
     """Return the batch with each clip's visual input replaced by that of the clip before it; unchanged for a model that reads no video."""
     if model.visual_encoder is None:
         return batch

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.callbacks.hooks import EvaluatedBatch, batch_end, data_of, model_of
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
 from avcap.callbacks.naming import AddNaming
 from avcap.figures import draw_map
 from avcap.figures.parts import picture_parts
@@ -127,7 +127,7 @@ def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     parameters = list(pl_module.parameters())
     return {
         "checkpoint": str(trainer.ckpt_path or ""),
-        "generation": dict(model_of(pl_module).decoder.generation),
+        "generation": dict(cast(CaptionerParts, pl_module).decoder.generation),
         "parameters": {
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
             "all": sum(p.numel() for p in parameters),
