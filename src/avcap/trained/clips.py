@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 import yaml
 
-from avcap.checkpoints.state import INPUTS_KEY
 from avcap.data.collate import collate, move
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ClipDataset
@@ -23,10 +21,9 @@ from avcap.types import Batch
 
 
 class CheckpointClips(NamedTuple):
-    """A captioner, the settings of its inputs, and a split of shards."""
+    """A captioner and a split of shards."""
 
     captioner: FileCaptioner
-    inputs: Mapping[str, Any]
     shards: Shards
 
     @classmethod
@@ -44,11 +41,10 @@ class CheckpointClips(NamedTuple):
             ValueError: if the checkpoint is none of a captioner, the config names no shards, or these lack what it reads.
         """
         captioner = FileCaptioner.from_checkpoint(ckpt_path)
-        inputs = torch.load(ckpt_path, map_location="cpu", weights_only=True, mmap=True)[INPUTS_KEY]
         folder = shards or shards_of(config or run_folder(ckpt_path) / "config.yaml")
         clips = Shards(folder / split)
         require_provided(captioner.model.inputs, clips.info, clips.folder)
-        return cls(captioner, inputs, clips)
+        return cls(captioner, clips)
 
     @property
     def model(self) -> CaptionModel:
