@@ -61,8 +61,7 @@ GROUPS = {
         "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
         "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
         "ablation run": ("avcap.commands.study:ablation", "all missing runs of an ablation matrix"),
-        "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),
-        "ablation status": ("avcap.commands.ablation:status", "the status of the cells of an ablation matrix"),
+        "ablation cell": ("avcap.commands.study:cell", "one cell of the ablation matrix: fit and test, unless done"),
     },
     "DALI": {
         "dali run": ("avcap.commands.study:dali", "all missing stages on the embedded data set, and a report"),

@@ -16,7 +16,8 @@ from typing import ClassVar
 
 import pytest
 
-from avcap.study.graph import Outcome, Runner, Step, run_steps, unmade
+from avcap.study.graph import Outcome, Step, run_steps, unmade
+from avcap.study.runner import Runner, last_line
 
 WRITE = "import sys; open(sys.argv[2], 'a').write(sys.argv[1] + ' '); open(sys.argv[1], 'w').write('made')"
 # notes its start; once there is a file `go`, writes; SIGTERM ends it
@@ -27,9 +28,10 @@ while not pathlib.Path(sys.argv[3]).exists(): time.sleep(0.02)
 pathlib.Path(sys.argv[1]).write_text('made')"""
 RUN = """import sys, json, pathlib
 from avcap.study.graph import Step, run_steps
+from avcap.study.runner import Runner
 paths = lambda names: tuple(map(pathlib.Path, names))
 steps = [Step(pathlib.Path(m), tuple(map(tuple, c)), paths(n)) for m, c, n in json.loads(sys.argv[1])]
-outcome = run_steps(steps, jobs=2, say=lambda text: None)
+outcome = run_steps(steps, Runner(lambda text: None), jobs=2)
 print(outcome)
 sys.exit(bool(outcome.failed or outcome.stopped))"""
 
@@ -47,7 +49,7 @@ def step(name: str, *needs: str, config: str = "", fail: bool = False) -> Step:
 
 
 def run(*steps: Step, jobs: int = 1) -> Outcome:
-    return run_steps(steps, jobs=jobs, say=str)
+    return run_steps(steps, Runner(str), jobs=jobs)
 
 
 def log() -> list[str]:
@@ -178,6 +180,51 @@ def test_a_failure_stops_only_what_needs_it(place: Path) -> None:
     assert outcome.made == [Path("good")]
     assert outcome.failed[Path("bad")].startswith("status 3 of: ")
     assert outcome.left == [Path("b"), Path("c")]
+
+
+def test_a_command_that_has_ended_well_does_not_run_again(place: Path) -> None:
+    """Unless what it left is gone."""
+    first = "import pathlib; pathlib.Path('run').mkdir(exist_ok=True); open('log', 'a').write('first ')"
+    commands = tuple((sys.executable, "-c", code) for code in (first, "open('out', 'w').close() if open('go') else 0"))
+    both = Step(Path("out"), commands, clears=(Path("run"),))
+    assert "status 1" in run(both).failed[Path("out")]
+    run(both)
+    assert log() == ["first"]
+    Path("run").rmdir()
+    run(both)
+    assert log() == ["first"]
+    Path("go").touch()
+    assert run(both).made == [Path("out")]
+    assert log() == []
+
+
+def test_the_state_of_a_file(place: Path) -> None:
+    good, bad = step("good", "source"), step("bad", fail=True)
+    Path("source").write_text("1")
+    assert good.state() == "not started"
+    run(good, bad)
+    assert (good.state(), bad.state()) == ("done", "failed")
+    Path("source").write_text("2")
+    assert good.state() == "stale"
+    bad.record.write_text('{"mark": ')
+    with pytest.raises(ValueError, match=r"\.bad\.made is damaged .* delete it"):
+        bad.state()
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("one\ntwo\n\n", "two"),
+        ("\x1b[31merror: red\x1b[0m\n", "error: red"),
+        ("epoch 1\repoch 2\n", "epoch 2"),
+        ("avcap: error: no such class\ntip: --help lists them\n", "avcap: error: no such class"),
+        ("x" * 400, "x" * 297 + "..."),
+        ("", "no word in the log"),
+    ],
+)
+def test_the_last_line_of_a_log(tmp_path: Path, log: str, line: str) -> None:
+    (tmp_path / "log.txt").write_text(log)
+    assert last_line(tmp_path / "log.txt") == line
 
 
 def test_a_program_that_is_not_there_or_writes_nothing_is_told(place: Path) -> None:

@@ -157,7 +157,7 @@ class Stages:
         commands = [avcap("test", *configs, *options, "--trainer.default_root_dir", folder)]
         if figures is not None:
             link = Path("../../../..", figures.relative_to(self.out))
-            commands.append(("ln", "-sfn", str(link), str(folder / "figures")))
+            commands.insert(0, ("ln", "-sfn", str(link), str(folder / "figures")))
         return self.step(folder / "results.json", needs, *commands)
 
     def step(self, makes: Path, needs: Sequence[Path], *commands: Command) -> Step:

@@ -13,8 +13,8 @@ import yaml
 LARGE = 16 * 2**20  # bytes; of a larger file (weights) size and time stand for the contents
 
 
-def fingerprint(configs: Sequence[Path], *, seed: int, apart: Path | None = None) -> str:
-    """Hash configs, the files that they name, and a seed.
+def fingerprint(configs: Sequence[Path], *, apart: Path | None = None) -> str:
+    """Hash configs and the files that they name.
 
     Comments, the order of keys and ``trainer.default_root_dir`` (every cell has a folder of its own) do not count. Of a
     folder that a config names, the files in it count (a tokenizer), and each ``info.json`` one level below (the splits of
@@ -22,7 +22,6 @@ def fingerprint(configs: Sequence[Path], *, seed: int, apart: Path | None = None
 
     Args:
         configs: Base config and overlays, in order.
-        seed: The seed of the run.
         apart: What lies in this folder does not count, though a config names it.
 
     Returns:
@@ -39,7 +38,7 @@ def fingerprint(configs: Sequence[Path], *, seed: int, apart: Path | None = None
             path = _find(text, config.parent)
             if path is not None and (apart is None or not path.resolve().is_relative_to(apart.resolve())):
                 named[text] = list(contents(path))
-    whole = json.dumps([documents, named, seed], sort_keys=True, default=str)
+    whole = json.dumps([documents, named], sort_keys=True, default=str)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 

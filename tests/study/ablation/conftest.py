@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from avcap.study.ablation import Cell
+from avcap.study.ablation.cell import cell_step
+from avcap.study.graph import Step, run_steps
+from avcap.study.runner import Runner
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = (sys.executable, str(Path(__file__).with_name("program.py")))
@@ -63,7 +65,18 @@ def write_overlay(place: Path, name: str, act: str) -> Path:
     return path
 
 
+def run_cell(cell: Step, runner: Runner | None = None) -> str:
+    """Run a cell, and return its state."""
+    run_steps([cell], runner or Runner(str, launch=PROGRAM))
+    return cell.state()
+
+
 @pytest.fixture
-def cell(place: Path) -> Cell:
+def cell(place: Path) -> Step:
     overlay = place / "ablation" / "fusion" / "time.yaml"
-    return Cell(place / "base.yaml", overlay, 0, place / "runs" / "fusion" / "time" / "0", PROGRAM)
+    return cell_step(place / "base.yaml", overlay, place / "runs" / "fusion" / "time" / "0", seed=0)
+
+
+@pytest.fixture
+def folder(cell: Step) -> Path:
+    return cell.makes.parent

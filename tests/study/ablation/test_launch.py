@@ -6,24 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from avcap.study.ablation import Cell, run_cell
-from avcap.study.ablation.launch import ClusterJob, Resumable, read_settings
-from tests.study.ablation.conftest import verbs, write_overlay
+from avcap.study.ablation.cell import speed
+from avcap.study.ablation.launch import ClusterRunner, Resumable, read_settings
+from avcap.study.graph import Step
+from tests.study.ablation.conftest import PROGRAM, run_cell, verbs, write_overlay
 
 pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
 
 
-class Breaking(Cell):
-    """A cell whose job ends in an exception."""
-
-    def __init__(self, cell: Cell) -> None:
-        super().__init__(cell.base, cell.overlay, cell.seed, cell.out)
-
-    def __call__(self) -> int:
-        raise RuntimeError("out of order")
+def cluster(*launch: str) -> ClusterRunner:
+    return ClusterRunner({"cluster": "local", "timeout_min": 5}, str, launch or PROGRAM)
 
 
 def test_settings_are_words_read_as_yaml() -> None:
@@ -38,52 +34,64 @@ def test_settings_are_words_read_as_yaml() -> None:
         read_settings("gpu timeout_min=5")
 
 
-def test_a_cell_runs_as_a_job(cell: Cell) -> None:
-    status = run_cell(cell, ClusterJob({"cluster": "local", "timeout_min": 5}))
-    assert status.state == "done"
-    assert (status.fitted, status.clips_per_second) == (True, 40.0)
-    assert verbs(cell.out) == ["fit", "test"]
-    assert list((cell.out / "jobs").iterdir())
+def test_the_commands_of_a_cell_run_as_jobs(cell: Step, folder: Path) -> None:
+    assert run_cell(cell, cluster()) == "done"
+    assert speed(folder) == 40.0
+    assert verbs(folder) == ["fit", "test"]
+    assert list((folder / "jobs").iterdir())
 
 
-def test_a_job_that_fails_is_a_failed_cell(cell: Cell, place) -> None:
+def test_a_job_that_fails_is_a_failed_cell(cell: Step, place: Path) -> None:
     write_overlay(place, "fusion/time", "fail: test")
-    status = run_cell(cell, ClusterJob({"cluster": "local", "timeout_min": 5}))
-    assert (status.state, status.error) == ("failed", "avcap: error: test went wrong")
+    assert run_cell(cell, cluster()) == "failed"
+    assert cell.read().error == "avcap: error: test went wrong"
 
 
-def test_a_job_that_breaks_is_a_failed_cell(cell: Cell) -> None:
-    job = ClusterJob({"cluster": "local", "timeout_min": 5})
-    status = run_cell(cell, lambda c: job(Breaking(c)))
-    assert status.state == "failed"
-    assert status.error.endswith(f"its own log is in {cell.out / 'jobs'}.")
-    assert "out of order" in (cell.out / "log.txt").read_text()
+def test_a_job_that_breaks_is_a_failed_cell(cell: Step, folder: Path) -> None:
+    assert run_cell(cell, cluster("/no/such/program")) == "failed"
+    assert cell.read().error.endswith(f"its own log is in {folder / 'jobs'}.")
+    assert "FileNotFoundError" in (folder / "log.txt").read_text()
 
 
-def test_a_job_out_of_time_saves_before_it_is_queued_again(cell: Cell, place) -> None:
+def test_a_stopped_run_cancels_its_job(cell: Step, folder: Path, place: Path) -> None:
     write_overlay(place, "fusion/time", "wait: go")
-    delayed, ended = [], []
+    runner = cluster()
+
+    def stop() -> None:
+        deadline = time.monotonic() + 30
+        while not verbs(folder) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        runner.stop(15)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    assert run_cell(cell, runner) == "stopped"
+    thread.join(30)
+
+
+def test_a_job_out_of_time_saves_before_it_is_queued_again(cell: Step, folder: Path, place: Path) -> None:
+    write_overlay(place, "fusion/time", "wait: go")
+    folder.mkdir(parents=True)
+    job = Resumable([*PROGRAM, "avcap", *cell.commands[0][1:]], folder / "log.txt")
+    delayed = []
 
     def run() -> None:
         deadline = time.monotonic() + 30
-        while not verbs(cell.out) and time.monotonic() < deadline:
+        while not verbs(folder) and time.monotonic() < deadline:
             time.sleep(0.02)
-        delayed.append(Resumable(cell).checkpoint())  # what the job's signal handler calls
-        ended.append(time.monotonic())
+        delayed.append(job.checkpoint())  # what the job's signal handler calls
 
-    cell.out.mkdir(parents=True)
     thread = threading.Thread(target=run)
     with subprocess.Popen(["sleep", "60"]) as other:  # a child that is no training is not waited for
         thread.start()
-        assert cell() == 128 + 15
+        assert job() == 128 + 15
         thread.join(timeout=30)
         other.kill()
-    assert isinstance(delayed[0].function, Resumable)
-    assert delayed[0].function.cell == cell
-    assert verbs(cell.out) == ["fit"]
+    assert delayed[0].function.words == job.words
+    assert verbs(folder) == ["fit"]
 
 
 def test_without_submitit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ImportError, match=r"avcap\[slurm\]"):
-        ClusterJob({})
+        ClusterRunner({}, str)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from avcap.commands.study import ablation
-from avcap.study.ablation import read_status
+from avcap.study.ablation.cell import cell_step
 from avcap.study.ablation.matrix import nested, read_matrix
-from avcap.study.ablation.status import look_up
+from avcap.study.graph import Step
 from tests.study.ablation.conftest import PROGRAM, REPOSITORY, verbs, write_overlay
 from tests.test_readme import take
 
@@ -41,10 +41,15 @@ def listed(place: Path, capsys: pytest.CaptureFixture):
         capsys.readouterr()
         run(place, dry_run=True, **options)
         lines = capsys.readouterr().out.splitlines()
-        folders = [shlex.split(line)[5] for line in lines if line.startswith("avcap ablation cell")]
-        return [folder.split("/runs/")[1] for folder in folders]
+        fits = [shlex.split(line) for line in lines if line.startswith("avcap fit")]
+        return [words[words.index("--trainer.default_root_dir") + 1].split("/runs/")[1] for words in fits]
 
     return cells
+
+
+def cell_of(place: Path, value: str) -> Step:
+    overlay = place / "ablation" / "fusion" / f"{value}.yaml"
+    return cell_step(place / "base.yaml", overlay, place / "runs" / "fusion" / value / "0", seed=0)
 
 
 def ran(place: Path) -> dict[str, list[str]]:
@@ -57,13 +62,21 @@ def test_every_value_is_a_cell_of_every_seed_all_seeds_of_one_first(listed) -> N
     assert listed(axes="fusion/time", seeds="5") == ["fusion/time/5"]
 
 
-def test_the_planned_commands_are_taken(place: Path, capsys: pytest.CaptureFixture) -> None:
-    run(place, dry_run=True)
+def test_the_planned_commands_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / "data").touch()
+    axes = "modality/both modality/audio"
+    ablation("demo", axes=axes, seeds="0", runs=tmp_path / "runs", data=tmp_path / "data", dry_run=True)
     lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        *(["avcap", "fit"], ["avcap", "test"], ["ln", "-s"]),
+        *(["avcap", "fit"], ["avcap", "test"]),
+    ]
     for line in lines:
         if line.startswith("avcap"):
             take(line)
-    assert [line.split()[0] for line in lines] == ["avcap"] * 4 + ["ln"] * 2
 
 
 def test_a_cell_is_run_for_its_link(place: Path, listed) -> None:
@@ -87,7 +100,7 @@ def test_settings_of_the_table_become_a_config(place: Path, capsys: pytest.Captu
     (place / "matrix.yaml").write_text(text.replace("same: {ot/off: fusion/time}", ""))
     run(place, axes="ot", seeds="0")
     assert (place / "runs" / "configs" / "ot" / "full.yaml").read_text() == "act:\n  say: all\n"
-    assert read_status(place / "runs" / "ot" / "full" / "0").configs[1] == f"{place}/runs/configs/ot/full.yaml"
+    assert f"--config {place}/runs/configs/ot/full.yaml" in (place / "runs/ot/full/0/log.txt").read_text()
     (place / "matrix.yaml").write_text(text.replace("same: {ot/off: fusion/time}", "").replace("say: all", "say: more"))
     capsys.readouterr()
     run(place, axes="ot", seeds="0", dry_run=True)
@@ -185,13 +198,11 @@ def test_another_base_makes_everything_anew(place: Path, listed) -> None:
 
 def test_other_data_make_everything_anew(place: Path, listed) -> None:
     run(place, seeds="0")
-    before = read_status(place / "runs" / "fusion" / "time" / "0")
     (place / "data" / "info.json").write_text('{"ids": ["one more"]}')
     assert listed(seeds="0") == ["fusion/cross/0", "fusion/time/0"]
     run(place, seeds="0")
-    after = read_status(place / "runs" / "fusion" / "time" / "0")
-    assert after.state == "done"
-    assert after.fingerprint != before.fingerprint
+    assert cell_of(place, "time").state() == "done"
+    assert verbs(place / "runs" / "fusion" / "time" / "0") == ["fit", "test"]  # of the new cell
 
 
 def test_a_failed_cell_stops_no_other_and_is_told_at_the_end(place: Path, capfd: pytest.CaptureFixture) -> None:
@@ -241,16 +252,16 @@ def test_a_stopped_matrix_goes_on(place: Path, program: list[str]) -> None:
     process = subprocess.Popen(command, cwd=REPOSITORY, env=surroundings, stdout=subprocess.DEVNULL)
     other = place / "runs" / "fusion" / "cross" / "0"
     deadline = time.monotonic() + 60
-    while not (verbs(waiting) and look_up(other).state == "done"):
+    while not (verbs(waiting) and cell_of(place, "cross").state() == "done"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) != 0
     deadline = time.monotonic() + 30
-    while read_status(waiting).state == "running":
+    while cell_of(place, "time").state() == "running":
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert read_status(waiting).state == "stopped"
+    assert cell_of(place, "time").state() == "stopped"
     (waiting / "go").touch()
     run(place, seeds="0")
     assert verbs(waiting) == ["fit", "fit", "test"]

@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from avcap.study.ablation.status import RESULTS, read_status
-from avcap.study.fingerprint import fingerprint
-from avcap.study.graph import Runner, Step
+from avcap.study.ablation.cell import RESULTS, LinkStep, cell_step
+from avcap.study.graph import Step
 
 TABLE = Path("configs/ablation/matrix.yaml")
 OVERLAYS = "configs"  # folder below the runs: what each value sets, as a config
@@ -68,14 +67,13 @@ class Matrix:
                 found[f"{axis}/{_one_of(each, values, f'The axis {axis} has no value')}"] = None
         return list(found)
 
-    def steps(self, wanted: Sequence[str] = (), *, options: Sequence[str] = ()) -> list[Step]:
+    def steps(self, wanted: Sequence[str] = ()) -> list[Step]:
         """Return the runs of all seeds of a cell, then those of the next; a run that another is linked to comes before it.
 
         Writes the config of each value, below the runs.
 
         Args:
             wanted: Axes, or single cells.
-            options: Further options of `avcap ablation cell`.
         """
         steps: dict[Path, Step] = {}
         for name in self.cells(wanted):
@@ -83,10 +81,10 @@ class Matrix:
                 for seed in self.seeds:
                     results = self.runs / cell / str(seed) / RESULTS
                     if results not in steps:
-                        steps[results] = self._step(cell, seed, results, options)
+                        steps[results] = self._step(cell, seed, results)
         return list(steps.values())
 
-    def _step(self, name: str, seed: int, results: Path, options: Sequence[str]) -> Step:
+    def _step(self, name: str, seed: int, results: Path) -> Step:
         if name in self.same:
             return LinkStep(results, (), (self.runs / self.same[name] / str(seed) / RESULTS,))
         axis_name, value = name.split("/")
@@ -95,8 +93,7 @@ class Matrix:
         if axis.command is not None:
             facts = {"value": value, "config": configs[1], "seed": seed, "out": out}
             return Step(results, (tuple(word.format(**facts) for word in axis.command.split()),), configs=configs)
-        words = ("avcap", "ablation", "cell", *map(str, configs), str(out), "--seed", str(seed), *options)
-        return CellStep(results, (words,), configs=configs)
+        return cell_step(*configs, out, seed=seed)
 
     def overlay(self, name: str) -> Path:
         """Return the config of a cell, to be laid over the base of its axis; written if it is not there as it should be."""
@@ -110,54 +107,6 @@ class Matrix:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         return path
-
-
-class CellStep(Step):
-    """A cell: `avcap ablation cell` itself knows what is done, and holds the folder alone."""
-
-    def is_made(self) -> bool:
-        """Return whether the cell has results, of its configs and data as they are now."""
-        out = self.makes.parent
-        status = read_status(out) if self.makes.is_file() else None
-        return status is not None and status.fingerprint == fingerprint(self.configs, seed=int(out.name))
-
-    def keep(self) -> None:
-        """Do nothing: the status of the cell is its record."""
-
-    def make(self, runner: Runner) -> None:
-        """Run the cell."""
-        for command in self.commands:
-            runner.run(command)
-
-
-class LinkStep(Step):
-    """A cell that is the same run as another: a link to its folder."""
-
-    @property
-    def source(self) -> Path:
-        """The folder that is linked to."""
-        return self.needs[0].parent
-
-    def is_made(self) -> bool:
-        """Return whether the link exists and leads to results."""
-        link = self.makes.parent
-        return link.is_symlink() and link.resolve() == self.source.resolve() and self.makes.is_file()
-
-    def keep(self) -> None:
-        """Do nothing: a link needs no record."""
-
-    def make(self, runner: Runner) -> None:
-        """Create the link.
-
-        Raises:
-            FileExistsError: if another folder is in the place of the link.
-        """
-        link = self.makes.parent
-        if link.exists() and not link.is_symlink():
-            raise FileExistsError(f"{link} is no link to {self.source}; delete it.")
-        link.unlink(missing_ok=True)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(Path("../..", *self.source.parts[-3:]))
 
 
 def read_matrix(name: str, table: Path = TABLE) -> Matrix:
