@@ -125,7 +125,7 @@ class Step:
         return "stale" if record.ended == len(self.commands) else "stopped"
 
     def keep(self) -> None:
-        """Making what an existing file was made from."""
+        """Record what an existing file was made from."""
         if not self.record.is_file():
             self.write(Making(self.mark(), len(self.commands)))
 
@@ -251,7 +251,7 @@ def run_steps(steps: Sequence[Step], runner: Runner, *, jobs: int = 1) -> Outcom
 
 
 def _note(step: Step, ended: Future[None], outcome: Outcome, *, stopped: bool) -> None:
-    """Making in ``outcome`` how a step has ended."""
+    """Record in ``outcome`` how a step has ended."""
     try:
         ended.result()
     except (OSError, ValueError) as error:
