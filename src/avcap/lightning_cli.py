@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
 from avcap.components import components
+from avcap.config_files import ExtendingParser
 
 # importing a component is what registers its short name
 from avcap.data import AudioCapsDataModule, TextDataModule, Transform  # noqa: F401 (registered by its import)
@@ -50,7 +51,7 @@ QUIET = (
 )
 
 
-class AvcapParser(OneSentence, LightningArgumentParser):
+class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
     """The parser of the verbs of Lightning."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

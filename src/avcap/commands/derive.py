@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import yaml
 
+from avcap.config_files import whole_config
 from avcap.data.derived import write_column
 from avcap.data.shards import SPLITS, Shards
 from avcap.encoders import AudioEncoder
@@ -60,10 +60,7 @@ def frontend_of(config: Path) -> FrontEnd:
     """
     from jsonargparse import ArgumentParser
 
-    if not config.is_file():
-        raise FileNotFoundError(f"There is no config {config}.")
-    content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    encoder = ((content.get("model") or {}).get("init_args") or {}).get("audio_encoder")
+    encoder = ((whole_config(config).get("model") or {}).get("init_args") or {}).get("audio_encoder")
     if encoder is None:
         raise ValueError(f"{config} has no model.init_args.audio_encoder whose front end could be run.")
     parser = ArgumentParser(exit_on_error=False)

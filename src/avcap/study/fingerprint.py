@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from avcap.config_files import whole_config
 
 LARGE = 16 * 2**20  # bytes; of a larger file (weights) size and time stand for the contents
 
@@ -43,14 +43,7 @@ def fingerprint(configs: Sequence[Path], *, apart: Path | None = None) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no config {path}; name an existing YAML file.")
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML ({error}); put it right.") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} holds no settings; an overlay needs at least one key.")
+    document = whole_config(path)
     if isinstance(document.get("trainer"), dict):
         document["trainer"].pop("default_root_dir", None)
     return document

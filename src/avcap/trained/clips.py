@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
+from avcap.config_files import whole_config
 from avcap.data.collate import collate, move
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ClipDataset
@@ -105,7 +104,7 @@ def shards_of(config: Path) -> Path:
     """
     if not config.is_file():
         raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
-    data = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
+    data = whole_config(config).get("data") or {}
     named = (data.get("init_args") or {}).get("shards") if isinstance(data, dict) else None
     if named is None:
         raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
