@@ -86,7 +86,7 @@ def test_the_program_reads_what_is_extended_and_later_configs_win(
     assert model["fusion"]["class_path"] == "avcap.TokenConcat"
     assert "epsilon" not in model["fusion"]["init_args"]
     assert model["decoder"]["init_args"]["norm"] is False
-    assert model["decoder"]["init_args"]["config"] == "configs/llm/demo.json"
+    assert model["decoder"]["init_args"]["config"] == Path("configs/llm/demo.json")
     assert model["audio_encoder"] == whole["model"]["init_args"]["audio_encoder"]
     assert (data["batch_size"], data["eval_batch_size"]) == (8, 60)
     later = tmp_path / "later.yaml"
