@@ -10,11 +10,7 @@ import torch
 from avcap.decoders.causal_lm import CausalLMDecoder
 from avcap.types import Tokens
 
-CAPTIONS = [
-    "a dog barks while rain falls",
-    "a bell rings",
-    "an engine idles and then a siren wails in the distance",
-]
+CAPTIONS = ["a dog barks while rain falls", "a bell rings", "an engine idles and then a siren wails in the distance"]
 WIDTH = 12
 
 

@@ -213,7 +213,7 @@ def test_no_repeat_is_an_option_of_any_search() -> None:
         ),
         (lambda: {"captions": GITCaptions(label_smoothing=1.0)}, "decoder.captions.label_smoothing is 1.0"),
         (lambda: {"captions": GITCaptions(max_tokens=0)}, "decoder.captions.max_tokens is 0; it must be at least 1"),
-        (lambda: {"size": replace(SIZE, heads=5)}, "width 24 is no multiple of heads 5"),
+        (lambda: {"size": replace(SIZE, heads=5)}, "decoder.size.width 24 is no multiple of decoder.size.heads 5"),
         (lambda: {"generation": {"num_beams": 0}}, "num_beams is 0; choose at least 1"),
         (lambda: {"generation": {"max_new_tokens": 33}}, "choose 1 to 32 (decoder.size.positions)"),
         (lambda: {"generation": {"beams": 3}}, "Unknown decoding settings beams"),

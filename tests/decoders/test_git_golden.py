@@ -41,11 +41,7 @@ def case() -> dict[str, Any]:
     decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in conversion.state.items()})
     with torch.no_grad():
         x = joint_tokens(
-            state,
-            inputs["audio"],
-            inputs["visual"],
-            heads=config["num_heads"],
-            depth=config["modality_specific_depth"],
+            state, inputs["audio"], inputs["visual"], heads=config["num_heads"], depth=config["modality_specific_depth"]
         )
     return {"manifest": manifest, "npz": npz, "decoder": decoder, "tokens": Tokens(x), **inputs}
 

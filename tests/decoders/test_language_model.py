@@ -9,14 +9,7 @@ from avcap.layers.lora import LoRA
 
 pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")  # peft sees to GPT-2's transposed layers by itself
 
-SETTINGS = {
-    "model_type": "gpt2",
-    "vocab_size": 20,
-    "n_embd": 16,
-    "n_layer": 2,
-    "n_head": 2,
-    "n_positions": 32,
-}
+SETTINGS = {"model_type": "gpt2", "vocab_size": 20, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
 LORA = LoRA(rank=2, alpha=4.0, dropout=0.5, targets=("c_attn",))
 
 

@@ -47,10 +47,7 @@ def report(config: Path, folder: Path, **decoder: object) -> Report:
         "decoder": ("LlavaDecoder", {**source, "prefix": {"tokens": 16, "train": True}, **decoder}),
     }
     arguments = {name: {"class_path": kind, "init_args": given} for name, (kind, given) in parts.items()}
-    data = {
-        "class_path": "AudioCapsDataModule",
-        "init_args": {"shards": str(folder), "frames": {"count": 1}},
-    }
+    data = {"class_path": "AudioCapsDataModule", "init_args": {"shards": str(folder), "frames": {"count": 1}}}
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump({"model": {"class_path": "Captioner", "init_args": arguments}, "data": data}))
     return build_report(["--config", str(file), "--clips", "2"])

@@ -18,14 +18,7 @@ from avcap.fusion import (
     TokenConcat,
     TransportAdd,
 )
-from avcap.losses import (
-    AttentiveOTAlignment,
-    ClipContrast,
-    ObjectiveAligner,
-    OTAlignment,
-    PlanContrast,
-    TokenPlan,
-)
+from avcap.losses import AttentiveOTAlignment, ClipContrast, ObjectiveAligner, OTAlignment, PlanContrast, TokenPlan
 from avcap.types import Tokens
 
 B, NA, NV, CA, CV = 3, 6, 4, 16, 8

@@ -13,13 +13,3 @@ from avcap.decoders.llava import LlavaDecoder
 from avcap.decoders.search_beam import GeneratorBeamSearch
 from avcap.decoders.search_single import SingleSequence
 from avcap.decoders.search_step import Search
-
-__all__ = [
-    "CausalLMDecoder",
-    "Decoder",
-    "GITDecoder",
-    "GeneratorBeamSearch",
-    "LlavaDecoder",
-    "Search",
-    "SingleSequence",
-]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,6 +29,13 @@ class Decoder(nn.Module, ABC):
     def __init__(self, input_width: int) -> None:
         super().__init__()
         self.input_width = input_width
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the methods of a class take plain tensors ``[B, N, C]`` in the place of tokens."""
+        super().__init_subclass__(**kwargs)
+        for name in ("loss", "generate", "generate_nbest"):
+            if name in vars(cls):
+                setattr(cls, name, _accept_tensor(vars(cls)[name]))
 
     @abstractmethod
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
@@ -72,3 +81,11 @@ class Decoder(nn.Module, ABC):
         """Load the weights that ``pretrained`` names; do nothing if it is None."""
         if self.pretrained is not None:
             raise ValueError(f"{type(self).__name__} cannot load pretrained weights; set pretrained: null.")
+
+
+def _accept_tensor(method: Callable) -> Callable:
+    @wraps(method)
+    def of_tokens(self: Decoder, tokens: Tensor | Tokens, *args: Any, **kwargs: Any) -> Any:
+        return method(self, Tokens.of(tokens), *args, **kwargs)
+
+    return of_tokens

@@ -91,11 +91,7 @@ class CausalLMDecoder(ContextDecoder):
         self.dtype: torch.dtype | str = dtype if dtype == "auto" else getattr(torch, dtype)
         self.attention = attention
         lm = build_language_model(
-            config,
-            source,
-            vocabulary=lambda: len(self._read_tokenizer()),
-            dtype=self.dtype,
-            attention=attention,
+            config, source, vocabulary=lambda: len(self._read_tokenizer()), dtype=self.dtype, attention=attention
         )
         self.lm = self._adapt(lm)
         width = self.lm.get_input_embeddings().embedding_dim

@@ -47,6 +47,17 @@ class GITSize:
     positions: int = 1024
     tied: bool = True
 
+    def __post_init__(self) -> None:
+        """Check the heads.
+
+        Raises:
+            ValueError: if the width cannot be split among them.
+        """
+        if self.heads < 1 or self.width % self.heads:
+            raise ValueError(
+                f"decoder.size.width {self.width} is no multiple of decoder.size.heads {self.heads}; change one of them."
+            )
+
 
 @dataclass(frozen=True)
 class GITDropout:

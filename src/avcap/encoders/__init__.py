@@ -12,17 +12,3 @@ from avcap.encoders.dali_audio import DALIAudio
 from avcap.encoders.llava_vision import LlavaVision
 from avcap.encoders.precomputed import PrecomputedVisual
 from avcap.encoders.timm_visual import TimmVisual
-
-__all__ = [
-    "AudioEncoder",
-    "CAVMAEAudio",
-    "CAVMAEVisual",
-    "CEDEncoder",
-    "CLIPVisual",
-    "DALIAudio",
-    "Encoder",
-    "LlavaVision",
-    "PrecomputedVisual",
-    "TimmVisual",
-    "VisualEncoder",
-]

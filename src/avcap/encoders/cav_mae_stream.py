@@ -33,14 +33,7 @@ class CAVMAEStream(Freezable):
     part: ClassVar[str]
     pretrained: str | None
 
-    def __init__(
-        self,
-        size: ViTSize,
-        *,
-        patches: nn.Module,
-        positions: Tensor,
-        learned: bool,
-    ) -> None:
+    def __init__(self, size: ViTSize, *, patches: nn.Module, positions: Tensor, learned: bool) -> None:
         super().__init__()
         self.width = size.width
         self.pos_embed = nn.Parameter(positions, requires_grad=learned)

@@ -2,5 +2,3 @@
 
 from avcap.figures.maps import by_time, draw_map, figure_map
 from avcap.figures.tokens import figure_tokens
-
-__all__ = ["by_time", "draw_map", "figure_map", "figure_tokens"]

@@ -9,5 +9,3 @@ from avcap.frontends.hugging_face import HuggingFaceFeatures
 from avcap.frontends.inputs import Inputs
 from avcap.frontends.kaldi import KaldiFbank
 from avcap.frontends.waveform import Waveform
-
-__all__ = ["CEDMelSpectrogram", "FrontEnd", "HuggingFaceFeatures", "Inputs", "KaldiFbank", "Waveform"]

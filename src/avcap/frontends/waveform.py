@@ -20,11 +20,7 @@ class Waveform(FrontEnd):
     """
 
     def __init__(
-        self,
-        target_length: int = 10 * SAMPLE_RATE,
-        mean: float = 0.0,
-        std: float = 1.0,
-        sample_rate: int = SAMPLE_RATE,
+        self, target_length: int = 10 * SAMPLE_RATE, mean: float = 0.0, std: float = 1.0, sample_rate: int = SAMPLE_RATE
     ) -> None:
         super().__init__(target_length, mean, std)
         if sample_rate < 1:

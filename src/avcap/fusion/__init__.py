@@ -14,23 +14,3 @@ from avcap.fusion.single import AudioOnly, VideoOnly
 from avcap.fusion.token_concat import TokenConcat
 from avcap.fusion.transport_add import TransportAdd
 from avcap.fusion.two_stream import TwoStreamFusion
-
-__all__ = [
-    "AlignedFusion",
-    "AudioOnly",
-    "ChannelConcat",
-    "ContrastedOTAttention",
-    "CrossAttention",
-    "Fusion",
-    "Interleaved",
-    "LlavaProjection",
-    "OTAttention",
-    "OTChannelConcat",
-    "OTCrossAttention",
-    "OTTimeConcat",
-    "TimeConcat",
-    "TokenConcat",
-    "TransportAdd",
-    "TwoStreamFusion",
-    "VideoOnly",
-]

@@ -23,12 +23,7 @@ class TransportAdd(TwoStreamFusion):
     """
 
     def __init__(
-        self,
-        audio_width: int | None,
-        visual_width: int | None,
-        *,
-        rescale: bool = False,
-        plan: TokenPlan | None = None,
+        self, audio_width: int | None, visual_width: int | None, *, rescale: bool = False, plan: TokenPlan | None = None
     ) -> None:
         super().__init__(audio_width, visual_width)
         self.rescale = rescale

@@ -37,33 +37,7 @@ from avcap.losses.dali_contrastive import ContrastiveAlignment
 from avcap.losses.dali_mmd import MMDAlignment
 from avcap.losses.dali_objective import AlignmentObjective, AlignmentOutput, check_finite
 from avcap.losses.dali_ot import OTAlignment
-from avcap.losses.dali_transport_distance import (
-    DebiasedTransport,
-    ExactTransport,
-    SinkhornTransport,
-    TransportDistance,
-)
+from avcap.losses.dali_transport_distance import DebiasedTransport, ExactTransport, SinkhornTransport, TransportDistance
 from avcap.losses.lavcap_plan_contrast import PlanContrast
 from avcap.losses.objective_aligner import ObjectiveAligner
 from avcap.losses.token_plan import TokenPlan
-
-__all__ = [
-    "Aligner",
-    "AlignerOutput",
-    "AlignmentObjective",
-    "AlignmentOutput",
-    "AttentiveOTAlignment",
-    "ClipContrast",
-    "ContrastiveAlignment",
-    "DebiasedTransport",
-    "ExactTransport",
-    "MMDAlignment",
-    "OTAlignment",
-    "ObjectiveAligner",
-    "PlanContrast",
-    "SinkhornTransport",
-    "TokenPlan",
-    "TransportDistance",
-    "check_finite",
-    "smoothed_divergence",
-]

@@ -55,10 +55,6 @@ class TokenScorer(nn.Module):
         if other.mask is not None:  # a clip without the other set attends to its zeros: its result is dropped
             padding = ~other.mask & other.mask.any(dim=1, keepdim=True)  # [B, M]
         out, _ = self.attention(
-            self.query(tokens.x),
-            self.key(other.x),
-            self.value(other.x),
-            key_padding_mask=padding,
-            need_weights=False,
+            self.query(tokens.x), self.key(other.x), self.value(other.x), key_padding_mask=padding, need_weights=False
         )  # [B, N, C]
         return out.mean(dim=-1)

@@ -7,4 +7,4 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-from avcap.metrics.evaluate import evaluate  # noqa: E402, F401 (else the name of the module would hide the function)
+from avcap.metrics.evaluate import evaluate  # noqa: E402 (else the name of the module would hide the function)

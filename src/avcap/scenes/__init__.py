@@ -7,5 +7,3 @@ from avcap.scenes.kind import Kind
 from avcap.scenes.kinds import KINDS
 from avcap.scenes.render import render
 from avcap.scenes.scene import Event, Scene
-
-__all__ = ["KINDS", "Event", "Kind", "Scene", "captions", "compose", "image_caption", "image_captions", "render"]

@@ -128,9 +128,5 @@ def _info(stills: Stills, split: str, count: int) -> ShardInfo:
     """Return the facts of a split before it is written."""
     plan = json.dumps([split, count, stills.size, stills.seed, dataset.VERSION, VERSION])
     return ShardInfo(
-        split=split,
-        frames=1,
-        size=stills.size,
-        clips=count,
-        plan=hashlib.sha256(plan.encode()).hexdigest()[:16],
+        split=split, frames=1, size=stills.size, clips=count, plan=hashlib.sha256(plan.encode()).hexdigest()[:16]
     )

@@ -5,5 +5,3 @@ from avcap.systems.captioner import Captioner
 from avcap.systems.language import LanguageModelling
 from avcap.systems.optimisation import Constant, Schedule, WarmupCosine
 from avcap.systems.system import System
-
-__all__ = ["Alignment", "Captioner", "Constant", "LanguageModelling", "Schedule", "System", "WarmupCosine"]

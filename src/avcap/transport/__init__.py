@@ -13,22 +13,3 @@ from avcap.transport.mmd import mmd
 from avcap.transport.plan import apply_plan, barycentric_projection, marginals
 from avcap.transport.precision import as_full_precision, full_precision
 from avcap.transport.sinkhorn import GradientPolicy, sinkhorn
-
-__all__ = [
-    "GradientPolicy",
-    "TransportSolution",
-    "annealed_sinkhorn",
-    "apply_plan",
-    "as_full_precision",
-    "barycentric_projection",
-    "cosine_similarity",
-    "emd",
-    "full_precision",
-    "gaussian_map",
-    "marginals",
-    "mmd",
-    "sinkhorn",
-    "sinkhorn_divergence",
-    "squared_euclidean_cost",
-    "transport_cost",
-]

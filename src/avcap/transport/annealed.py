@@ -89,9 +89,7 @@ def annealed_sinkhorn(
         plan = kernel.mul_(u.unsqueeze(2)).mul_(v.unsqueeze(1))
         scale = regularisation.unsqueeze(1)  # [B, 1]
         return TransportSolution(
-            plan,
-            torch.where(a > 0, scale * (log_u - a.log()), 0),
-            torch.where(b > 0, scale * (log_v - b.log()), 0),
+            plan, torch.where(a > 0, scale * (log_u - a.log()), 0), torch.where(b > 0, scale * (log_v - b.log()), 0)
         )
 
 

@@ -10,31 +10,5 @@ from avcap.data.corruptions.pictures import (
     ShiftedPictures,
     SwappedPictures,
 )
-from avcap.data.corruptions.sound import (
-    DroppedSound,
-    NoisySound,
-    ShiftedSound,
-    SilentSound,
-    SmearedSound,
-    SwappedSound,
-)
+from avcap.data.corruptions.sound import DroppedSound, NoisySound, ShiftedSound, SilentSound, SmearedSound, SwappedSound
 from avcap.data.corruptions.suite import suite
-
-__all__ = [
-    "BlackPictures",
-    "BlurredPictures",
-    "CorruptedClips",
-    "Corruption",
-    "CorruptionSource",
-    "DroppedPictures",
-    "DroppedSound",
-    "NoisyPictures",
-    "NoisySound",
-    "ShiftedPictures",
-    "ShiftedSound",
-    "SilentSound",
-    "SmearedSound",
-    "SwappedPictures",
-    "SwappedSound",
-    "suite",
-]

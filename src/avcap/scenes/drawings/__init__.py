@@ -1,5 +1,3 @@
 """Drawings: one function a look group."""
 
 from avcap.scenes.drawings.looks import LOOKS, Look, sprites
-
-__all__ = ["LOOKS", "Look", "sprites"]

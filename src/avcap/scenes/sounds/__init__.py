@@ -1,5 +1,3 @@
 """Sounds made from nothing: one function a sound group."""
 
 from avcap.scenes.sounds.synthesis import SYNTHESISERS, synthesise
-
-__all__ = ["SYNTHESISERS", "synthesise"]

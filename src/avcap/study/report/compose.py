@@ -75,12 +75,7 @@ def compose_report(
         groups=groups,
         summary=summarise(groups),
         warnings=find_faults(groups),
-        tables=[
-            ("Results", results),
-            ("Differences", changes),
-            ("By kind of scene", scenes),
-            ("Map quality", maps),
-        ],
+        tables=[("Results", results), ("Differences", changes), ("By kind of scene", scenes), ("Map quality", maps)],
         appendix=[("Config differences", configs), ("Versions", versions)],
         curves=curves,
         browsers=[data for data in browsers if data],
