@@ -56,12 +56,12 @@ def demo_root(common_folder: Path) -> Path:
     """The embedded data set, tiny (32, 6 and 9 clips), with its shards (4 pictures of 64 pixels, a column of 64 mel bins). Not to be changed."""
 
     def make(folder: Path) -> None:
-        from avcap.commands.demo_data import demo
         from avcap.commands.derive import derive
         from avcap.data.prepare import prepare
         from avcap.frontends import KaldiFbank
+        from avcap.scenes.dataset import build_dataset
 
-        demo(folder, train=32, val=6, test=9, num_workers=1)
+        build_dataset(folder, train=32, val=6, test=9, num_workers=1)
         prepare(folder, frames=4, size=64, num_workers=1)
         derive(folder / "shards", frontend=KaldiFbank(), num_workers=1)
 

@@ -44,7 +44,7 @@ GROUPS = {
         "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
     },
     "data": {
-        "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
+        "data demo": ("avcap.scenes.dataset:build_dataset", "make the embedded data set"),
         "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
         "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
         "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
@@ -65,8 +65,8 @@ GROUPS = {
     },
     "DALI": {
         "dali run": ("avcap.commands.study:dali", "all missing stages on the embedded data set, and a report"),
-        "dali stills": ("avcap.commands.dali_stills:stills", "images for the demo's image captioner"),
-        "dali texts": ("avcap.commands.dali_texts:write_texts", "texts for the demo's language model"),
+        "dali stills": ("avcap.scenes.stills:write_stills", "images for the demo's image captioner"),
+        "dali texts": ("avcap.scenes.texts:write_texts", "texts for the demo's language model"),
         "dali captioner": (
             "avcap.commands.dali_captioner:write_captioner",
             "a trained image captioner -> LLaVA folder",
@@ -84,6 +84,8 @@ COMMANDS = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items(
 PRINTERS = {  # verbs that are functions of the library -> what prints their result
     "data prepare": "avcap.commands.shards:print_prepared",
     "data verify": "avcap.commands.shards:print_verified",
+    "dali stills": "avcap.commands.dali_stills:print_stills",
+    "dali texts": "builtins:print",
 }
 CONFIGURED = ("check", "dali pseudo-label")  # verbs that take the options of fit, and read them themselves
 EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right; anything else is a fault of ours

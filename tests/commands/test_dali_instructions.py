@@ -14,7 +14,7 @@ from avcap.data.caption_rows import CaptionRows
 from avcap.data.shards import Shards
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import SOUND_PROMPT
-from avcap.scenes.stills import Stills, write_stills
+from avcap.scenes.stills import write_stills
 from avcap.systems import LanguageModelling
 from avcap.weights.reading import sha256
 from tests.llava_parts import WIDTH, save_tokenizer, settings
@@ -24,7 +24,7 @@ from tests.llava_parts import WIDTH, save_tokenizer, settings
 def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five pictures to train on and two to validate."""
     out = tmp_path_factory.mktemp("stills")
-    write_stills(out, Stills(count=5, val=2, size=32), num_workers=0, progress=False)
+    write_stills(out=out, count=5, val=2, size=32, num_workers=0, progress=False)
     return out
 
 

@@ -159,8 +159,8 @@ def test_bad_input_is_told(
 
 
 def test_nothing_is_derived_of_a_split_without_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from avcap.scenes.stills import Stills, write_stills
+    from avcap.scenes.stills import write_stills
 
-    write_stills(tmp_path, Stills(count=2, val=1, size=32), num_workers=0, progress=False)
+    write_stills(out=tmp_path, count=2, val=1, size=32, num_workers=0, progress=False)
     monkeypatch.setattr(derived, "run_jobs", None)
     assert not _derive(tmp_path)

@@ -140,8 +140,7 @@ def test_lora_trains_adapters_and_unless_frozen_the_projection(frozen: bool, als
 
 
 @pytest.mark.parametrize(
-    ("changes", "kept"),
-    [({"frozen": True}, False), ({"lora": LoRA(rank=2)}, True), ({"positions": "fixed"}, True)],
+    ("changes", "kept"), [({"frozen": True}, False), ({"lora": LoRA(rank=2)}, True), ({"positions": "fixed"}, True)]
 )
 def test_a_checkpoint_holds_all_of_it_unless_nothing_is_trained(changes: dict, kept: bool) -> None:
     system = torch.nn.Module()

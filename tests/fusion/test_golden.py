@@ -70,11 +70,7 @@ def test_fused_tokens_match_the_official_code(case: str, name: str, kind: type[F
     assert out.tokens.x.shape[-1] == fusion.width
 
 
-@pytest.mark.parametrize(
-    ("case", "name", "kind"),
-    [FUSIONS[0], FUSIONS[6]],
-    ids=["ot_tempcat_QAV_add", "ot_crossattn"],
-)
+@pytest.mark.parametrize(("case", "name", "kind"), [FUSIONS[0], FUSIONS[6]], ids=["ot_tempcat_QAV_add", "ot_crossattn"])
 def test_projected_tokens_match_the_official_code(case: str, name: str, kind: type[Fusion]) -> None:
     manifest, npz = golden.load(case)
     weights = {k: torch.from_numpy(v.copy()) for k, v in golden.state_dict(manifest).items()}

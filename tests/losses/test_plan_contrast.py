@@ -16,10 +16,7 @@ from avcap.types import Tokens
 
 def pair(B: int = 2, Na: int = 7, Nv: int = 4, C: int = 16, seed: int = 0) -> tuple[Tokens, Tokens]:
     generator = torch.Generator().manual_seed(seed)
-    return (
-        Tokens(torch.randn(B, Na, C, generator=generator)),
-        Tokens(torch.randn(B, Nv, C, generator=generator)),
-    )
+    return (Tokens(torch.randn(B, Na, C, generator=generator)), Tokens(torch.randn(B, Nv, C, generator=generator)))
 
 
 @pytest.mark.parametrize("plan", ["log", "exp"])

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 
-from avcap.commands.demo_data import demo
 from avcap.scenes import compose, render
+from avcap.scenes.dataset import build_dataset
 from avcap.scenes.mp4 import write_mp4
 
 SIZES = {"train": 6, "val": 2, "test": 2, "seconds": 2.0, "size": 32, "fps": 4, "num_workers": 0}
@@ -21,7 +21,7 @@ SIZES = {"train": 6, "val": 2, "test": 2, "seconds": 2.0, "size": 32, "fps": 4, 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "set"
-    demo(folder, **SIZES)
+    build_dataset(folder, **SIZES)
     return folder
 
 
@@ -128,23 +128,23 @@ def stamps(root: Path) -> dict[str, int]:
 
 def test_second_run_does_nothing(root):
     before = stamps(root)
-    demo(root, **SIZES)
+    build_dataset(root, **SIZES)
     assert stamps(root) == before
 
 
 def test_other_arguments_are_refused_then_overwrite(root, tmp_path):
     folder = tmp_path / "set"
-    demo(folder, **{**SIZES, "train": 2, "val": 0, "test": 0})
+    build_dataset(folder, **{**SIZES, "train": 2, "val": 0, "test": 0})
     with pytest.raises(ValueError, match=r"made with other arguments \(seed 0 instead of 1\).*--overwrite"):
-        demo(folder, **{**SIZES, "train": 2, "val": 0, "test": 0, "seed": 1})
+        build_dataset(folder, **{**SIZES, "train": 2, "val": 0, "test": 0, "seed": 1})
     old = {path.name for path in (folder / "videos").iterdir()}
-    demo(folder, **{**SIZES, "train": 2, "val": 0, "test": 0, "seed": 1}, overwrite=True)
+    build_dataset(folder, **{**SIZES, "train": 2, "val": 0, "test": 0, "seed": 1}, overwrite=True)
     assert not old & {path.name for path in (folder / "videos").iterdir()}
 
 
 def test_half_made_set_is_completed(root, tmp_path):
     folder = tmp_path / "set"
-    demo(folder, **SIZES)
+    build_dataset(folder, **SIZES)
     clips = sorted((folder / "videos").glob("*.mp4"))
     kept, gone = clips[2:], clips[:2]
     for path in gone:
@@ -154,7 +154,7 @@ def test_half_made_set_is_completed(root, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
     before = {path: path.stat().st_mtime_ns for path in kept}
-    demo(folder, **SIZES)
+    build_dataset(folder, **SIZES)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert {path.name for path in (folder / "videos").iterdir()} == {path.name for path in clips}
     for name in ("train.csv", "val.csv", "test.csv", "events.jsonl", "image_captions.jsonl", "manifest.json"):
@@ -164,14 +164,14 @@ def test_half_made_set_is_completed(root, tmp_path):
 @pytest.mark.parametrize("gone", ["test.csv", "events.jsonl", "tokenizer/tokenizer.json"])
 def test_lost_tables_are_made_again(root, tmp_path, gone):
     folder = tmp_path / "set"
-    demo(folder, **SIZES)
+    build_dataset(folder, **SIZES)
     (folder / gone).unlink()
-    demo(folder, **SIZES)
+    build_dataset(folder, **SIZES)
     assert (folder / gone).read_bytes() == (root / gone).read_bytes()
 
 
 def test_processes_make_the_same_set(root, tmp_path):
-    demo(tmp_path / "set", **{**SIZES, "num_workers": 2})
+    build_dataset(tmp_path / "set", **{**SIZES, "num_workers": 2})
     one, two = (
         {path.name: path.read_bytes() for path in (folder / "videos").iterdir()} for folder in (root, tmp_path / "set")
     )
@@ -181,10 +181,10 @@ def test_processes_make_the_same_set(root, tmp_path):
 def test_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="not of a demo data set"):
-        demo(tmp_path, **SIZES, overwrite=True)
+        build_dataset(tmp_path, **SIZES, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_all_faults_are_named_at_once(tmp_path):
     with pytest.raises(ValueError, match=r"seconds must be at least 2.0; size must be an even number"):
-        demo(tmp_path / "set", **{**SIZES, "seconds": 1.0, "size": 33})
+        build_dataset(tmp_path / "set", **{**SIZES, "seconds": 1.0, "size": 33})

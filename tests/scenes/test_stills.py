@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +28,7 @@ SWAY = 4  # pixels of 64 by which a moving object may lie outside its box: 0.035
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shards of the small set."""
     out = tmp_path_factory.mktemp("stills")
-    write_stills(out, SMALL, num_workers=0, progress=False)
+    write_stills(out=out, **asdict(SMALL), num_workers=0, progress=False)
     return out
 
 
@@ -141,7 +141,7 @@ def test_the_data_module_trains_and_validates_on_them(shards: Path):
 
 
 def test_two_processes_write_the_same(shards: Path, tmp_path: Path):
-    write_stills(tmp_path, SMALL, num_workers=2, progress=False)
+    write_stills(out=tmp_path, **asdict(SMALL), num_workers=2, progress=False)
     for path in shards.rglob("*"):
         assert path.is_dir() or path.read_bytes() == (tmp_path / path.relative_to(shards)).read_bytes()
 
@@ -160,11 +160,14 @@ def test_a_stopped_run_counts_for_nothing_until_it_is_finished(
     with monkeypatch.context() as patched:
         patched.setattr(module, "still", stopped)
         with pytest.raises(KeyboardInterrupt):
-            write_stills(tmp_path, SMALL, num_workers=0, progress=False)
+            write_stills(out=tmp_path, **asdict(SMALL), num_workers=0, progress=False)
     assert (tmp_path / "val").is_dir()
     assert not (tmp_path / "train").exists()
     monkeypatch.setattr(module, "still", lambda scene, **more: drawn.append(scene.id) or still(scene, **more))
-    assert [split.kept for split in write_stills(tmp_path, SMALL, num_workers=0, progress=False)] == [True, False]
+    assert [split.kept for split in write_stills(out=tmp_path, **asdict(SMALL), num_workers=0, progress=False)] == [
+        True,
+        False,
+    ]
     assert len(drawn) == 5 + 66 + 6  # the finished shard was not drawn again
     assert (tmp_path / "train/info.json").read_bytes() == (shards / "train/info.json").read_bytes()
     assert verify(tmp_path).errors == []

@@ -54,15 +54,23 @@ def system(demo_root: Path) -> LanguageModelling:
     return LanguageModelling(decoder)
 
 
+def contexts(system: LanguageModelling, batch: TextBatch) -> list[torch.Tensor]:
+    """The embeddings ``[S, C]`` of each conversation up to the answer, without padding."""
+    embeds, mask = system.decoder.context(system.seen(batch), system.asked(batch))
+    assert mask is None or mask[:, -1].all()
+    return [
+        row if mask is None else row[real] for row, real in zip(embeds, embeds if mask is None else mask, strict=True)
+    ]
+
+
 def test_words_stand_where_the_image_tokens_will_stand(system: LanguageModelling) -> None:
-    context = system.context(BATCH)
-    assert context.mask[:, -1].all()
-    tokenizer = system.decoder.codec.tokenizer
+    tokenizer, words = system.decoder.codec.tokenizer, system.decoder.lm.get_input_embeddings()
+    found = contexts(system, BATCH)
     for row, (seen, prompt) in enumerate([("a red truck on a street", SOUND_PROMPT), ("a dog", "Describe the image.")]):
-        ids = context.ids[row][context.mask[row]].tolist()
         whole = tokenizer(f"USER: <image>\n{prompt} ASSISTANT:")["input_ids"]
         at = whole.index(tokenizer.convert_tokens_to_ids("<image>"))
-        assert ids == whole[:at] + tokenizer(seen)["input_ids"] + whole[at + 1 :]
+        ids = whole[:at] + tokenizer(seen)["input_ids"] + whole[at + 1 :]
+        assert torch.equal(found[row], words(torch.tensor(ids)))
 
 
 def test_the_loss_is_that_of_the_answers_alone_whatever_the_padding(system: LanguageModelling) -> None:
@@ -70,11 +78,11 @@ def test_the_loss_is_that_of_the_answers_alone_whatever_the_padding(system: Lang
     losses, count = 0.0, 0
     for row in range(2):
         single: TextBatch = {name: [values[row]] for name, values in BATCH.items()}
-        context = system.context(single)
-        before = context.ids[0][context.mask[0]]
+        (before,) = contexts(system, single)
         answer = codec.encode_captions(single["text"], limit=64).ids[0]
         assert answer[-1] == codec.special.eos[0]
-        logits = lm(torch.cat([before, answer])[None]).logits[0, len(before) - 1 : -1]
+        whole = torch.cat([before, lm.get_input_embeddings()(answer)])
+        logits = lm(inputs_embeds=whole[None]).logits[0, len(before) - 1 : -1]
         losses += F.cross_entropy(logits, answer, reduction="sum")
         count += len(answer)
     torch.testing.assert_close(system.loss(BATCH), losses / count, atol=1e-5, rtol=1e-5)

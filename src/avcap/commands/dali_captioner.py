@@ -90,11 +90,7 @@ def write_llava(parts: LlavaParts, folder: Path) -> None:
     ends = special.eos[0] if len(special.eos) == 1 else list(special.eos)
     ids = {"bos_token_id": special.bos, "eos_token_id": ends}
     whole, info = LlavaForConditionalGeneration.from_pretrained(
-        None,
-        config=_config(parts, ids),
-        state_dict=_state(parts),
-        dtype=parts.lm.dtype,
-        output_loading_info=True,
+        None, config=_config(parts, ids), state_dict=_state(parts), dtype=parts.lm.dtype, output_loading_info=True
     )
     if left := [*info["missing_keys"], *info["unexpected_keys"]]:
         raise ValueError(f"The parts do not make a complete LLaVA: {len(left)} weights do not fit (first: {left[0]}).")

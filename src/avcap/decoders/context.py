@@ -154,17 +154,13 @@ class ContextDecoder(Decoder):
         return self._cross_entropy(predict(self.lm, embeds, None, last=labels.shape[1]), labels)
 
     @torch.no_grad()
-    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
-        """Generate one caption per clip; every clip is decoded to its own end.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            **settings: Override :attr:`generation`.
+    def generate(self, tokens: Tokens, *, prompts: Sequence[str | None] | None = None, **settings: object) -> list[str]:
+        """Generate one caption per clip; every clip is decoded to its own end. See :meth:`Decoder.generate` and :meth:`context`.
 
         Raises:
             ValueError: if a setting is unknown or the width of the tokens does not fit.
         """
-        return self.codec.decode(self._search(tokens, settings).sequences)
+        return self.codec.decode(self._search(tokens, settings, prompts).sequences)
 
     @torch.no_grad()
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: Any) -> list[list[tuple[str, float]]]:
@@ -244,9 +240,11 @@ class ContextDecoder(Decoder):
         if self.source is not None and is_empty(self.lm) and not tokens.is_meta:
             raise ValueError(f"The weights of {self.source.name} are not loaded; call load_pretrained() first.")
 
-    def _search(self, tokens: Tokens, settings: dict[str, object], **more: object) -> Any:
+    def _search(
+        self, tokens: Tokens, settings: dict[str, object], prompts: Sequence[str | None] | None = None, **more: object
+    ) -> Any:
         """Search with :attr:`generation`, overridden by ``settings``."""
         check_settings(settings)
         with evaluating(self):
-            context, mask = self.context(tokens)  # [B, S, C], [B, S]
+            context, mask = self.context(tokens, prompts)  # [B, S, C], [B, S]
             return search(self.lm, context, mask, self.codec.special, {**self.generation, **settings, **more})

@@ -46,13 +46,13 @@ class Settings:
     """The settings that determine the content of the data set.
 
     Args:
-        train: Clips in the training split.
-        val: Clips in the validation split.
-        test: Clips in the test split.
+        train: Clips in the training split (one caption each).
+        val: Clips in the validation split (five captions each).
+        test: Clips in the test split (five captions each).
         seconds: Length of each clip.
-        size: Side of the square frames in pixels.
+        size: Side of the square frames in pixels, even.
         fps: Frames a second.
-        seed: Seed of everything.
+        seed: Seed of everything; the same seed gives the same scenes and captions.
     """
 
     train: int = 2400
@@ -85,18 +85,23 @@ class Settings:
                 yield compose(self.seed, index, split, seconds=self.seconds)
 
 
-def build_dataset(root: Path, settings: Settings, *, num_workers: int = 2, overwrite: bool = False) -> None:
-    """Make the data set, or what is missing of it.
+def build_dataset(
+    root: Path = Path("data/demo"), *, num_workers: int = 2, overwrite: bool = False, **arguments: Any
+) -> None:
+    """Make the embedded data set: procedural scenes as mp4 files in the AudioCaps layout.
+
+    Clips that exist are kept, so an interrupted run continues where it stopped, and a second run does nothing.
 
     Args:
         root: Folder of the data set.
-        settings: What to make.
-        num_workers: Processes that render; 0 renders in this one.
-        overwrite: Whether a set made with other arguments is deleted first.
+        num_workers: Processes that render; 0 renders in the main one.
+        overwrite: Delete a demo data set of other arguments in the same folder first.
+        **arguments: Those of :class:`Settings`.
 
     Raises:
         ValueError: If the folder holds a set made with other arguments, or data of another origin.
     """
+    settings = Settings(**arguments)
     wanted = {"version": VERSION, "arguments": asdict(settings)}
     made = _check(root, wanted, overwrite=overwrite)
     videos = root / "videos"

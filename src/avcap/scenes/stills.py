@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,16 +92,24 @@ def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
 
 
 def write_stills(
-    out: Path, stills: Stills, *, num_workers: int = 2, overwrite: bool = False, progress: bool = True
+    *,
+    out: Path = Path("data/demo/stills"),
+    num_workers: int = 2,
+    overwrite: bool = False,
+    progress: bool = True,
+    **settings: Any,
 ) -> list[WrittenSplit]:
-    """Write the shards of stills, or what is missing of them: a training and a validation split.
+    """Write shards of single images of scenes with image captions, to train an image captioner.
+
+    The scenes are drawn without sound, and none of them is a clip of a data set or told by a text. Shards that exist are
+    kept, so an interrupted run continues where it stopped, and a second run does nothing.
 
     Args:
-        out: Folder of the shards.
-        stills: What to write.
+        out: Where the shards go: a folder for train and one for val.
         num_workers: Processes that draw.
         overwrite: Make finished splits again.
         progress: Show a progress bar.
+        **settings: Those of :class:`Stills`.
 
     Returns:
         The splits, validation first: once the training split is there, everything is.
@@ -108,6 +117,7 @@ def write_stills(
     Raises:
         ValueError: if a finished split holds other stills and ``overwrite`` is off.
     """
+    stills = Stills(**settings)
     written = []
     for split, count in (("val", stills.val), ("train", stills.count)):
         written.append(

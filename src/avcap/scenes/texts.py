@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from avcap.jsonl import write_json_lines
 from avcap.scenes.compose import compose
 from avcap.scenes.grammar import captions
 from avcap.scenes.image_captions import image_captions
@@ -43,6 +45,18 @@ def texts(count: int, *, seed: int = 1, seconds: float = 5.0) -> Iterator[dict[s
     if count < 1 or not 0 <= seed < SEEDS:
         raise ValueError(f"count must be at least 1 and seed from 0 to {SEEDS - 1}, got {count} and {seed}.")
     return (_row(compose(SEEDS + seed, index, seconds=seconds)) for index in range(count))
+
+
+def write_texts(*, out: Path = Path("data/demo/texts.jsonl"), count: int = 30_000, seed: int = 1) -> Path:
+    """Write :func:`texts`: what scenes look and sound like, in words alone, as a language model knows it from reading.
+
+    Args:
+        out: Where the JSON lines go: prompt_text (what is seen), task (see or hear), text.
+        count: Number of texts.
+        seed: Seed of the scenes.
+    """
+    write_json_lines(out, texts(count, seed=seed))
+    return out
 
 
 def _row(scene: Scene) -> dict[str, str]:

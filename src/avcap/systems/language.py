@@ -7,16 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from avcap.data.text_module import TextBatch
-from avcap.decoders.context import IGNORED
-from avcap.decoders.language_model import evaluating, predict
 from avcap.decoders.llava import SOUND_PROMPT, LlavaDecoder
-from avcap.decoders.search import search
-from avcap.decoders.text import Ids
 from avcap.systems.optimisation import Schedule
 from avcap.systems.system import OptimizerFactory, System, adamw
+from avcap.types import Tokens
 
 IMAGE_PROMPT = "Describe the image."
 PROMPTS = {"see": IMAGE_PROMPT, "hear": SOUND_PROMPT}
@@ -56,36 +52,28 @@ class LanguageModelling(System):
 
     def loss(self, batch: TextBatch) -> Tensor:
         """Compute the cross-entropy of the answers and their ends, averaged over all tokens of the batch."""
-        context = self.context(batch)  # [B, S]
-        answer = self.decoder.codec.encode_captions(batch["text"], limit=self.decoder.captions.max_tokens)  # [B, L]
-        length = answer.ids.shape[1]
-        ids = torch.cat([context.ids, answer.ids[:, :-1]], dim=1)  # [B, S + L - 1]
-        mask = F.pad(context.mask, (0, length - 1), value=True)  # what follows an answer is hidden by causality
-        logits = predict(self.decoder.lm, self._embed(ids), mask.to(self.device), last=length)  # [B, L, V]
-        labels = answer.ids.masked_fill(~answer.mask, IGNORED).to(self.device)
-        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
+        return self.decoder.loss(self.seen(batch), batch["text"], prompts=self.asked(batch))
 
-    def context(self, batch: TextBatch) -> Ids:
-        """Return the conversation ``[B, S]`` up to the answer; the last token of every row is real.
+    def seen(self, batch: TextBatch) -> Tokens:
+        """Return the embedded words of what is seen ``[B, N, C]``, in the place of image tokens."""
+        ids, mask = (found.to(self.device) for found in self.decoder.codec.encode(batch["prompt_text"]))
+        lm: Any = self.decoder.lm
+        return Tokens(lm.get_input_embeddings()(ids), mask)
+
+    def asked(self, batch: TextBatch) -> list[str]:
+        """Return the instruction of each text.
 
         Raises:
             ValueError: if a text has a task without a prompt.
         """
         if unknown := set(batch["task"]) - set(self.prompts):
             raise ValueError(f"There is no prompt for the task {', '.join(sorted(unknown))}; add it to model.prompts.")
-        before, after = self.decoder.prompt_ids([self.prompts[task] for task in batch["task"]])  # [B, Lb], [B, La]
-        seen = self.decoder.codec.encode(batch["prompt_text"])  # [B, Ls]
-        return Ids(*(torch.cat(parts, dim=1) for parts in zip(before, seen, after, strict=True)))
+        return [self.prompts[task] for task in batch["task"]]
 
     @torch.no_grad()
     def forward(self, batch: TextBatch, **generation: Any) -> list[str]:
         """Generate the model's answers with the decoder's search settings or those given."""
-        with evaluating(self):
-            context = self.context(batch)
-            embeds, mask = self._embed(context.ids), context.mask.to(self.device)
-            settings = {**self.decoder.generation, **generation}
-            found = search(self.decoder.lm, embeds, mask, self.decoder.codec.special, settings)
-        return self.decoder.codec.decode(found.sequences)
+        return self.decoder.generate(self.seen(batch), prompts=self.asked(batch), **generation)
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
@@ -113,7 +101,3 @@ class LanguageModelling(System):
         loss = self.loss(batch)
         self.log(f"{stage}/loss", loss, batch_size=len(batch["text"]), prog_bar=True, sync_dist=stage == "val")
         return loss
-
-    def _embed(self, ids: Tensor) -> Tensor:
-        lm: Any = self.decoder.lm
-        return lm.get_input_embeddings()(ids.to(self.device))

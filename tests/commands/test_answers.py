@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from avcap.commands.dali_instructions import draw_answers
 from avcap.decoders import LlavaDecoder
 from avcap.systems import LanguageModelling
-from avcap.systems.answers import draw_answers
 from tests.llava_parts import CAPTIONS, WIDTH, save_tokenizer, settings
 
 DRAWN = {"do_sample": True, "temperature": 1.0, "top_k": 50, "max_new_tokens": 8}
