@@ -8,11 +8,7 @@ FOREIGN = ("lightning.", "torch.")  # packages whose own subclasses are no compo
 
 
 def components(*bases: type) -> list[type]:
-    """Return all concrete subclasses at any depth by name, except private ones (with a leading underscore).
-
-    Args:
-        bases: Classes that a config's component must be a subclass of.
-    """
+    """Return all concrete subclasses of ``bases`` at any depth by name, except private ones (with a leading underscore)."""
     found: set[type] = set()
     queue = list(bases)
     while queue:

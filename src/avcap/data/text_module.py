@@ -88,9 +88,6 @@ class TextDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Read the file.
 
-        Args:
-            stage: fit or validate.
-
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if it is damaged, or holds no row besides those for validation.

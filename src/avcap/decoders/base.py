@@ -68,7 +68,7 @@ class Decoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def generate(self, tokens: Tokens, **settings: object) -> list[str]:
+    def generate(self, tokens: Tokens, **settings: Any) -> list[str]:
         """Generate one caption per clip; ``settings`` override :attr:`generation`. Deterministic unless it samples."""
 
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: object) -> list[list[tuple[str, float]]]:

@@ -98,11 +98,7 @@ class ContextDecoder(Decoder):
     def context(self, tokens: Tokens, prompts: Sequence[str | None] | None = None) -> tuple[Tensor, Tensor | None]:
         """Return embeddings ``[B, S, C]`` of all that precedes the caption, and where they are real (None: everywhere).
 
-        The last position is real in every row, so all captions begin at the same place.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            prompts: See :meth:`Decoder.loss`.
+        The last position is real in every row, so all captions begin at the same place. ``prompts`` as in :meth:`Decoder.loss`.
         """
         embedded = self.embed_tokens(tokens)  # [B, N', C]; a wrong width shows before the tokenizer is read
         chosen = self.own_prompts(len(tokens.x))
@@ -113,12 +109,7 @@ class ContextDecoder(Decoder):
         return self._surround(embedded, *self.prompt_ids(chosen))
 
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
-        """Compute the cross-entropy of the captions and their end tokens, averaged over the batch.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            captions: One caption a clip.
-            prompts: See :meth:`Decoder.loss`.
+        """Compute the cross-entropy of the captions and their end tokens, averaged over the batch; see :meth:`Decoder.loss`.
 
         Raises:
             ValueError: if the width of the tokens, or the number of captions or prompts, does not fit.
@@ -128,13 +119,7 @@ class ContextDecoder(Decoder):
     def logits(
         self, tokens: Tokens, captions: list[str], prompts: Sequence[str | None] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding).
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            captions: One caption a clip.
-            prompts: See :meth:`Decoder.loss`.
-        """
+        """Return logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding)."""
         texts = target_texts(captions, clips=len(tokens.x), lowercase=self.captions.lowercase)
         text = self.codec.encode_captions(texts, limit=self.captions.max_tokens)
         ids = text.ids.to(tokens.x.device)  # [B, L]
@@ -165,11 +150,6 @@ class ContextDecoder(Decoder):
     @torch.no_grad()
     def generate_nbest(self, tokens: Tokens, *, count: int, **settings: Any) -> list[list[tuple[str, float]]]:
         """Return the best ``count`` captions of each clip by beam search, with their scores (mean log probability a token).
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            count: Captions a clip, at most the number of beams.
-            **settings: Override :attr:`generation`.
 
         Raises:
             ValueError: if there are fewer than 2 beams or fewer beams than ``count``.

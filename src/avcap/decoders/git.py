@@ -133,11 +133,6 @@ class GITDecoder(Decoder, Freezable):
     def loss(self, tokens: Tokens, captions: list[str], *, prompts: Sequence[str | None] | None = None) -> Tensor:
         """Compute the label-smoothed KL divergence of the captions and their end tokens, averaged over the batch.
 
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            captions: One caption a clip.
-            prompts: None, or None for every clip: no instruction is read.
-
         Raises:
             ValueError: if the width of the tokens or the number of captions does not fit, or a clip has a prompt.
         """
@@ -173,11 +168,7 @@ class GITDecoder(Decoder, Freezable):
         return self.text.logits(self.text(ids, self.prefix(tokens)))
 
     def generate(self, tokens: Tokens, **settings: Any) -> list[str]:
-        """Generate one caption per clip; every clip is decoded to its own end.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            **settings: Override :attr:`generation`.
+        """Generate one caption per clip; every clip is decoded to its own end. ``settings`` override :attr:`generation`.
 
         Raises:
             ValueError: if a setting is unknown or out of range, or the width of the tokens does not fit.
