@@ -63,11 +63,7 @@ def examine() -> Iterator[Finding]:
 
 
 def pins(text: str) -> dict[str, str]:
-    """Return the exact versions of a constraints file: package name to version.
-
-    Args:
-        text: Lines like ``torch==2.11.0  # why``; others are passed over.
-    """
+    """Return the exact versions of a constraints file, of lines like ``torch==2.11.0  # why``: package name to version."""
     found = (re.match(r"\s*([A-Za-z0-9._-]+)\s*==\s*([^\s;#]+)", line) for line in text.splitlines())
     return {match[1]: match[2] for match in found if match}
 

@@ -19,16 +19,7 @@ REMEDIES = {
 
 
 def require_provided(inputs: Inputs, info: ShardInfo, folder: Path, *, training: bool = False) -> None:
-    """Refuse a model that reads what no clip of a split has.
-
-    Clips that have only sound, or only frames, can be captioned by a model that reads both: where nothing is trained,
-    that is a warning in the log.
-
-    Args:
-        inputs: What the model reads.
-        info: The facts of the split.
-        folder: Where it is, for the message.
-        training: Whether the model is trained on it.
+    """Refuse a model that reads what no clip of a split has; ``folder`` is where the split is, for the message.
 
     Raises:
         ValueError: naming the shards, what they lack, and the remedy.

@@ -181,11 +181,6 @@ class GITDecoder(Decoder, Freezable):
 
         The order is that of the search, whose normaliser may be another: scores need not fall.
 
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            count: Captions a clip, at most the number of beams.
-            **settings: Override :attr:`generation`.
-
         Raises:
             ValueError: if there are fewer than 2 beams or fewer beams than ``count``, or the search keeps one text.
         """
@@ -197,15 +192,7 @@ class GITDecoder(Decoder, Freezable):
     def generate_ids(
         self, tokens: Tokens, *, bos: int, eos: int, count: int | None = None, **settings: Any
     ) -> Hypotheses:
-        """Search for one text per clip (ids with a score), or for the best ``count``.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-            bos: The opening token.
-            eos: The token that ends a text.
-            count: Texts a clip, see :meth:`generate_nbest`; None: one, see :meth:`generate`.
-            **settings: Override :attr:`generation`.
-        """
+        """Search for one text per clip (ids with a score) between the tokens ``bos`` and ``eos``, or for the best ``count``."""
         chosen = self._settings({**self.generation, **settings})
         search = SingleSequence() if chosen.get("do_sample", False) else self.search
         with evaluating(self):
@@ -216,11 +203,7 @@ class GITDecoder(Decoder, Freezable):
             return search.nbest(self.stepper(tokens), bos=start, eos=eos, settings=chosen, count=count)
 
     def stepper(self, tokens: Tokens) -> SearchStep:
-        """Return the step function of a search: encode the prefix once, then read one word per beam at each call.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
-        """
+        """Return the step function of a search: encode the prefix once, then read one word per beam at each call."""
         prefix, past = self.prefix(tokens).packed(), None
 
         def step(words: Tensor, parents: Tensor | None) -> Tensor:
@@ -233,10 +216,7 @@ class GITDecoder(Decoder, Freezable):
         return step
 
     def prefix(self, tokens: Tokens) -> Prefix:
-        """Project the fused tokens and run them through the layers.
-
-        Args:
-            tokens: Fused tokens ``[B, N, input_width]``.
+        """Project the fused tokens ``[B, N, input_width]`` and run them through the layers.
 
         Raises:
             ValueError: if their width does not fit.

@@ -40,15 +40,9 @@ class PrefixAttention(Heads):
         return KeyValue(self._split(self.k_proj(x)), self._split(self.v_proj(x)))
 
     def attend(self, x: Tensor, keys: KeyValue, mask: Tensor | None) -> Tensor:
-        """Let rows attend to keys: those of the prefix to the prefix.
+        """Let rows ``[B, N, C]`` attend to keys and values ``[B, heads, M, D]``: those of the prefix to the prefix.
 
-        Args:
-            x: ``[B, N, C]``.
-            keys: Keys and values ``[B, heads, M, D]``.
-            mask: Broadcastable to ``[B, heads, N, M]``, True where a row may see a key.
-
-        Returns:
-            ``[B, N, C]``.
+        ``mask`` is broadcastable to ``[B, heads, N, M]``, True where a row may see a key.
         """
         q = self._split(self.q_proj(x))  # [B, heads, N, D]
         if self.training and self.dropout > 0:
@@ -58,16 +52,7 @@ class PrefixAttention(Heads):
         return self.proj(mixed.transpose(1, 2).flatten(2))  # [B, N, C]
 
     def text(self, x: Tensor, prefix: KeyValue, mask: Tensor) -> Tensor:
-        """Let text rows attend to the prefix and to the text up to themselves.
-
-        Args:
-            x: ``[B, L, C]``.
-            prefix: Keys and values ``[B, heads, P, D]``.
-            mask: ``[B or 1, 1, L, P + L]``.
-
-        Returns:
-            ``[B, L, C]``.
-        """
+        """Let text rows ``[B, L, C]`` attend to the prefix and to the text up to themselves; ``mask`` is ``[B or 1, 1, L, P + L]``."""
         own = self.keys_values(x)
         both = KeyValue(
             torch.cat([prefix.k, own.k], dim=2), torch.cat([prefix.v, own.v], dim=2)

@@ -113,11 +113,9 @@ class GITText(nn.Module):
         init_bert(self)
 
     def prefix(self, x: Tensor, mask: Tensor | None) -> Prefix:
-        """Run the tokens before the text through the layers.
+        """Run the tokens before the text ``[B, P, C]``, finite everywhere, through the layers.
 
-        Args:
-            x: ``[B, P, C]``, finite everywhere.
-            mask: ``[B, P]``, True where a token is real; the others are seen by none. None: all are.
+        ``mask`` ``[B, P]`` is True where a token is real; the others are seen by none. None: all are.
         """
         layers = []
         seen = visible = None
@@ -132,14 +130,7 @@ class GITText(nn.Module):
         return Prefix(tuple(layers), visible)
 
     def forward(self, ids: Tensor, prefix: Prefix) -> Tensor:
-        """Compute a whole text at once.
-
-        Args:
-            ids: ``[B, L]``, the opening word first.
-            prefix: The tokens before the text.
-
-        Returns:
-            Last layer ``[B, L, C]``; :meth:`logits` makes logits of it.
+        """Compute the last layer ``[B, L, C]`` of a whole text ``[B, L]``, the opening word first; :meth:`logits` makes logits of it.
 
         Raises:
             ValueError: if the text is longer than the position table.

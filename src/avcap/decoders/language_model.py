@@ -117,11 +117,7 @@ def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: s
 def adapt(model: LanguageModel, *, frozen: bool, lora: LoRA | None, gradient_checkpointing: bool) -> LanguageModel:
     """Freeze, add adapters, set up recomputation, and drop the model's own decoding settings; in place.
 
-    Args:
-        model: A causal language model.
-        frozen: Its own weights get no gradient.
-        lora: Adapters, which are then all that is trainable, in float32 whatever the model's number format is.
-        gradient_checkpointing: Recompute its layers in the backward pass.
+    With ``lora`` the adapters are all that is trained, in float32 whatever the model's number format is.
     """
     from transformers import GenerationConfig
 
@@ -153,13 +149,9 @@ def positions(mask: Tensor) -> Tensor:
 
 
 def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int) -> Tensor:
-    """Compute logits ``[B, last, V]`` of the last positions; on the meta device too, where ``mask`` must be None.
+    """Compute logits ``[B, last, V]`` of the last positions of the input embeddings ``[B, S, C]``.
 
-    Args:
-        model: A causal language model.
-        embeds: Input embeddings ``[B, S, C]``.
-        mask: ``[B, S]``, True where the input is real; None: everywhere.
-        last: Number of positions at the end.
+    ``mask`` ``[B, S]`` is True where the input is real; None: everywhere, as on the meta device.
     """
     places = {} if mask is None else {"attention_mask": mask, "position_ids": positions(mask)}
     with shapes_only(model) if embeds.is_meta else nullcontext():

@@ -30,11 +30,7 @@ def check_settings(settings: Mapping[str, object]) -> None:
 
 
 def check_ranges(settings: Mapping[str, Any], *, positions: int) -> None:
-    """Refuse numbers of beams or tokens that a decoder cannot keep.
-
-    Args:
-        settings: Decoding settings with ``num_beams`` and ``max_new_tokens``.
-        positions: Places of the decoder's position table.
+    """Refuse numbers of beams or tokens that a decoder with so many ``positions`` cannot keep.
 
     Raises:
         ValueError: if a number is out of range.
@@ -100,14 +96,7 @@ def search(
 
 
 def read_once(model: LanguageModel, context: Tensor, mask: Tensor, beams: int) -> Any:
-    """Compute keys and values of the context except its last position, once per clip, and copy them for its beams.
-
-    Args:
-        model: The language model.
-        context: Embeddings ``[B, S, C]``.
-        mask: ``[B, S]``.
-        beams: Copies of each clip.
-    """
+    """Compute keys and values of the context ``[B, S, C]`` except its last position, once per clip; copy them for its beams."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)

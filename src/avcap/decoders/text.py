@@ -53,12 +53,7 @@ def special_ids(tokenizer: Any, config_eos: int | Sequence[int] | None) -> Speci
 
 
 def target_texts(captions: Sequence[str], *, clips: int, lowercase: bool) -> list[str]:
-    """Return the captions that a decoder is trained on.
-
-    Args:
-        captions: One caption a clip.
-        clips: How many clips there are.
-        lowercase: Train on lower-case captions.
+    """Return the captions that a decoder is trained on, one for each of ``clips``.
 
     Raises:
         ValueError: if there is another number of captions than of clips.

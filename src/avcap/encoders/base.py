@@ -40,11 +40,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def input_shape(self, frames: int) -> tuple[int, ...]:
-        """Return the shape of the longest input of one clip, the batch axis left out.
-
-        Args:
-            frames: Video frames of a clip; ignored by an encoder of sound.
-        """
+        """Return the shape of the longest input of one clip of ``frames`` video frames, the batch axis left out."""
 
     def load_pretrained(self) -> None:
         """Load the weights that ``pretrained`` names; do nothing if it is None.

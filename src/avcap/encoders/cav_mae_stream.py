@@ -44,15 +44,9 @@ class CAVMAEStream(Freezable):
         nn.init.normal_(self.modality, std=0.02)
 
     def transform(self, tokens: Tensor, positions: Tensor, real: Tensor | None) -> Tensor:
-        """Add positions and the stream vector, then run the blocks.
+        """Add positions ``[1, N, C]`` and the stream vector to patches ``[B, N, C]``, then run the blocks.
 
-        Args:
-            tokens: Embedded patches ``[B, N, C]``.
-            positions: ``[1, N, C]``.
-            real: ``[B, N]`` bool, True where attention may look; None: everywhere.
-
-        Returns:
-            ``[B, N, C]``.
+        ``real`` ``[B, N]`` is True where attention may look; None: everywhere.
         """
         tokens = tokens + (positions + self.modality)
         mask = attention_mask(real)

@@ -8,12 +8,7 @@ from avcap.frontends import FrontEnd
 
 
 def check_spectrogram(x: Tensor, frontend: FrontEnd, *, patch: int) -> None:
-    """Refuse a spectrogram that an encoder's positions do not cover.
-
-    Args:
-        x: ``[B, T, F]``.
-        frontend: What the encoder was made for.
-        patch: Side of its patches.
+    """Refuse a spectrogram ``[B, T, F]`` that the positions of an encoder, made for a front end, do not cover.
 
     Raises:
         ValueError: if the spectrogram is too long, too short, or has another number of mel bins.

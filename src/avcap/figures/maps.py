@@ -97,15 +97,7 @@ def figure_map(
 
 
 def draw_map(path: Path, **parts: Any) -> Figure:
-    """Draw as ``figure_map`` does, and write the image file.
-
-    Args:
-        path: The file; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``). Folders are made.
-        **parts: The arguments of ``figure_map``.
-
-    Returns:
-        The figure.
-    """
+    """Draw ``parts`` as ``figure_map`` does, and write the image file; its suffix chooses the format (``.png``, ``.svg``, ``.pdf``)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = figure_map(**parts)

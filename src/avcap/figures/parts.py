@@ -52,11 +52,9 @@ def picture_parts(batch: Batch, found: AssignmentMap, clip: int, caption: str) -
 
 
 def spectrogram_of(audio: Tensor, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give what is drawn of an encoder's input, and the times of its rows.
+    """Give what is drawn of an encoder's input, and the times of its rows in seconds.
 
-    Args:
-        audio: The input ``[T, F]``, which is drawn itself, or a waveform ``[S]``, of which a mel spectrogram is.
-        times: The middle of each row of it in seconds ``[T]`` or ``[S]``.
+    A spectrogram ``[T, F]`` is drawn itself; of a waveform ``[S]`` a mel spectrogram is.
     """
     audio = audio.float().cpu()
     if audio.ndim == 2:

@@ -90,11 +90,7 @@ class LlavaProjection(Fusion, Freezable):
         return () if self.model is not None else ("image_projector",)
 
     def forward(self, audio: Tokens | None, video: Tokens | None) -> FusionOutput:
-        """Project and concatenate.
-
-        Args:
-            audio: Audio tokens ``[B, Na, Cv]``, or None where the batch has none.
-            video: Visual tokens ``[B, Nv, Cv]``, or None where the batch has none.
+        """Project and concatenate tokens ``[B, Na, Cv]`` and ``[B, Nv, Cv]``, None where the batch has none.
 
         Returns:
             Tokens ``[B, Nv + Na, C]`` of the language model's width, those of the image first; masks go with their tokens.

@@ -74,11 +74,7 @@ class TokenConcat(Fusion, Freezable):
             self.freeze(self.joint)
 
     def forward(self, audio: Tokens | None, video: Tokens | None) -> FusionOutput:
-        """Concatenate and transform.
-
-        Args:
-            audio: Audio tokens ``[B, Na, Ca]``, or None where the batch has none.
-            video: Visual tokens ``[B, Nv, Cv]``, or None where the batch has none.
+        """Concatenate and transform tokens ``[B, Na, Ca]`` and ``[B, Nv, Cv]``, None where the batch has none.
 
         Returns:
             Tokens ``[B, Na + Nv, C]``, audio first; padded ones stay masked, and change nothing.

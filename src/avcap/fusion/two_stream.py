@@ -46,14 +46,9 @@ class TwoStreamFusion(Fusion):
         """Fuse the prepared tokens of both streams."""
 
     def forward(self, audio: Tokens | None, video: Tokens | None) -> FusionOutput:
-        """Fuse the tokens.
+        """Fuse audio tokens ``[B, Na, Ca]`` and visual tokens ``[B, Nv, Cv]``; None where the batch has none.
 
-        Args:
-            audio: Audio tokens ``[B, Na, Ca]``, or None where the batch has none.
-            video: Visual tokens ``[B, Nv, Cv]``, or None where the batch has none.
-
-        Returns:
-            Fused tokens, losses and maps. A clip that lacks one stream gets the tokens of the other, and adds to no loss.
+        A clip that lacks one stream gets the tokens of the other, and adds to no loss.
 
         Raises:
             ValueError: if both streams are None or a width is not the one declared.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Compute ``softmax(q k^T / sqrt(C)) v`` by the fastest way on the device.
+    """Compute ``softmax(q k^T / sqrt(C)) v`` ``[B, heads, N, C]`` by the fastest way on the device.
 
     PyTorch's fused kernel everywhere but for bfloat16 on a CPU: there, forward and backward through two matrix products
     and a softmax take half the time of the fused kernel at 64 to 256 tokens (measured with torch 2.11, AVX512-bf16).
@@ -18,9 +18,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
         k: Keys ``[B, heads, M, C]``.
         v: Values ``[B, heads, M, C]``.
         mask: Broadcastable to ``[B, heads, N, M]``, True where a query may see a key; each query must see one.
-
-    Returns:
-        ``[B, heads, N, C]``.
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

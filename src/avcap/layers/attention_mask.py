@@ -6,15 +6,10 @@ from torch import Tensor
 
 
 def attention_mask(real: Tensor | None) -> Tensor | None:
-    """Return the mask of what attention may see, or None if that is everything, for which fused kernels are fastest.
+    """Return the mask ``[B, N]`` of what attention may see, or None if that is everything, for which fused kernels are fastest.
 
-    A clip without any real token attends to all of its tokens: they are masked in the output, and must only stay finite.
-
-    Args:
-        real: ``[B, N]`` bool, True where a token is real; None: all are.
-
-    Returns:
-        ``[B, N]`` bool with a True in every row, or None. Without data to look at (meta device) never None.
+    ``real`` ``[B, N]`` is True where a token is real; None: all are. A clip without any real token attends to all of its
+    tokens: they are masked in the output, and must only stay finite. Without data to look at (meta device) never None.
     """
     if real is None:
         return None

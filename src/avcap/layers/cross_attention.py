@@ -39,11 +39,7 @@ class CrossAttentionLayer(nn.Module):
         self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
 
     def forward(self, query: Tokens, context: Tokens) -> tuple[Tokens, Tensor | None]:
-        """Attend to the context.
-
-        Args:
-            query: ``[B, N, C]``.
-            context: ``[B, M, C]``.
+        """Let queries ``[B, N, C]`` attend to a context ``[B, M, C]``.
 
         Returns:
             The queries with what they attended to added ``[B, N, C]``; and in evaluation the weights averaged over heads

@@ -31,12 +31,7 @@ class StreamNorm(nn.Module):
         self.video = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: Tensor, kind: int | Tensor) -> Tensor:
-        """Normalise the tokens.
-
-        Args:
-            x: Tokens ``[B, N, C]``.
-            kind: ``JOINT``, ``AUDIO`` or ``VIDEO`` for all clips, or one for each ``[B]``.
-        """
+        """Normalise tokens ``[B, N, C]``; ``kind`` is ``JOINT``, ``AUDIO`` or ``VIDEO`` for all clips, or one for each ``[B]``."""
         norms = (self.joint, self.audio, self.video)
         if not isinstance(kind, Tensor):
             return norms[kind](x)
@@ -132,11 +127,7 @@ class SingleStreamLayers(nn.Module):
 def single_stream_name(name: str, stream: str) -> str | None:
     """Return the name in :class:`SingleStreamLayers` of a weight of :class:`JointLayers`; None for another stream's norm.
 
-    ``norm1.audio.weight`` becomes ``norm1.weight`` for ``audio``; names of other layers stay.
-
-    Args:
-        name: Name in the state dict of joint layers, with any prefix.
-        stream: One of :data:`STREAMS`.
+    ``name`` may have any prefix; ``stream`` is one of :data:`STREAMS`.
     """
     layer, _, leaf = name.rpartition(".")
     norm, _, kind = layer.rpartition(".")

@@ -26,17 +26,10 @@ class LoRA:
 
 
 def add_lora(model: nn.Module, lora: LoRA) -> nn.Module:
-    """Put adapters into ``model`` in place; afterwards they alone are trainable.
+    """Put adapters into ``model`` in place, and return it; afterwards they alone are trainable.
 
     A weight ``<layer>.weight`` becomes ``<layer>.base_layer.weight``; the adapters are ``<layer>.lora_A.default.weight``
     and ``<layer>.lora_B.default.weight``, the names that the official LAVCap checkpoints use.
-
-    Args:
-        model: Any module that holds linear layers named as ``lora.targets`` says.
-        lora: The adapters' settings.
-
-    Returns:
-        The same object.
 
     Raises:
         ValueError: if no layer has one of the target names.

@@ -16,12 +16,7 @@ def zero_padding(tokens: Tokens) -> Tokens:
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Average ``values`` where ``mask`` is True, over all axes; 0 (with a graph) if it is True nowhere.
-
-    Args:
-        values: Any shape, finite where the mask is True.
-        mask: Bool, the same shape.
-    """
+    """Average ``values`` where ``mask`` is True (finite there), over all axes; 0 (with a graph) if it is True nowhere."""
     return values.masked_fill(~mask, 0).sum() / mask.sum().clamp_min(1)
 
 
@@ -47,15 +42,7 @@ def concat_time(first: Tokens, second: Tokens) -> Tokens:
 
 
 def fall_back(tokens: Tokens, other: Tokens) -> Tokens:
-    """Return ``tokens``, but ``other`` for the clips without a real token in ``tokens``.
-
-    Shapes depend on shapes only: without a mask no clip can lack tokens, and nothing changes; with a mask the
-    sequences are as long as the longer of the two.
-
-    Args:
-        tokens: ``[B, N, C]``.
-        other: ``[B, M, C]``.
-    """
+    """Return ``tokens`` ``[B, N, C]``, but ``other`` ``[B, M, C]`` for the clips without a real token in ``tokens``."""
     if 0 in (tokens.x.shape[1], other.x.shape[1]):
         return concat_time(tokens, other)  # the one that is there, with the other in its graph
     if tokens.mask is None:

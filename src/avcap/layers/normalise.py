@@ -10,11 +10,5 @@ NORM_FLOOR = 1e-12
 
 
 def l2_normalise(x: Tensor) -> Tensor:
-    """Compute ``x / |x|`` over the channels, in float32 (float64 stays); a zero vector stays zero.
-
-    LAVCap's code divides by the norm with no guard; the two agree wherever the norm exceeds 1e-12.
-
-    Args:
-        x: Tokens ``[B, N, C]``.
-    """
+    """Compute ``x / |x|`` over the channels ``[B, N, C]``, in float32 (float64 stays); a zero vector stays zero."""
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1, eps=NORM_FLOOR)

@@ -10,14 +10,9 @@ BASE = 10_000.0  # longest wave length, in units of 2 pi steps
 
 
 def sincos_line(places: int, width: int) -> Tensor:
-    """Compute ``[sin(p w_i), cos(p w_i)]`` with ``w_i = 10000^(-2 i / C)``, all sines first (Vaswani et al., NeurIPS 2017).
+    """Compute positions ``[places, C]``, all sines first: ``[sin(p w_i), cos(p w_i)]`` with ``w_i = 10000^(-2 i / C)``.
 
-    Args:
-        places: Number of positions.
-        width: Channels C, even.
-
-    Returns:
-        ``[places, C]``.
+    Vaswani et al., NeurIPS 2017; C is ``width``.
 
     Raises:
         ValueError: if ``width`` is odd.
@@ -30,15 +25,9 @@ def sincos_line(places: int, width: int) -> Tensor:
 
 
 def sincos_grid(rows: int, columns: int, width: int) -> Tensor:
-    """Compute positions on a grid: the first half of the channels encodes the column, the second the row (MAE, He et al., CVPR 2022).
+    """Compute positions ``[rows * columns, width]`` on a grid: half of the channels encodes the column, then half the row.
 
-    Args:
-        rows: Rows; the slower index.
-        columns: Columns; the faster index.
-        width: Channels C, a multiple of 4.
-
-    Returns:
-        ``[rows * columns, C]``.
+    Row by row, as in MAE (He et al., CVPR 2022).
 
     Raises:
         ValueError: if ``width`` is no multiple of 4.
@@ -51,15 +40,9 @@ def sincos_grid(rows: int, columns: int, width: int) -> Tensor:
 
 
 def resample_steps(positions: Tensor, steps: int, *, places: int) -> Tensor:
-    """Interpolate positions to ``steps`` time steps, linear in time; repeat a single step.
+    """Interpolate positions ``[1, old steps * places, C]``, time slowest, to ``steps`` time steps; repeat a single step.
 
-    Args:
-        positions: ``[1, old steps * places, C]``, time slowest.
-        steps: Time steps wanted.
-        places: Positions within a step.
-
-    Returns:
-        ``[1, steps * places, C]``.
+    Linear in time; ``places`` are the positions within a step.
     """
     grid = positions.unflatten(1, (-1, places))  # [1, old, P, C]
     if grid.shape[1] == steps:

@@ -132,10 +132,7 @@ class ViTSize:
     drop_path: float = 0.0
 
     def blocks(self, eps: float = 1e-6) -> nn.ModuleList:
-        """Build the blocks with random weights.
-
-        Args:
-            eps: Epsilon of the LayerNorms.
+        """Build the blocks with random weights; ``eps`` is that of the LayerNorms.
 
         Raises:
             ValueError: if ``depth`` is negative or ``width`` no multiple of ``heads``.

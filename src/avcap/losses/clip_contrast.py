@@ -48,12 +48,7 @@ class ClipContrast(Aligner):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """Return the weighted loss "clips", a scalar; 0 if fewer than two clips have both streams.
-
-        Args:
-            audio: Audio tokens ``[B, Na, C]``.
-            video: Visual tokens ``[B, Nv, C]``.
-        """
+        """Return the weighted loss "clips" of tokens ``[B, Na, C]`` and ``[B, Nv, C]``; 0 if fewer than two clips have both."""
         both = have_both(audio, video)  # [B]
         with full_precision(audio.x.device):
             scale = as_full_precision(self.logit_scale).clamp(0, MAX_LOGIT_SCALE).exp()

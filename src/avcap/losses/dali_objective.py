@@ -58,12 +58,7 @@ class AlignmentObjective(nn.Module, ABC):
 
 
 def mean_over_clips(per_clip: Tensor, audio: Tokens, image: Tokens) -> tuple[Tensor, Tensor]:
-    """Average over the clips that have both streams.
-
-    Args:
-        per_clip: Values ``[B]``.
-        audio: Audio tokens ``[B, Na, C]``.
-        image: Image tokens ``[B, Nv, C]``.
+    """Average values ``[B]`` over the clips that have both streams.
 
     Returns:
         The mean, a scalar (0 with a graph where no clip has both), and the values ``[B]`` with 0 for the other clips.
@@ -73,11 +68,7 @@ def mean_over_clips(per_clip: Tensor, audio: Tokens, image: Tokens) -> tuple[Ten
 
 
 def check_finite(per_clip: Tensor, ids: Sequence[str]) -> None:
-    """Stop where a clip's value is NaN or infinite.
-
-    Args:
-        per_clip: Values ``[B]``, of :class:`AlignmentOutput`.
-        ids: The ids of the clips, in the same order.
+    """Stop where the value of a clip, of :class:`AlignmentOutput`, is NaN or infinite.
 
     Raises:
         ValueError: naming the clips.

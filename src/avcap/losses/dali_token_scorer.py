@@ -34,14 +34,10 @@ class TokenScorer(nn.Module):
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
 
     def forward(self, tokens: Tokens, other: Tokens) -> Tensor:
-        """Compute the masses of the tokens.
-
-        Args:
-            tokens: The tokens to be weighed ``[B, N, C]``, finite also on padding.
-            other: What they are compared with ``[B, M, C]``.
+        """Compute the masses ``[B, N]`` of tokens ``[B, N, C]``, finite also on padding, against others ``[B, M, C]``.
 
         Returns:
-            Masses ``[B, N]`` in float32: sum 1 over the real tokens, 0 on padding.
+            Masses in float32: sum 1 over the real tokens, 0 on padding.
         """
         scores = as_full_precision(self.scores(tokens, other))
         real = tokens.full_mask()

@@ -57,11 +57,7 @@ class PlanContrast(TokenPlan):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)), requires_grad=weight > 0)
 
     def forward(self, audio: Tokens, video: Tokens) -> AlignerOutput:
-        """Solve the transport, and compute the contrastive loss.
-
-        Args:
-            audio: Audio tokens ``[B, Na, C]``.
-            video: Visual tokens ``[B, Nv, C]``.
+        """Solve the transport between tokens ``[B, Na, C]`` and ``[B, Nv, C]``, and compute the contrastive loss.
 
         Returns:
             The losses "ot_visual" and "ot_audio" (means over the real tokens of the clips that have both streams; none where

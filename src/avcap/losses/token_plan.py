@@ -34,12 +34,7 @@ class TokenPlan(Aligner):
         return AlignerOutput({}, plan)
 
     def solve(self, audio: Tokens, video: Tokens) -> tuple[Tensor, TransportPlan]:
-        """Compute cosine similarities ``[B, Nv, Na]`` and their plan, in float32 also under autocast.
-
-        Args:
-            audio: Audio tokens ``[B, Na, C]``.
-            video: Visual tokens ``[B, Nv, C]``.
-        """
+        """Compute cosine similarities ``[B, Nv, Na]`` and their plan, in float32 also under autocast."""
         audio, video = zero_padding(audio), zero_padding(video)
         with full_precision(audio.x.device):
             similarity = cosine_similarity(video.x, audio.x)  # [B, Nv, Na]

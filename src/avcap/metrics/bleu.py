@@ -26,11 +26,7 @@ class _Matches(NamedTuple):
 
 
 def bleu(captions: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[list[float], list[list[float]]]:
-    """Compute BLEU of one caption per clip, with the closest reference length.
-
-    Args:
-        captions: Tokenised captions: words joined by blanks.
-        references: For each clip its tokenised references.
+    """Compute BLEU of one tokenised caption per clip (words joined by blanks), with the closest reference length.
 
     Returns:
         BLEU-1 to BLEU-4 of all clips, whose counts are summed first, and a list of the same for each clip.

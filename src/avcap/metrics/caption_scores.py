@@ -40,12 +40,7 @@ class CaptionScores(Metric):
         self.add_state("records", default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
-        """Add a batch.
-
-        Args:
-            ids: Clip ids.
-            predictions: One caption a clip.
-            references: The reference captions of each clip.
+        """Add a batch: ids, one caption a clip, and the reference captions of each.
 
         Raises:
             ValueError: If the three differ in length.

@@ -100,10 +100,6 @@ def similarity(caption: Vector, reference: Vector) -> float:
 def cider_d(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """Compute corpus CIDEr-D with the plain tokeniser, as used for model choice during training.
 
-    Args:
-        predictions: One caption a clip, as written.
-        references: The reference captions of each clip, as written.
-
     Returns:
         The mean over the clips, not multiplied by 100.
 

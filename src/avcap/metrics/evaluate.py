@@ -95,11 +95,7 @@ def check_ids(predictions: Iterable[str], references: Mapping[str, Sequence[str]
 
 
 def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str]]:
-    """Score tokenised captions.
-
-    Args:
-        texts: The captions and their references.
-        names: Metrics, out of ``metric_names()``.
+    """Score tokenised captions by the metrics named.
 
     Returns:
         The scores, in the order of results tables, and the metrics that were left out with the reason.
@@ -128,13 +124,7 @@ def measure(texts: Texts, names: Sequence[str]) -> tuple[ScoreSet, dict[str, str
 def tokenise_all(
     captions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, tokenizer: Tokenizer
 ) -> Texts:
-    """Tokenise everything at once, since PTB starts Java each time.
-
-    Args:
-        captions: The captions to be scored, of each clip, as written.
-        references: The references of each clip, as written.
-        tokenizer: Splits into words.
-    """
+    """Tokenise the captions and the references of each clip at once, since PTB starts Java each time."""
     words = iter(tokenizer.split([text for few in (*captions, *references) for text in few]))
     ours, theirs = ([[next(words) for _ in few] for few in texts] for texts in (captions, references))
     clips = [clip for clip, few in enumerate(ours) for _ in few]

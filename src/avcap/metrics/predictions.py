@@ -12,10 +12,8 @@ from avcap.jsonl import read_json_lines, write_json_lines
 def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write predictions in one step, so that no half file is left.
 
-    Args:
-        path: The file; folders are made.
-        rows: ``{"id", "caption"}`` and optionally ``captions`` (list, the best first), ``references`` (list) and
-            ``scores`` (metric to number), as ``CaptionScores.rows()`` gives them.
+    Rows are ``{"id", "caption"}`` and optionally ``captions`` (list, the best first), ``references`` (list) and ``scores``
+    (metric to number), as ``CaptionScores.rows()`` gives them.
     """
     write_json_lines(path, rows)
 

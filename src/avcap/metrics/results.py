@@ -55,12 +55,7 @@ def make_results(
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    """Write ``results.json`` in one step, so that no half file is left.
-
-    Args:
-        path: The file; folders are made.
-        results: What ``make_results`` returns.
-    """
+    """Write ``results.json``, as ``make_results`` returns it, in one step, so that no half file is left."""
     write_atomically(path, json.dumps(results, indent=2, ensure_ascii=False, default=str) + "\n")
 
 

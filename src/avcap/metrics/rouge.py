@@ -13,11 +13,7 @@ BETA = 1.2
 
 
 def rouge_l(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """Compute ROUGE-L of one caption per clip: the best precision and the best recall over the references.
-
-    Args:
-        captions: Tokenised captions: words joined by blanks.
-        references: For each clip its tokenised references.
+    """Compute ROUGE-L of one tokenised caption per clip: the best precision and the best recall over the references.
 
     Returns:
         The score of every clip (0 to 1); the corpus score is their mean. A caption without words has 0.

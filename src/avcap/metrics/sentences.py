@@ -60,14 +60,7 @@ class SentenceEncoder:
         self.batch_size = batch_size
 
     def embed(self, sentences: Sequence[str]) -> Tensor:
-        """Embed sentences, in batches of similar length.
-
-        Args:
-            sentences: At least one.
-
-        Returns:
-            ``[n, C]`` float32 on the CPU, rows of length one.
-        """
+        """Embed one sentence or more, in batches of similar length, to ``[n, C]`` float32 on the CPU, rows of length one."""
         import torch
 
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
@@ -95,16 +88,7 @@ class SentenceEncoder:
 def mean_similarity(
     encoder: SentenceEncoder, captions: Sequence[str], references: Sequence[Sequence[str]]
 ) -> list[float]:
-    """Compute the mean cosine similarity of each caption with its references; embed equal texts once.
-
-    Args:
-        encoder: Makes the embeddings.
-        captions: Captions.
-        references: The references of each caption, at least one.
-
-    Returns:
-        A number for each caption, between -1 and 1.
-    """
+    """Compute the mean cosine similarity of each caption with its references (-1 to 1); embed equal texts once."""
     import torch
 
     unique = {text: row for row, text in enumerate(dict.fromkeys([*captions, *(r for few in references for r in few)]))}

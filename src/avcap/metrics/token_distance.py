@@ -54,13 +54,7 @@ class TokenDistance(Metric):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], audio: Tokens, image: Tokens) -> None:
-        """Add a batch.
-
-        Args:
-            ids: Clip ids.
-            audio: Audio tokens ``[B, Na, C]``.
-            image: Image tokens ``[B, Nv, C]``.
-        """
+        """Add a batch of clips with audio tokens ``[B, Na, C]`` and image tokens ``[B, Nv, C]``."""
         both = have_both(audio, image)  # [B]
         audio, image = _only(audio, both), _only(image, both)
         if not len(audio.x):

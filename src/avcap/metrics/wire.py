@@ -13,15 +13,7 @@ T = TypeVar("T")
 
 
 def pack_rows(rows: Sequence[Any], *, device: torch.device | str = "cpu") -> Tensor:
-    """Write each row as one line of JSON.
-
-    Args:
-        rows: Anything JSON can hold.
-        device: Device of the returned tensor.
-
-    Returns:
-        The UTF-8 bytes ``[n]`` uint8; rows may be joined by concatenating tensors.
-    """
+    """Write each row as one line of JSON, as UTF-8 bytes ``[n]`` uint8 on a device; join rows by concatenating tensors."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
 

@@ -97,21 +97,11 @@ class CaptionModel(nn.Module):
         return self.fusion(encode(self.audio_encoder, batch), encode(self.visual_encoder, batch))
 
     def forward(self, batch: Batch, **generation: Any) -> list[str]:
-        """Write one caption a clip.
-
-        Args:
-            batch: The encoders' inputs.
-            **generation: Decoding settings over the decoder's own (``num_beams=1``).
-        """
+        """Write one caption a clip; ``generation`` overrides the decoder's own settings (``num_beams=1``)."""
         return self.decoder.generate(self.fuse(batch).tokens, **generation)
 
     def losses(self, batch: Batch, fused: FusionOutput | None = None) -> dict[str, Tensor]:
-        """Compute every loss by name, weighted; their sum is minimised.
-
-        Args:
-            batch: The encoders' inputs and the captions.
-            fused: What :meth:`fuse` gave for this batch, if it was called before.
-        """
+        """Compute every loss by name, weighted; their sum is minimised. ``fused`` is what :meth:`fuse` gave, if it was called."""
         fused = self.fuse(batch) if fused is None else fused
         caption = self.decoder.loss(fused.tokens, batch["caption"], prompts=batch.get("prompt"))
         return {"caption": caption, **fused.losses}

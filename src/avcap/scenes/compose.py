@@ -25,13 +25,7 @@ _DISTANT, _OFFSCREEN, _DISTRACTOR = 0.22, 0.15, 0.25
 
 
 def compose(seed: int, index: int, split: str = "train", *, seconds: float = 5.0) -> Scene:
-    """Compose one clip; the same arguments always give the same scene.
-
-    Args:
-        seed: Seed of the data set.
-        index: Number of the clip in its split.
-        split: ``train``, ``val`` or ``test``.
-        seconds: Length of the clip.
+    """Compose a clip of a split, by its number there; the same arguments always give the same scene.
 
     Raises:
         ValueError: If the split is unknown or the clip is shorter than two seconds.

@@ -102,14 +102,9 @@ _WITHOUT_BACKGROUND = {"background": "single", "then_background": "then"}
 
 
 def captions(scene: Scene, count: int = 1) -> list[str]:
-    """Describe what is heard in a scene, each time in other words.
+    """Describe what is heard in a scene in ``count`` captions that differ: lower-case, without a full stop.
 
-    Args:
-        scene: The scene.
-        count: How many captions that differ.
-
-    Returns:
-        Lower-case captions without a full stop. Silent objects are not mentioned.
+    Silent objects are not mentioned.
     """
     rng = scene.rng("captions")
     found: list[str] = []

@@ -17,12 +17,7 @@ def visible(scene: Scene, time: float) -> list[Event]:
 
 
 def image_caption(scene: Scene, time: float) -> str:
-    """Describe the frame at a moment: things with their colours from left to right, and the place.
-
-    Args:
-        scene: The scene.
-        time: Seconds.
-    """
+    """Describe the frame at a moment in seconds: things with their colours from left to right, and the place."""
     nouns = [_articles(LOOKS[event.of.look_group].noun.format(event.colour)) for event in visible(scene, time)]
     things = " and ".join(nouns) or "an empty view"
     return f"{things} {BACKDROPS[scene.backdrop].phrase}"

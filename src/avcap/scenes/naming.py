@@ -30,27 +30,13 @@ def words_of(kind: Kind) -> tuple[set[str], set[str]]:
 
 
 def kinds_named(caption: str) -> set[str]:
-    """Find the kinds that a caption names: one of their nouns, followed at once by one of their verbs.
-
-    The right thing with another sound is another kind ("a dog barks", "a dog growls") or none ("a dog sings"). Only the
-    words of the table of kinds are known, as in the data set and in the captions of a model that learned from it.
-
-    Args:
-        caption: The caption, in any case.
-
-    Returns:
-        Names of kinds.
-    """
+    """Find the names of the kinds that a caption, in any case, names: one of their nouns, followed at once by one of their verbs."""
     found = _PATTERN.finditer(caption.lower())
     return {TABLE[match.lastindex - 1].name for match in found if match.lastindex}
 
 
 def kinds_heard(events: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the kinds that sound in a clip, without silent events and kinds that are not in the table.
-
-    Args:
-        events: Its events, as in ``events.jsonl``.
-    """
+    """Return the kinds that sound in a clip of such events, without silent events and kinds that are not in the table."""
     return {event["kind"] for event in events if event["audio"] is not None and event.get("kind") in KINDS}
 
 

@@ -17,12 +17,7 @@ _AUDIBLE = 0.12
 
 
 def render(scene: Scene, *, size: int = 64, fps: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Make the sound and the frames of a scene.
-
-    Args:
-        scene: What to render.
-        size: Side of the square frames in pixels.
-        fps: Frames a second.
+    """Make the sound and the square frames of a scene.
 
     Returns:
         Audio, float32 [seconds * 16000], mono within +-1, and frames, uint8 [seconds * fps, size, size, 3].

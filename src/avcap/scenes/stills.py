@@ -71,17 +71,10 @@ class Stills:
 
 
 def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
-    """Draw a scene at one of the moments that have an image caption.
+    """Draw a scene at one of the moments that have an image caption; return uint8 [size, size, 3] and that caption.
 
     The place looks as it does in the rendered clip. No sound is made that would move an object: each is at rest or in one
     of its moving phases by chance.
-
-    Args:
-        scene: What to draw.
-        size: Side of the square image in pixels.
-
-    Returns:
-        The image, uint8 [size, size, 3], and its caption.
     """
     rng = scene.rng("still")
     moments = image_captions(scene)

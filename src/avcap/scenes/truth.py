@@ -25,9 +25,7 @@ class SceneTruth:
     def __call__(self, ids: Sequence[str], found: AssignmentMap) -> Tensor:
         """Return the true pairs ``[B, Nv, Na]`` bool of a map's tokens; none for a clip whose events are unknown.
 
-        Args:
-            ids: The clips.
-            found: The map of their tokens. A token whose time is not known belongs to no event.
+        A token whose time is not known belongs to no event.
         """
         visual_time, audio_time = found.visual_time.cpu(), found.audio_time.cpu()
         truth = torch.zeros(found.plan.shape, dtype=torch.bool)

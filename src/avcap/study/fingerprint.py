@@ -14,15 +14,11 @@ LARGE = 16 * 2**20  # bytes; of a larger file (weights) size and time stand for 
 
 
 def fingerprint(configs: Sequence[Path], *, apart: Path | None = None) -> str:
-    """Hash configs and the files that they name.
+    """Hash configs, base and overlays in order, and the files that they name.
 
     Comments, the order of keys and ``trainer.default_root_dir`` (every cell has a folder of its own) do not count. Of a
     folder that a config names, the files in it count (a tokenizer), and each ``info.json`` one level below (the splits of
-    the shards). Code does not count.
-
-    Args:
-        configs: Base config and overlays, in order.
-        apart: What lies in this folder does not count, though a config names it.
+    the shards). Code does not count, nor does what lies in the folder ``apart``.
 
     Returns:
         16 hexadecimal digits.

@@ -101,9 +101,6 @@ class System(LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Refuse data that never have what an encoder reads: its clips would be taken for clips without that stream.
 
-        Args:
-            stage: fit, validate, test or predict.
-
         Raises:
             ValueError: naming the shards, what they lack, and the remedy.
         """

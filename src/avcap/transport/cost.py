@@ -16,14 +16,7 @@ NORM_FLOOR = 1e-12  # a vector shorter than this counts as zero and stays (almos
 
 
 def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
-    """Compute the cosine of the angle between every row of ``x`` and every row of ``y``.
-
-    Args:
-        x: Points ``[B, n, C]``.
-        y: Points ``[B, m, C]``.
-
-    Returns:
-        Similarities ``[B, n, m]`` in [-1, 1]; 0 for a zero vector.
+    """Compute the cosine ``[B, n, m]`` of the angle between points ``[B, n, C]`` and ``[B, m, C]``; 0 for a zero vector.
 
     Raises:
         ValueError: if the two sets differ in batch or width.
@@ -36,16 +29,10 @@ def cosine_similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
-    """Compute ``|x_i - y_j|^2``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
+    """Compute ``|x_i - y_j|^2`` ``[B, n, m]``, expanded as ``|x|^2 + |y|^2 - 2 x.y`` around the common mean and never below 0.
 
-    Padding takes part in that mean, so it has to be finite (its own distances are for the caller to ignore).
-
-    Args:
-        x: Points ``[B, n, C]``.
-        y: Points ``[B, m, C]``.
-
-    Returns:
-        Costs ``[B, n, m]``. The gradient is exact; where rounding made the value negative it is 0.
+    Padding takes part in that mean, so it has to be finite (its own distances are for the caller to ignore). The gradient is
+    exact; where rounding made the value negative it is 0.
 
     Raises:
         ValueError: if the two sets differ in batch or width.

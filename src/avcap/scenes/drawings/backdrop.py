@@ -37,16 +37,7 @@ BACKDROPS: dict[str, Backdrop] = {
 
 
 def paint(rng: np.random.Generator, backdrop: str, size: int) -> np.ndarray:
-    """Paint an empty place.
-
-    Args:
-        rng: Source of the height of the horizon, the light and the grain.
-        backdrop: Key of :data:`BACKDROPS`.
-        size: Side of the square frame in pixels.
-
-    Returns:
-        uint8 [size, size, 3].
-    """
+    """Paint an empty place, a key of :data:`BACKDROPS`, as uint8 [size, size, 3]; ``rng`` gives horizon, light and grain."""
     place = BACKDROPS[backdrop]
     line = max(1, int(size * rng.uniform(0.58, 0.76)))
     part = np.linspace(0, 1, line)[:, None]

@@ -65,16 +65,7 @@ LOOKS: dict[str, Look] = {
 
 
 def sprites(look: str, *, colour: str, side: int) -> list[Image.Image]:
-    """Draw an object at rest and in its two moving phases.
-
-    Args:
-        look: Key of :data:`LOOKS`.
-        colour: Key of the palette.
-        side: Side of the drawings in pixels.
-
-    Returns:
-        :data:`PHASES` transparent drawings (RGBA).
-    """
+    """Draw an object, a key of :data:`LOOKS`, at rest and in its two moving phases: :data:`PHASES` transparent RGBA images."""
     pictures = []
     for phase in range(PHASES):
         canvas = Canvas(side)

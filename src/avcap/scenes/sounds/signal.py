@@ -27,15 +27,7 @@ def fast_length(samples: int) -> int:
 
 
 def shape(x: np.ndarray, points: Points) -> np.ndarray:
-    """Filter a signal to a spectrum.
-
-    Args:
-        x: Signal [samples].
-        points: The filter's gain, as (Hz, dB) pairs.
-
-    Returns:
-        The filtered signal [samples].
-    """
+    """Filter a signal [samples] by a gain, as (Hz, dB) pairs."""
     length = fast_length(len(x) + 512)
     return np.fft.irfft(np.fft.rfft(x, length) * _gain(length, points), length)[: len(x)].astype(np.float32)
 

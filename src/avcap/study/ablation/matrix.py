@@ -70,10 +70,7 @@ class Matrix:
     def steps(self, wanted: Sequence[str] = ()) -> list[Step]:
         """Return the runs of all seeds of a cell, then those of the next; a run that another is linked to comes before it.
 
-        Writes the config of each value, below the runs.
-
-        Args:
-            wanted: Axes, or single cells.
+        ``wanted`` are axes or single cells, by default all that is asked for. Writes the config of each value, below the runs.
         """
         steps: dict[Path, Step] = {}
         for name in self.cells(wanted):
