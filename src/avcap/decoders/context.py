@@ -35,14 +35,8 @@ class ContextDecoder(Decoder):
     masked and takes no position, so a clip gives the same result in every batch.
 
     Args:
-        input_width: Channels of the fused tokens.
         source: Where the language model's weights come from, None where they are random.
         tokenizer_source: Where the tokenizer is, None where none was named.
-        lora: Low-rank adapters in the language model.
-        frozen: The language model is not trained (its adapters, if any, are).
-        captions: How captions become targets.
-        gradient_checkpointing: Recompute the language model's layers in the backward pass.
-        generation: Decoding settings.
 
     Attributes:
         lm: The language model; a subclass sets it.

@@ -23,13 +23,7 @@ class KeyValue(NamedTuple):
 
 
 class PrefixAttention(Heads):
-    """Multi-head attention whose queries are all of the prefix, all of a text, or the newest word of each beam.
-
-    Args:
-        width: Channels.
-        heads: Attention heads.
-        dropout: Dropout of the attention weights.
-    """
+    """Multi-head attention whose queries are all of the prefix, all of a text, or the newest word of each beam."""
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__(width, heads)
@@ -92,8 +86,6 @@ class GITBlock(nn.Module):
     """A BERT layer: ``h = LN(h + attention(h)); h = LN(h + fc2(gelu(fc1(h))))``, exact GELU, LayerNorm epsilon 1e-12.
 
     Args:
-        width: Channels.
-        heads: Attention heads.
         hidden: Channels between the two linear layers.
         dropout: Dropout after the attention and after the second linear layer.
         attention_dropout: Dropout of the attention weights.

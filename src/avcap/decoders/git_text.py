@@ -90,10 +90,6 @@ class GITText(nn.Module):
 
     No cross-attention: prefix and text are one sequence, and the same layers rewrite both. The prefix carries no
     positions. It is computed once (:meth:`prefix`); of the last layer only its keys and values, as nothing reads more.
-
-    Args:
-        size: Its sizes.
-        dropout: What is dropped in training.
     """
 
     def __init__(self, size: GITSize, *, dropout: GITDropout) -> None:

@@ -64,12 +64,7 @@ def target_texts(captions: Sequence[str], *, clips: int, lowercase: bool) -> lis
 
 
 class TextCodec:
-    """A tokenizer and its framing ids.
-
-    Args:
-        tokenizer: A Hugging Face tokenizer.
-        special: The framing ids.
-    """
+    """A tokenizer and its framing ids."""
 
     def __init__(self, tokenizer: Any, special: SpecialIds) -> None:
         self.tokenizer = tokenizer

@@ -20,13 +20,8 @@ class FrameEncoder(Freezable, VisualEncoder):
     """Normalised frames through a backbone, one by one, then a time embedding; a subclass makes tokens of its images.
 
     Args:
-        backbone: The image model.
-        width: Channels of its tokens.
-        image_size: Side of its images; frames of another size are resized on their device.
         mean: Mean of R, G, B that it was trained with, for values in 0..1.
         std: Standard deviation of R, G, B that it was trained with.
-        time_embedding: What tells frames apart: ``none``, ``learned`` (up to ``max_frames``) or ``sinusoidal``.
-        max_frames: Longest clip for a learned time embedding.
         frozen: Keep the backbone as it is, in evaluation mode and without gradients; a time embedding remains trainable.
     """
 

@@ -11,11 +11,7 @@ from torch import Tensor, nn
 
 
 class FrameImages(nn.Module, ABC):
-    """Frames -> the square images of a backbone.
-
-    Args:
-        image_size: Height and width of the images.
-    """
+    """Frames -> the square images of a backbone."""
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
@@ -33,7 +29,6 @@ class FrameNormaliser(FrameImages):
     to a square when preparing the data.
 
     Args:
-        image_size: Height and width of the images.
         mean: Mean of R, G, B for values in 0..1.
         std: Standard deviation of R, G, B for values in 0..1.
     """

@@ -100,9 +100,6 @@ class LlavaImages(FrameImages):
 
     uint8 frames that have the size already give the same values to the bit. Of resized ones less than one value in a hundred
     differs, by one level of 255 (PIL's weights are integers).
-
-    Args:
-        image_size: Height and width of the images.
     """
 
     mean: Tensor

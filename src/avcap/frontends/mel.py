@@ -19,9 +19,6 @@ class MelFrontEnd(FrontEnd):
 
     Args:
         mels: Mel bins F.
-        target_length: Rows of the encoder's input.
-        mean: Subtracted after padding.
-        std: Divided by after that.
     """
 
     hop = HOP / SAMPLE_RATE

@@ -16,8 +16,6 @@ class AlignedFusion(TwoStreamFusion):
     that moves tokens along a transport plan (:class:`TransportAdd`) takes that of the first aligner that solves one.
 
     Args:
-        audio_width: Channels of the audio tokens.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         merge: A fusion class; it is given the audio width for both streams.
         align: What compares the tokens, one or several of different kinds: LAVCap's ``PlanContrast``, ``ClipContrast``,
             ``ObjectiveAligner`` (DALI's), ``TokenPlan`` (a plan without a loss). None: nothing does.

@@ -15,7 +15,7 @@ class Fusion(nn.Module, ABC):
     """Audio tokens and visual tokens -> fused tokens, named losses, named maps.
 
     Args:
-        audio_width: Channels of the audio tokens, None where there is no audio encoder.
+        audio_width: Channels of the audio tokens, None where there is no audio encoder; most fusions keep this width.
         visual_width: Channels of the visual tokens, None where there is no visual encoder.
 
     Attributes:

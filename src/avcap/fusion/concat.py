@@ -9,12 +9,7 @@ from avcap.types import FusionOutput, Tokens
 
 
 class TimeConcat(TwoStreamFusion):
-    """Audio tokens, then visual tokens, in one sequence (LAVCap ablation ``tempcat``).
-
-    Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
-    """
+    """Audio tokens, then visual tokens, in one sequence (LAVCap ablation ``tempcat``)."""
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:
         """Fuse ``[B, Na, C], [B, Nv, C] -> [B, Na + Nv, C]``."""
@@ -25,10 +20,7 @@ class ChannelConcat(TwoStreamFusion):
     """Each frame beside the audio token of its time, on the channel axis (LAVCap ablation ``chancat``).
 
     Frame k stands on audio row ``k * (Na // Nv)``; the other rows have zeros there. Frames are not repeated (official code).
-
-    Args:
-        audio_width: Channels of the audio tokens.
-        visual_width: Channels of the visual tokens; the fused width is the sum.
+    The fused width is the sum of both.
     """
 
     projects = False

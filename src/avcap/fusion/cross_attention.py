@@ -15,8 +15,6 @@ class CrossAttention(TwoStreamFusion):
     :class:`AudioOnly`; here the attention takes part. Tokens are not normalised.
 
     Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         heads: Attention heads; None: one for every 64 channels.
         dropout: Dropout on the attention weights.
     """

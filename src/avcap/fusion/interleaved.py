@@ -14,10 +14,6 @@ class Interleaved(TwoStreamFusion):
 
     Tokens of one time keep their order, sound first; padding, and tokens whose own time is not known, come last. Tokens are
     neither aligned nor normalised.
-
-    Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
     """
 
     def fuse(self, audio: Tokens, video: Tokens) -> FusionOutput:

@@ -22,8 +22,6 @@ class _PlanContrasted(AlignedFusion):
     Each subclass takes the settings of the loss as ``**contrast``: ``epsilon``, ``iterations``, ``plan``, ``loss_weight``, ``grad``.
 
     Args:
-        audio_width: Channels of the audio tokens.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         epsilon: Entropic regularisation of the plan, in units of cosine similarity.
         iterations: Sinkhorn iterations.
         plan: What the loss contrasts with: "log" is the log plan (official code), "exp" the plan (paper).
@@ -54,8 +52,6 @@ class OTAttention(_PlanContrasted):
     """Tokens of both streams, each with its transport-weighted counterpart added: LAVCap (``ot_tempcat_QAV_add``).
 
     Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         rescale: Add the mean of the other stream (paper); False: the raw plan times it (official code).
     """
 
@@ -66,24 +62,14 @@ class OTAttention(_PlanContrasted):
 
 
 class OTTimeConcat(_PlanContrasted):
-    """Time concatenation trained with the transport loss (LAVCap ablation ``ot_tempcat``).
-
-    Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
-    """
+    """Time concatenation trained with the transport loss (LAVCap ablation ``ot_tempcat``)."""
 
     def __init__(self, audio_width: int | None, visual_width: int | None, **contrast: Any) -> None:
         super().__init__(audio_width, visual_width, merge=TimeConcat, **contrast)
 
 
 class OTChannelConcat(_PlanContrasted):
-    """Channel concatenation trained with the transport loss (LAVCap ablation ``ot_chancat``).
-
-    Args:
-        audio_width: Channels of the audio tokens; the fused width is twice that.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
-    """
+    """Channel concatenation trained with the transport loss (LAVCap ablation ``ot_chancat``)."""
 
     def __init__(self, audio_width: int | None, visual_width: int | None, **contrast: Any) -> None:
         super().__init__(audio_width, visual_width, merge=ChannelConcat, **contrast)
@@ -93,8 +79,6 @@ class OTCrossAttention(_PlanContrasted):
     """Cross-attention from audio to vision, trained with the transport loss (LAVCap ablation ``ot_crossattn``).
 
     Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         heads: Attention heads; None: one for every 64 channels.
     """
 
@@ -110,8 +94,6 @@ class ContrastedOTAttention(_PlanContrasted):
     It is not in LAVCap, whose own loss cannot tell a clip's frames from another's; see :class:`avcap.losses.ClipContrast`.
 
     Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         rescale: Add the mean of the other stream (paper); False: the raw plan times it (official code).
         clips: The contrast of clips, the loss "clips"; None: ``ClipContrast()``.
     """

@@ -28,8 +28,6 @@ class LlavaProjection(Fusion, Freezable):
     no loss and no map. A stream that is not there is left out. Without ``model`` the weights are random.
 
     Args:
-        audio_width: Channels of the audio tokens, None where there is no audio encoder.
-        visual_width: Channels of the visual tokens, None where there is no visual encoder.
         model: Folder or hub name of a LLaVA model in Hugging Face's format; only the projector's weights are read.
         config: A ``LlavaConfig`` (JSON file or mapping), in place of the one of ``model``.
         audio_projector: What audio tokens go through: the image projector (``shared``), or a projector of their own that

@@ -8,57 +8,45 @@ from avcap.fusion.base import Fusion
 from avcap.types import FusionOutput, Tokens
 
 
-class AudioOnly(Fusion):
-    """Audio tokens as they are; vision is not read.
+class _Single(Fusion):
+    """The tokens of one of :attr:`streams` as they are."""
 
-    Args:
-        audio_width: Channels of the audio tokens.
-        visual_width: Not used.
-
-    Raises:
-        ValueError: if there is no audio encoder.
-    """
-
-    streams: ClassVar[tuple[str, ...]] = ("audio",)
-
-    def __init__(self, audio_width: int | None, visual_width: int | None = None) -> None:
-        super().__init__(audio_width, visual_width)
-        if audio_width is None:
-            raise ValueError("AudioOnly reads audio, but there is no audio encoder; add one or choose VideoOnly.")
-        self.width = audio_width
-
-    def forward(self, audio: Tokens | None, video: Tokens | None = None) -> FusionOutput:
-        """Return the audio tokens ``[B, Na, C]``; ``video`` is not read."""
-        if audio is None or audio.x.shape[1] == 0:
-            raise ValueError(
-                "AudioOnly got a batch without audio; leave such clips out or choose a fusion of both streams."
-            )
-        return FusionOutput(audio, {}, {})
-
-
-class VideoOnly(Fusion):
-    """Visual tokens as they are; audio is not read.
-
-    Args:
-        audio_width: Not used.
-        visual_width: Channels of the visual tokens.
-
-    Raises:
-        ValueError: if there is no visual encoder.
-    """
-
-    streams: ClassVar[tuple[str, ...]] = ("video",)
+    other: ClassVar[str]
 
     def __init__(self, audio_width: int | None = None, visual_width: int | None = None) -> None:
         super().__init__(audio_width, visual_width)
-        if visual_width is None:
-            raise ValueError("VideoOnly reads video, but there is no visual encoder; add one or choose AudioOnly.")
-        self.width = visual_width
+        (stream,) = self.streams
+        width = audio_width if stream == "audio" else visual_width
+        if width is None:
+            raise ValueError(
+                f"{type(self).__name__} reads {stream}, but there is no {stream} encoder; add one or choose {self.other}."
+            )
+        self.width = width
 
     def forward(self, audio: Tokens | None = None, video: Tokens | None = None) -> FusionOutput:
-        """Return the visual tokens ``[B, Nv, C]``; ``audio`` is not read."""
-        if video is None or video.x.shape[1] == 0:
+        """Return the tokens ``[B, N, C]`` of the stream; the other is not read.
+
+        Raises:
+            ValueError: if the batch lacks the stream.
+        """
+        (stream,) = self.streams
+        tokens = audio if stream == "audio" else video
+        if tokens is None or tokens.x.shape[1] == 0:
             raise ValueError(
-                "VideoOnly got a batch without video; leave such clips out or choose a fusion of both streams."
+                f"{type(self).__name__} got a batch without {stream}; leave such clips out or choose a fusion of both streams."
             )
-        return FusionOutput(video, {}, {})
+        return FusionOutput(tokens, {}, {})
+
+
+class AudioOnly(_Single):
+    """Audio tokens as they are; vision is not read."""
+
+    streams = ("audio",)
+    other = "VideoOnly"
+
+
+class VideoOnly(_Single):
+    """Visual tokens as they are; audio is not read."""
+
+    streams = ("video",)
+    other = "AudioOnly"

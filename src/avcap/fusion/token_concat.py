@@ -24,8 +24,6 @@ class TokenConcat(Fusion, Freezable):
     so there is no loss and no map. AVCap with L layers for each stream has ``joint_depth`` 12 - L.
 
     Args:
-        audio_width: Channels of the audio tokens, None where there is no audio encoder.
-        visual_width: Channels of the visual tokens, None where there is no visual encoder.
         width: Channels of the fused tokens; None takes the audio width (without audio the visual one). A stream of another
             width goes through a linear layer first.
         joint_depth: Joint blocks; 0 with ``final_norm: false`` is plain concatenation.

@@ -15,8 +15,6 @@ class TransportAdd(TwoStreamFusion):
     """Tokens of both streams in one sequence, each with its transport-weighted counterpart added (LAVCap's ``QAV_add``).
 
     Args:
-        audio_width: Channels of the audio tokens, and of the fused ones.
-        visual_width: Channels of the visual tokens; a linear layer is added where it differs.
         rescale: Add the barycentric projection, a mean of the other stream (paper); False: the raw plan, 1/Na and 1/Nv
             of that (official code).
         plan: Solves the plan. None: the plan of an aligner (see :class:`AlignedFusion`), or ``TokenPlan()`` where none does.

@@ -20,10 +20,6 @@ class TwoStreamFusion(Fusion):
     The visual tokens go through a learned linear layer to the audio width where the widths differ (published LAVCap has
     768 and 768, and no such layer).
 
-    Args:
-        audio_width: Channels of the audio tokens.
-        visual_width: Channels of the visual tokens.
-
     Attributes:
         projects: Whether :meth:`fuse` gets the visual tokens at the audio width; else at their own width.
 

@@ -30,10 +30,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 class Heads(nn.Module):
     """The layers of multi-head attention; q, k and v are layers of their own, so that LoRA can adapt each of them.
 
-    Args:
-        width: Channels of the tokens.
-        heads: Attention heads.
-
     Raises:
         ValueError: if ``width`` is no multiple of ``heads``.
     """

@@ -17,9 +17,7 @@ class CrossAttentionLayer(nn.Module):
     A clip whose context has no real token keeps its queries as they are.
 
     Args:
-        width: Channels of queries and context.
         heads: Attention heads; None: one for every 64 channels.
-        dropout: Dropout on the attention weights in training.
 
     Raises:
         ValueError: if the width cannot be split into heads.

@@ -14,8 +14,6 @@ class FramePatches(nn.Module):
     transformer, and ``[C, 3, tubelet, patch, patch]`` for tubelets.
 
     Args:
-        width: Channels out.
-        patch: Side of a patch in pixels.
         tubelet: Frames that are merged into one patch.
     """
 

@@ -18,10 +18,6 @@ class StreamNorm(nn.Module):
 
     Where a batch holds clips of one kind only, that norm alone is computed. In training all three take part in the graph
     (with a gradient of zero where no clip is of the kind), so that distributed training never waits for a gradient.
-
-    Args:
-        width: Channels of the tokens.
-        eps: Epsilon of the norms.
     """
 
     def __init__(self, width: int, *, eps: float = EPS) -> None:
@@ -41,14 +37,7 @@ class StreamNorm(nn.Module):
 
 
 class JointBlock(nn.Module):
-    """``x = x + attention(norm1(x)); x = x + mlp(norm2(x))`` with norms by the streams that a clip has.
-
-    Args:
-        width: Channels of the tokens.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLP, as a multiple of ``width``.
-        drop_path: Stochastic depth of both branches.
-    """
+    """``x = x + attention(norm1(x)); x = x + mlp(norm2(x))`` with norms by the streams that a clip has."""
 
     def __init__(self, width: int, heads: int, *, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -68,10 +57,7 @@ class JointLayers(nn.Module):
     """Joint blocks and the norm after them.
 
     Args:
-        width: Channels of the tokens.
         depth: Blocks; 0 leaves the norm alone.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
         drop_path: Stochastic depth of every block.
         final_norm: Whether there is a norm after the blocks.
     """
@@ -100,15 +86,7 @@ class JointLayers(nn.Module):
 
 
 class SingleStreamLayers(nn.Module):
-    """Joint layers for clips that all have the same single stream: plain blocks with the norms of that stream.
-
-    Args:
-        width: Channels of the tokens.
-        depth: Blocks; 0 leaves the norm alone.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLPs, as a multiple of ``width``.
-        drop_path: Stochastic depth of every block.
-    """
+    """Joint layers for clips that all have the same single stream: plain blocks with the norms of that stream."""
 
     def __init__(self, width: int, *, depth: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
         super().__init__()

@@ -11,10 +11,6 @@ class SpectrogramPatches(nn.Conv2d):
 
     It has the weights ``[C, 1, patch, patch]`` of the convolution; forward and backward are five times as fast on a CPU.
     Rows and columns beyond the last whole patch are dropped.
-
-    Args:
-        width: Channels out.
-        patch: Side of a patch.
     """
 
     def __init__(self, width: int, patch: int) -> None:

@@ -23,12 +23,7 @@ class NoTimeEmbedding(nn.Module):
 
 
 class LearnedTimeEmbedding(nn.Module):
-    """One learned vector per frame, from a normal of deviation 0.02.
-
-    Args:
-        width: Channels.
-        frames: Longest clip, in frames.
-    """
+    """One learned vector per frame, from a normal of deviation 0.02."""
 
     def __init__(self, width: int, frames: int) -> None:
         super().__init__()
@@ -51,10 +46,6 @@ class LearnedTimeEmbedding(nn.Module):
 
 class SinusoidalTimeEmbedding(nn.Module):
     """The fixed sines and cosines of "Attention is all you need" (Vaswani et al., NeurIPS 2017), of any length.
-
-    Args:
-        width: Channels; an even number.
-        frames: Not needed; there for the same signature as the learned one.
 
     Raises:
         ValueError: if ``width`` is odd.

@@ -12,13 +12,7 @@ from avcap.layers.attention import Heads, attention
 
 
 class SelfAttention(Heads):
-    """Multi-head self-attention.
-
-    Args:
-        width: Channels of the tokens.
-        heads: Attention heads.
-        dropout: Dropout after the output projection.
-    """
+    """Multi-head self-attention."""
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__(width, heads)
@@ -32,13 +26,7 @@ class SelfAttention(Heads):
 
 
 class MLP(nn.Module):
-    """Two linear layers with a GELU (the exact one) between them.
-
-    Args:
-        width: Channels in and out.
-        hidden: Channels between.
-        dropout: Dropout after each layer.
-    """
+    """Two linear layers with a GELU (the exact one) between them."""
 
     def __init__(self, width: int, hidden: int, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -80,12 +68,8 @@ class Block(nn.Module):
     """``x = x + attention(norm1(x)); x = x + mlp(norm2(x))``.
 
     Args:
-        width: Channels of the tokens.
-        heads: Attention heads.
-        mlp_ratio: Hidden channels of the MLP, as a multiple of ``width``.
         dropout: Dropout after the attention and in the MLP.
         drop_path: Stochastic depth of both branches.
-        eps: Epsilon of the LayerNorms.
     """
 
     def __init__(

@@ -16,10 +16,6 @@ class TokenScorer(nn.Module):
 
     ``mass = (softmax(mean_c A(q, k, v)_c / 20) + 1 / N) / 2`` with ``q`` from the tokens, ``k`` and ``v`` from the other set.
 
-    Args:
-        width: Channels of both token sets.
-        heads: Attention heads.
-
     Raises:
         ValueError: if the width cannot be split into heads.
     """
