@@ -37,12 +37,12 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
     path = Path(path)
     pairs = []
     for number, row in read_json_lines(path):
-        captions = row.get("captions", [row.get("caption")])
-        if "id" not in row or not _is_texts(captions):
+        captions, name = row.get("captions", [row.get("caption")]), row.get("id")
+        if isinstance(name, bool) or not isinstance(name, (str, int)) or not _is_texts(captions):
             raise ValueError(f"{path}, line {number}: needs `id` and a text `caption`, or a list of texts `captions`")
         if row.get("caption", captions[0]) != captions[0]:
             raise ValueError(f"{path}, line {number}: `caption` is not the first of `captions`")
-        pairs.append((str(row["id"]), captions))
+        pairs.append((str(name), captions))
     return pairs
 
 
