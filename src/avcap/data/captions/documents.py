@@ -40,8 +40,10 @@ def _texts(value: object) -> list[str]:
     return texts
 
 
-def _name(value: object) -> str:
+def _name(value: object) -> str | None:
     """Return an id as a text; a whole number is one."""
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError
     return str(value)
@@ -55,6 +57,7 @@ def _seconds(value: object) -> float:
 
 _Captions = Annotated[list[str], BeforeValidator(_texts), Field(description="a text, or a list of texts")]
 _Id = Annotated[str, BeforeValidator(_name), Field(description="a text or a whole number")]
+_OptionalId = Annotated[str | None, BeforeValidator(_name), Field(description="a text or a whole number")]
 _Start = Annotated[float, BeforeValidator(_seconds), Field(description="a number of seconds")]
 _Text = Annotated[str, Field(description="a text")]
 _Path = Annotated[str | None, Field(description="a path")]
@@ -84,7 +87,7 @@ class _AudioCapsRow(_Fields):
 class _WavCapsRow(_Fields):
     """A row of the layout of WavCaps, named by an id, or by the path of its sound."""
 
-    id: _Id | None = None
+    id: _OptionalId = None
     caption: _Captions
     audio: _Path = None
 
