@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from avcap.atomic import write_atomically
 from avcap.text_file import read_text
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -25,7 +28,7 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def json_line(row: Mapping[str, Any]) -> str:
     """Return an object as a line of JSON that UTF-8 can hold, whatever odd bytes a file's name had."""
     line = json.dumps(row, ensure_ascii=False)
-    return (line if line.isprintable() or _encodes(line) else json.dumps(row)) + "\n"
+    return (json.dumps(row) if _HALF.search(line) else line) + "\n"
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -40,18 +43,24 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(io.StringIO(read_text(path)), start=1):
         if not line.strip():
             continue
-        row = parse_json(line, f"{path}, line {number}")
+        row = parse_json(line, f"{path}, line {number}", odd_names=True)
         if not isinstance(row, dict):
             raise ValueError(f'{path}, line {number}: expected an object like {{"id": ..., "caption": ...}}')
         yield number, row
 
 
-def parse_json(text: str, where: str) -> Any:
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is a text with a word in it, and of whole characters."""
+    return isinstance(value, str) and bool(value.strip()) and not _HALF.search(value)
+
+
+def parse_json(text: str, where: str, *, odd_names: bool = False) -> Any:
     """Read JSON of which nothing may be lost.
 
     Args:
         text: The JSON.
         where: What messages call it: a file, or a file and a line.
+        odd_names: Let bytes of file names that are no UTF-8 pass, as Python writes them (``\\udce9``).
 
     Raises:
         ValueError: If it is no JSON, is nested too deeply, names a field twice, or holds half a character.
@@ -64,7 +73,8 @@ def parse_json(text: str, where: str) -> Any:
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ValueError(f"{where}: not valid JSON ({reason})") from error
-    if "\\u" in text and not _encodes(json.dumps(content, ensure_ascii=False)):
+    halves = _HALF.findall(json.dumps(content, ensure_ascii=False)) if "\\u" in text else []
+    if any(not (odd_names and "\udc80" <= half <= "\udcff") for half in halves):
         raise ValueError(f"{where}: an escape such as \\ud83d is half a character; write the whole character")
     return content
 
@@ -75,11 +85,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the field {next(n for n in names if names.count(n) > 1)} comes twice")
     return found
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from avcap.jsonl import read_json_lines, write_json_lines
+from avcap.jsonl import is_text, read_json_lines, write_json_lines
 
 
 def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -48,4 +48,8 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
 
 def _is_texts(value: Any) -> bool:
     """Return whether a value is a list of one or more texts."""
-    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(text, str) and (is_text(text) or not text.strip()) for text in value)
+    )

@@ -24,7 +24,7 @@ from avcap.data.captions.entry import (
     youtube_entry,
 )
 from avcap.ids import clip_id
-from avcap.jsonl import parse_json
+from avcap.jsonl import is_text, parse_json
 from avcap.text_file import decode_text
 
 _MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_(?P<end>\d+)$")
@@ -34,16 +34,14 @@ _NUMBERED = re.compile(r"caption_\d+$")
 def _texts(value: object) -> list[str]:
     """Return one caption or several as a list; captions without a word are refused."""
     given = value if isinstance(value, list) else [value]
-    texts = [" ".join(text.split("\n")).strip() for text in given if isinstance(text, str)]
-    if not texts or len(texts) < len(given) or not all(texts):
+    texts = [" ".join(text.split("\n")).strip() for text in given if is_text(text)]
+    if not texts or len(texts) < len(given):
         raise ValueError
     return texts
 
 
-def _name(value: object) -> str | None:
+def _name(value: object) -> str:
     """Return an id as a text; a whole number is one."""
-    if value is None:
-        return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError
     return str(value)
@@ -56,8 +54,8 @@ def _seconds(value: object) -> float:
 
 
 _Captions = Annotated[list[str], BeforeValidator(_texts), Field(description="a text, or a list of texts")]
-_Id = Annotated[str, BeforeValidator(_name), Field(description="a text or a whole number")]
-_OptionalId = Annotated[str | None, BeforeValidator(_name), Field(description="a text or a whole number")]
+_ID = "a text or a whole number"
+_Id = Annotated[str, BeforeValidator(_name), Field(description=_ID)]
 _Start = Annotated[float, BeforeValidator(_seconds), Field(description="a number of seconds")]
 _Text = Annotated[str, Field(description="a text")]
 _Path = Annotated[str | None, Field(description="a path")]
@@ -87,7 +85,9 @@ class _AudioCapsRow(_Fields):
 class _WavCapsRow(_Fields):
     """A row of the layout of WavCaps, named by an id, or by the path of its sound."""
 
-    id: _OptionalId = None
+    id: Annotated[str | None, BeforeValidator(lambda value: None if value is None else _name(value))] = Field(
+        None, description=_ID
+    )
     caption: _Captions
     audio: _Path = None
 
