@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 _UNSAFE = re.compile(r'[%/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|^[.\-~ ]|[. ]$')
+_SHOWN = 200  # characters
 _LONGEST = 180  # bytes of a name, so that a suffix fits within the 255 that file systems take
 
 
@@ -60,6 +61,7 @@ def id_hash(ids: Iterable[str]) -> str:
 
 
 def name_some(ids: Sequence[str], *, at_most: int = 5) -> str:
-    """Join a few ids for an error message, and say how many more there are."""
+    """Join a few ids for an error message, and say how many more there are; odd and very long ones are shown in short."""
     more = len(ids) - at_most
-    return ", ".join(ids[:at_most]) + (f" and {more} more" if more > 0 else "")
+    shown = [i if i.isprintable() and len(i) <= _SHOWN else f"{i[:_SHOWN]!r}" for i in ids[:at_most]]
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -55,7 +55,7 @@ def decode_text(path: Path) -> tuple[str, str | None]:
         if not text:
             name = (encoding or "utf-8").upper().removesuffix("-SIG")
             raise ValueError(f"{path}, line {line}: this is no text in {name}; save the file as UTF-8.") from None
-        word = next(w for w in text.split() if not w.isascii())
+        word = re.findall(r"\w*[^\x00-\x7f]\w*", text)[0]
         note = (
             f"{path} is not UTF-8 and is read as Western European (cp1252), {word!r} in line {line}; save it as UTF-8."
         )

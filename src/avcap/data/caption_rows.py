@@ -177,7 +177,7 @@ def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *,
 def _row(path: Path, number: int, content: dict[str, Any]) -> CaptionRow:
     clip, caption, time, prompt = (content.get(name) for name in ("id", "caption", "time", "prompt"))
     if not is_text(clip) or not is_text(caption):
-        raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {', '.join(content)}.")
+        raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {name_some([*content])}.")
     if prompt is not None and not is_text(prompt):
         raise ValueError(f"{path}, line {number}: prompt {prompt!r} is not a text; leave it out for the decoder's own.")
     if time is None:

@@ -23,7 +23,7 @@ from avcap.data.captions.entry import (
     tell_apart,
     youtube_entry,
 )
-from avcap.ids import clip_id
+from avcap.ids import clip_id, name_some
 from avcap.jsonl import is_text, parse_json
 from avcap.text_file import decode_text
 
@@ -180,7 +180,7 @@ def checked_fields(model: type[_Model], content: object, where: str) -> _Model:
         raise ValueError(f"{where}: this is {_shown(content)} and not an object with {' and '.join(_needed(model))}.")
     if missing := [name for name in _needed(model) if name not in content]:
         raise ValueError(
-            f"{where}: the field {' and '.join(missing)} is missing; it has {', '.join(content) or 'none'}."
+            f"{where}: the field {' and '.join(missing)} is missing; it has {name_some([*content]) or 'none'}."
         )
     try:
         return model.model_validate(content)

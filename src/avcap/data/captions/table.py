@@ -21,6 +21,7 @@ from avcap.data.captions.entry import (
     tell_apart,
     youtube_entry,
 )
+from avcap.ids import name_some
 
 _FILE_COLUMNS = ("file_name", "filename", "path", "file")
 _CLIP_COLUMNS = ("youtube_id", "start_time")
@@ -242,7 +243,7 @@ def _lacks(names: list[str], columns: list[str], captions: bool, file: int | Non
         missing += [name for name in _CLIP_COLUMNS if name not in columns]
     like = next((name for name in _LIKE_CAPTION if not captions and name in columns), None)
     return (
-        f"lacks the column {' and '.join(missing)}; it has {', '.join(names) or 'no columns'}"
+        f"lacks the column {' and '.join(missing)}; it has {name_some(names, at_most=10) or 'no columns'}"
         " (a clip is named by youtube_id and start_time, or by file_name)"
         f"{f'; rename {names[columns.index(like)]} to caption' if like else ''}."
     )
