@@ -73,6 +73,18 @@ def test_an_image_without_caption_is_left_out_by_name(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_name_is_of_youtube_only_if_it_looks_like_it(tmp_path: Path) -> None:
+    names = ["img_2014_9001.jpg", "abcdefghijk_20000_30000.wav", "abcdefghijk_30_20.wav"]
+    images = [{"id": k, "file_name": name} for k, name in enumerate(names)]
+    notes = [{**NOTE, "image_id": k} for k in range(3)]
+    entries = _read(tmp_path, {"images": images, "annotations": notes})
+    assert [(e.id, e.file, e.start) for e in entries] == [
+        ("0", "img_2014_9001.jpg", None),
+        ("abcdefghijk_20", None, 20.0),
+        ("2", "abcdefghijk_30_20.wav", None),
+    ]
+
+
 def test_images_of_one_stem_keep_to_their_own_files(tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "x.wav"}, {"id": 2, "file_name": "x.flac"}]
     entries = _read(tmp_path, {"images": images, "annotations": [NOTE, {**NOTE, "image_id": 2}]})

@@ -212,3 +212,17 @@ def test_a_start_decides_between_rows_of_one_file(tmp_path: Path) -> None:
         ("x_90", 90, False),
         ("y_10", None, False),
     ]
+
+
+def test_a_name_that_lies_in_several_folders_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "cat/1.ogg", "dog/1.ogg", "videos/2.mp4", "deep/2.mp4")
+    entries = [
+        Entry("1", ["x"], file="1.ogg"),
+        Entry("2", ["x"], file="2.mp4"),
+        Entry("dog/1", ["x"], file="dog/1.ogg"),
+    ]
+    clips, _ = find_clips(entries[1:], MediaIndex([tmp_path]))
+    assert caplog.text == ""
+    clips, _ = find_clips(entries, MediaIndex([tmp_path]))
+    assert [clip.audio for clip in clips][::2] == [tmp_path / "cat/1.ogg", tmp_path / "dog/1.ogg"]
+    assert "1 clips have several files of their name" in caplog.text

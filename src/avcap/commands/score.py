@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from avcap.data.captions import Entry, read_captions
 from avcap.ids import name_some
@@ -129,7 +130,8 @@ def _entries(path: Path) -> Iterator[Entry]:
         if "id" not in row or captions is None:
             raise ValueError(f"{path}, line {number}: needs `id` and `references`, `captions` or `caption`")
         known = checked_fields(ReferenceRow, {"id": row["id"], "captions": captions}, f"{path}, line {number}")
-        yield Entry(known.id, known.captions, youtube_id=known.id.rpartition("_")[0] or known.id)
+        name = normalize("NFC", known.id)
+        yield Entry(name, known.captions, youtube_id=name.rpartition("_")[0] or name)
 
 
 def _with_prediction(known: References, predicted: Collection[str], path: Path, *, partial: bool) -> References:

@@ -129,6 +129,15 @@ class MediaIndex:
             features=next((self._features[name] for name in names if name in self._features), None),
         )
 
+    def rivals(self, entry: Entry) -> list[Path]:
+        """Return the files of an entry's name if there are several and none lies where the entry says."""
+        if entry.file is None or "/" in entry.file:
+            return []
+        name = _key(entry.file)
+        placed = any((f"./{place}/{name}" if place else f"./{name}") in self._files for place in _PLAIN_FOLDERS)
+        same = [path for path in self._files.get(str(Path(name).with_suffix("")), ()) if _key(path.name) == name]
+        return same if len(same) > 1 and not placed else []
+
     def _add(self, folder: Path, path: Path, relative: str) -> None:
         kind = _kind(path)
         if kind is None:
@@ -152,10 +161,11 @@ class MediaIndex:
     def _stems(self, entry: Entry, others: Collection[str]) -> list[str]:
         if entry.file is not None:
             file = _key(entry.file)
-            named = [file, file.lstrip()] if file != file.lstrip() else [file]
+            named = dict.fromkeys((file, file.strip()))
             stems = [f"./{place}/{name}" if place else f"./{name}" for name in named for place in _PLAIN_FOLDERS]
             bare = [str(Path(stem).with_suffix("")) for stem in stems]
-            return [*stems, *(f"./{stem}" for stem in bare), *(stem for stem in bare if "/" not in stem)]
+            names = [] if entry.exact else [_key(name) for name in entry.names]
+            return [*stems, *(f"./{stem}" for stem in bare), *(stem for stem in bare if "/" not in stem), *names]
         stems = [_key(name) for name in entry.names]
         if entry.youtube_id is not None and entry.start is not None:
             prefixed = f"Y{entry.youtube_id}"
@@ -184,6 +194,12 @@ def find_clips(entries: Sequence[Entry], index: MediaIndex) -> tuple[list[Clip],
     """
     youtube_ids = {entry.youtube_id for entry in entries if entry.youtube_id is not None}
     clips = [index.find(entry, others=youtube_ids) for entry in entries]
+    if rivals := [files for entry in entries if (files := index.rivals(entry))]:
+        log.warning(
+            "%d clips have several files of their name, of which the first is read (%s); name the folder in the caption file.",
+            len(rivals),
+            ", ".join(map(str, rivals[0][:2])),
+        )
     starts: dict[Path, set[float]] = defaultdict(set)
     for entry, clip in zip(entries, clips, strict=True):
         for file in _whole(entry, clip):

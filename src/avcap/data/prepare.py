@@ -92,7 +92,9 @@ def prepare(
         raise ValueError(f"frames must not be negative and sample_rate at least 1, got {frames} and {sample_rate}.")
     captions = {split: path for split in splits if (path := find_caption_file(root, split)) is not None}
     if not captions:
-        raise FileNotFoundError(f"{root} holds no caption file; expected {splits[0]}.csv or {splits[0]}.json.")
+        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".json"))
+        rename = f" Is it {others[0]}? Rename it." if others else ""
+        raise FileNotFoundError(f"{root} holds no caption file; expected {splits[0]}.csv or {splits[0]}.json.{rename}")
     settings = ShardInfo(
         split="",
         frames=frames,

@@ -28,6 +28,7 @@ from avcap.jsonl import is_text, parse_json
 from avcap.text_file import decode_text
 
 _MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_(?P<end>\d+)$")
+_OF_YOUTUBE = re.compile(r"(?P<id>[\w-]{11})_(?P<start>\d+)_(?P<end>\d+)$", re.ASCII)
 _NUMBERED = re.compile(r"caption_\d+$")
 
 
@@ -228,14 +229,15 @@ def _coco_entries(path: Path, content: dict) -> EntryList:
 def _image_entry(path: Path, image: _Image, captions: list[str]) -> Entry:
     where = f"{path}, image {image.id}"
     name = checked_id(where, "id", image.id)
-    stems = list(dict.fromkeys(_stem(p) for p in (image.audio_path, image.video_path, image.file_name) if p))
+    stems = list(dict.fromkeys(_stem(p) for p in (image.audio_path, image.video_path) if p))
     file = checked_file(where, "file_name", image.file_name, path.parent) if image.file_name else None
-    entry = Entry(name, captions, names=stems or [name], file=file)
     times = next((m for stem in stems if (m := _MILLISECONDS.match(stem))), None)
-    if times is not None:
-        entry.youtube_id, entry.start, entry.file = times["id"], int(times["start"]) / 1000, None
-        entry.id = clip_id(entry.youtube_id, entry.start)
-    return entry
+    if times is None and file is not None and (times := _OF_YOUTUBE.match(_stem(file))):
+        stems.append(_stem(file))
+    if times is None or int(times["end"]) <= int(times["start"]):
+        return Entry(name, captions, names=stems or [name], file=file)
+    start = int(times["start"]) / 1000
+    return Entry(clip_id(times["id"], start), captions, names=stems, youtube_id=times["id"], start=start)
 
 
 def _coco_captions(path: Path, content: object) -> dict[str, list[str]]:

@@ -80,7 +80,7 @@ class _Table:
     @classmethod
     def open(cls, path: Path, text: str) -> _Table:
         """Find the header and what separates its columns."""
-        lines = io.StringIO(text, newline="").readlines()
+        lines = io.StringIO(text.lstrip("\ufeff"), newline="").readlines()
         head = next((n for n, line in enumerate(lines) if line.strip()), None)
         if head is None:
             raise ValueError(f"{path} is empty.")
@@ -217,7 +217,7 @@ class _Table:
 
 def _refuse_odd(path: Path, rows: list[_Row], entries: list[Entry]) -> None:
     """Refuse a file without a suffix among files with one: it may be the rest of a broken row."""
-    odd = [k for k, entry in enumerate(entries) if entry.file and not MEDIA_SUFFIX.search(entry.file)]
+    odd = [k for k, entry in enumerate(entries) if entry.file and not MEDIA_SUFFIX.search(entry.file.strip())]
     if odd and len(odd) * 2 < len(entries):
         raise ValueError(
             f"{path}, line {rows[odd[0]].line}: the file {entries[odd[0]].file!r} has no suffix, unlike the others; add it,"
