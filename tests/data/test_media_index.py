@@ -136,6 +136,16 @@ def test_the_file_that_is_named_comes_before_others_of_its_stem(tmp_path: Path) 
     assert missing == ["z.wav", "z.mp3"]
 
 
+def test_a_dot_in_a_name_is_not_always_of_a_suffix(tmp_path: Path) -> None:
+    _touch(tmp_path, "clip v1.2.wav", "clip v1.3.wav", "deep/Mr. Fox.mp4", "deep/take.a.wav", "deep/take.b.wav")
+    rows = [("clip v1.2", 1), ("clip v1.3", 2), ("Mr. Fox", 3), ("take.a", 4), ("take.b", 5)]
+    clips, missing = find_clips(
+        read_captions(write_csv(tmp_path / "test.csv", ("file_name", "caption"), rows)), MediaIndex([tmp_path])
+    )
+    assert [(clip.id, clip.audio.stem) for clip in clips] == [(name, name) for name, _ in rows]
+    assert missing == []
+
+
 def test_y_before_an_id_is_not_taken_from_another_clip(tmp_path: Path) -> None:
     _touch(tmp_path, "Yabc_30.wav")
     index = MediaIndex([tmp_path])

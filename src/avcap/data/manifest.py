@@ -13,6 +13,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from avcap.data.captions import Entry
+from avcap.data.captions.entry import stem_of
 from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaError, duration
 from avcap.ids import file_name, name_some
 
@@ -114,7 +115,7 @@ class MediaIndex:
         if entry.file is not None:
             name = _key(entry.file).rpartition("/")[2]
             files = sorted(files, key=lambda path: _key(path.name) != name)
-            files = [path for path in files if _key(path.name) == name] if entry.exact else files
+            files = [path for path in files if name in (_key(path.name), _key(path.stem))] if entry.exact else files
         stems = [] if entry.exact else stems
         images = [path for path in files if _kind(path) == "image"]
         numbered = next((self._pictures[s] for s in stems if s in self._pictures), None)
@@ -135,7 +136,7 @@ class MediaIndex:
             return []
         name = _key(entry.file)
         placed = any((f"./{place}/{name}" if place else f"./{name}") in self._files for place in _PLAIN_FOLDERS)
-        same = [path for path in self._files.get(str(Path(name).with_suffix("")), ()) if _key(path.name) == name]
+        same = [path for path in self._files.get(stem_of(name), ()) if _key(path.name) == name]
         return same if len(same) > 1 and not placed else []
 
     def _add(self, folder: Path, path: Path, relative: str) -> None:
@@ -163,9 +164,10 @@ class MediaIndex:
             file = _key(entry.file)
             named = dict.fromkeys((file, file.strip()))
             stems = [f"./{place}/{name}" if place else f"./{name}" for name in named for place in _PLAIN_FOLDERS]
-            bare = [str(Path(stem).with_suffix("")) for stem in stems]
+            bare = [stem_of(stem) for stem in stems]
+            anywhere = [name for name in (file, stem_of(file)) if "/" not in name]
             names = [] if entry.exact else [_key(name) for name in entry.names]
-            return [*stems, *(f"./{stem}" for stem in bare), *(stem for stem in bare if "/" not in stem), *names]
+            return [*stems, *bare, *anywhere, *names]
         stems = [_key(name) for name in entry.names]
         if entry.youtube_id is not None and entry.start is not None:
             prefixed = f"Y{entry.youtube_id}"

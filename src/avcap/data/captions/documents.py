@@ -96,7 +96,7 @@ class _WavCapsRow(_Fields):
         audio = self.audio if self.audio and MEDIA_SUFFIX.search(self.audio) else None  # "wav_path" stands for none
         if self.id is not None:
             name = checked_id(where, "id", self.id)
-            name = str(PurePosixPath(name).with_suffix("")) if re.search(r"\.(wav|flac|mp3|mp4)$", name) else name
+            name = stem_of(name) if re.search(r"\.(wav|flac|mp3|mp4)$", name) else name
             return Entry(name, self.caption, names=list(dict.fromkeys([name, *([_stem(audio)] if audio else [])])))
         if audio is None:
             raise ValueError(f"{where}: id and audio are missing; a clip is named by one of them.")

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from unicodedata import normalize
 
 from avcap.ids import clip_id, name_some
@@ -16,7 +16,7 @@ from avcap.ids import clip_id, name_some
 _SECONDS = re.compile(r"\d+(\.\d*)?(e[+-]?\d+)?$", re.ASCII | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LATEST = 10_000_000.0  # seconds: later than any recording goes on
-MEDIA_SUFFIX = re.compile(r"\.\w{1,5}$")
+MEDIA_SUFFIX = re.compile(r"(?<=[^/])\.(?!\d+$)\w{1,5}$")  # "clip v1.2" has none
 
 
 @dataclass
@@ -124,7 +124,7 @@ def checked_file(where: str, column: str, name: str, folder: Path) -> str:
 
 def stem_of(file: str) -> str:
     """Return a relative path without its suffix, in Unicode's normal form C."""
-    return normalize("NFC", str(PurePosixPath(file).with_suffix("")))
+    return normalize("NFC", MEDIA_SUFFIX.sub("", file))
 
 
 def tell_apart(path: Path, entries: Sequence[Entry]) -> None:
