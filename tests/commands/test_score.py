@@ -170,6 +170,46 @@ def test_faulty_references_are_named(tmp_path):
         read_references(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"id": "x_0", "references": null}', "needs `id` and `references`"),
+        ('{"id": "x_0", "references": []}', r"the field captions is \[\]; it must be a text, or a list of texts"),
+        ('{"id": "x_0", "references": ["a", 3]}', r'the field captions is \["a", 3\]; it must'),
+        ('{"id": null, "references": ["a"]}', "the field id is null; it must be a text or a whole number"),
+        ('{"id": "x_0", "references": ["a"]', "not valid JSON"),
+        ("[1]", "expected an object"),
+    ],
+)
+def test_references_of_a_wrong_type_are_named_by_line(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "references.jsonl"
+    path.write_text('{"id": "w_0", "references": "one"}\n' + line + "\n")
+    with pytest.raises(ValueError, match=rf"references\.jsonl, line 2: .*{message}"):
+        read_references(path)
+
+
+@pytest.mark.parametrize("name", ["null", "true", "1.5", '["a"]'])
+def test_a_prediction_needs_an_id(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(f'{{"id": {name}, "caption": "x"}}\n')
+    with pytest.raises(ValueError, match=r"mine\.jsonl, line 1: needs `id`"):
+        score(path, write_csv(tmp_path), metrics=METRICS)
+
+
+def test_clips_without_a_prediction_are_left_out_if_asked(tmp_path, capsys, caplog):
+    path = tmp_path / "mine.jsonl"
+    write_predictions(path, [{"id": "abcdefghijk", "caption": "a dog barks"}])
+    with pytest.raises(ValueError, match=r"1 of 2 clips have no prediction: _bcdefghij__0 .*--partial true scores"):
+        score(path, write_csv(tmp_path), metrics=["bleu_1"])
+    score(path, write_csv(tmp_path), metrics=["bleu_1"], partial=True, json=True)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["clips"], result["id_hash"]) == (1, id_hash(["abcdefghijk_20"]))
+    assert "1 clips have no prediction and are left out: _bcdefghij__0" in caplog.text
+    write_predictions(path, [{"id": "other", "caption": "a dog barks"}])
+    with pytest.raises(ValueError, match="2 of 2 clips have no prediction"):
+        score(path, write_csv(tmp_path), metrics=["bleu_1"], partial=True)
+
+
 def test_real_files_agree_on_the_clips(shared_data):
     coco = read_references(shared_data / "audiocaps_official_layout" / "test_coco.json").captions
     official = read_references(shared_data / "audiocaps" / "test.csv").captions

@@ -209,3 +209,14 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no file .*rows\.jsonl"):
         CaptionRows.read(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['{"id": 3, "caption": "a"}', '{"id": "a", "caption": null}', '{"id": "a", "caption": "\\udc80"}', '{"id": "", "caption": "x"}'],
+)  # fmt: skip
+def test_a_row_without_a_text_is_named_by_line(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"id": "a", "caption": "x"}}\n{row}\n')
+    with pytest.raises(ValueError, match=r"rows\.jsonl, line 2: a row needs an id and a caption"):
+        CaptionRows.read(path)

@@ -12,6 +12,7 @@ from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, dat
 from avcap.callbacks.naming import AddNaming
 from avcap.figures import draw_map
 from avcap.figures.parts import picture_parts
+from avcap.ids import file_name
 from avcap.metrics import comparing, constant_caption, human_bound
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import make_results, write_results
@@ -103,7 +104,7 @@ class WriteResults(Callback):
 
     def _draw(self, folder: Path) -> None:
         for name, parts in list((self._drawn | self._spare).items())[: self.maps]:
-            draw_map(folder / f"{name}.png", **parts)
+            draw_map(folder / f"{file_name(name)}.png", **parts)
         self._drawn, self._spare = {}, {}
 
     @staticmethod

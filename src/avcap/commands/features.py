@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from tqdm import tqdm
 
 import avcap.encoders  # noqa: F401 (registers what --encoder can name)
 from avcap.data.captions import find_caption_file, read_captions
-from avcap.data.manifest import Clip, MediaIndex, find_clips
-from avcap.data.media import MediaError, read_frames
+from avcap.data.item import read_item
+from avcap.data.manifest import Clip, MediaIndex, find_clips, settled
+from avcap.data.media import MediaError
 from avcap.data.shards import SPLITS
 from avcap.encoders.base import VisualEncoder
+from avcap.ids import file_name
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,8 @@ class _Frames(Dataset):
     def __getitem__(self, index: int) -> tuple[str, torch.Tensor | str]:
         clip = self.clips[index]
         try:
-            source = clip.frames[0] if len(clip.frames) == 1 else clip.frames
-            return clip.id, read_frames(source, self.frames, self.size)
+            item = read_item(replace(settled(clip), audio=None, features=None), frames=self.frames, size=self.size)
+            return clip.id, f"The clip {clip.id} has no frames." if item.frames is None else item.frames
         except (MediaError, FileNotFoundError) as error:
             return clip.id, str(error)
 
@@ -71,7 +74,7 @@ def features(
     """
     out = out or root / "visual_feature"
     out.mkdir(parents=True, exist_ok=True)
-    clips = [clip for clip in _clips(root, media) if not (out / f"{clip.id}.npy").is_file()]
+    clips = [clip for clip in _clips(root, media) if not (out / f"{file_name(clip.id)}.npy").is_file()]
     encoder.load_pretrained()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device).eval()
@@ -81,7 +84,7 @@ def features(
         for rows in loader:
             broken |= {clip: reason for clip, reason in rows if isinstance(reason, str)}
             for clip, tokens in _encode(encoder, [(c, x) for c, x in rows if not isinstance(x, str)], device):
-                _write(out / f"{clip}.npy", tokens)
+                _write(out / f"{file_name(clip)}.npy", tokens)
             bar.update(len(rows))
     print(f"{len(clips) - len(broken)} clips written to {out}; now: avcap data prepare {root} --frames 0")
     if broken:

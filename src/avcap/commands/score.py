@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from avcap.data.captions import Entry, read_captions
+from avcap.ids import name_some
 from avcap.jsonl import read_json_lines
 from avcap.metrics.bounds import human_bound
 from avcap.metrics.evaluate import Scores, evaluate
@@ -17,6 +20,8 @@ from avcap.metrics.references import References
 from avcap.metrics.tokenise import default_tokenizer
 from avcap.study.report.table import Row, results_table
 
+log = logging.getLogger(__name__)
+
 
 def score(
     predictions: Path,
@@ -25,11 +30,12 @@ def score(
     json: bool = False,
     metrics: list[str] | None = None,
     human: bool = False,
+    partial: bool = False,
     out: Path | None = None,
 ) -> None:
     """Score captions against references and print a table.
 
-    Every clip of the references must have exactly one line. Where lines have several captions, the first is scored as ever,
+    Every clip of the references must have exactly one line, unless ``partial`` leaves those without one out. Where lines have several captions, the first is scored as ever,
     and the best of them beside it (``<metric>_max``). Metrics that cannot be computed here are named with the reason on the
     error stream.
 
@@ -40,6 +46,7 @@ def score(
         json: Print one flat JSON object instead (scores not multiplied by 100).
         metrics: Metrics to compute; if not given, all that are available but those on request.
         human: Add the human bound: the first reference of each clip scored against the others.
+        partial: Score the clips that have a prediction alone; the number of clips and the id hash tell which.
         out: A file to write: a line a clip with its caption, references and scores.
 
     Raises:
@@ -47,6 +54,7 @@ def score(
     """
     known = read_references(references)
     candidates = known.rename(read_predictions(predictions))
+    known = _with_prediction(known, candidates, references, partial=partial)
     captions = {clip: several[0] for clip, several in candidates.items()}
     most, tokenizer = max(map(len, candidates.values()), default=0), default_tokenizer()
     scores = evaluate(captions, known.captions, metrics=metrics, tokenizer=tokenizer)
@@ -98,11 +106,12 @@ def read_references(path: Path) -> References:
         FileNotFoundError: If there is no such file.
         ValueError: If the file has another form or holds no caption; the message names the file and what is missing.
     """
+    path = Path(path)
     captions: dict[str, list[str]] = {}
     aliases: dict[str, set[str]] = {}
-    for entry in _entries(Path(path)):
+    for entry in _entries(path):
         captions.setdefault(entry.id, []).extend(entry.captions)
-        for name in {entry.youtube_id or entry.id, entry.file or entry.id}:
+        for name in {entry.youtube_id or entry.id, entry.file or entry.id, entry.id.strip()}:
             aliases.setdefault(name, set()).add(entry.id)
     if not captions:
         raise ValueError(f"{path} holds no caption.")
@@ -114,13 +123,32 @@ def _entries(path: Path) -> Iterator[Entry]:
     if path.suffix != ".jsonl":
         yield from read_captions(path)
         return
+    from avcap.data.captions.documents import ReferenceRow, checked_fields
+
     for number, row in read_json_lines(path):
         captions = row.get("references", row.get("captions", row.get("caption")))
         if "id" not in row or captions is None:
             raise ValueError(f"{path}, line {number}: needs `id` and `references`, `captions` or `caption`")
-        captions = [captions] if isinstance(captions, str) else list(captions)
-        name = str(row["id"])
-        yield Entry(name, captions, youtube_id=name.rpartition("_")[0] or name)
+        known = checked_fields(ReferenceRow, {"id": row["id"], "captions": captions}, f"{path}, line {number}")
+        name = normalize("NFC", known.id)
+        yield Entry(name, known.captions, youtube_id=name.rpartition("_")[0] or name)
+
+
+def _with_prediction(known: References, predicted: Collection[str], path: Path, *, partial: bool) -> References:
+    """Return the references of the clips that have a prediction.
+
+    Raises:
+        ValueError: If some have none and ``partial`` is off, or all have none.
+    """
+    missing = [clip for clip in known.captions if clip not in predicted]
+    if missing and (not partial or len(missing) == len(known.captions)):
+        remedy = "" if len(missing) == len(known.captions) else "; --partial true scores the others"
+        raise ValueError(
+            f"{len(missing)} of {len(known.captions)} clips have no prediction: {name_some(missing)} (of {path}){remedy}."
+        )
+    if missing:
+        log.warning("%s: %d clips have no prediction and are left out: %s.", path, len(missing), name_some(missing))
+    return References({clip: captions for clip, captions in known.captions.items() if clip in predicted})
 
 
 def _lines(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avcap.ids import id_hash, name_some
-from avcap.jsonl import read_json_lines, write_json_lines
+from avcap.jsonl import is_text, read_json_lines, write_json_lines
 
 log = logging.getLogger(__name__)
 
@@ -176,9 +176,9 @@ def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *,
 
 def _row(path: Path, number: int, content: dict[str, Any]) -> CaptionRow:
     clip, caption, time, prompt = (content.get(name) for name in ("id", "caption", "time", "prompt"))
-    if not isinstance(clip, str) or not isinstance(caption, str) or not caption.strip():
-        raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {', '.join(content)}.")
-    if prompt is not None and not (isinstance(prompt, str) and prompt.strip()):
+    if not is_text(clip) or not is_text(caption):
+        raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {name_some([*content])}.")
+    if prompt is not None and not is_text(prompt):
         raise ValueError(f"{path}, line {number}: prompt {prompt!r} is not a text; leave it out for the decoder's own.")
     if time is None:
         return CaptionRow(clip, caption, prompt=prompt)

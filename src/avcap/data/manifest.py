@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from unicodedata import normalize
 
 from avcap.data.captions import Entry
-from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from avcap.data.captions.entry import stem_of
+from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaError, duration
+from avcap.ids import file_name, name_some
 
 log = logging.getLogger(__name__)
 
+CLIP_SECONDS = 10.0  # of AudioCaps: how much of a whole recording is a clip
 FEATURE_SUFFIXES = frozenset({".npy"})
 _KINDS = {
     **dict.fromkeys(AUDIO_SUFFIXES, "audio"),
@@ -20,6 +27,11 @@ _KINDS = {
     **dict.fromkeys(IMAGE_SUFFIXES, "image"),
     **dict.fromkeys(FEATURE_SUFFIXES, "feature"),
 }
+_NO_MEDIA = re.compile(
+    r"\.(csv|tsv|txt|jsonl?|xml|html|md|ya?ml|log|nfo|description|vtt|srt|ass|lrc|py|sh|zip|gz|tar|npz|pth?|pkl|ckpt|h5|hdf5"
+    r"|safetensors|parquet|bin|part|partial|ytdl|tmp|lock)$",
+    re.IGNORECASE,
+)
 _MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_\d+$")
 _SECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+(?:\.\d+)?)$")
 _FRAME_FOLDER = re.compile(r"frame_?(\d+)$")
@@ -36,6 +48,9 @@ class Clip:
         audio: The file its sound is read from.
         frames: One video, or its frames in order.
         features: Visual features made beforehand, an array ``[N, C]``.
+        start: Second of the files at which the clip starts; None: they hold the clip alone.
+        seconds: How long it goes on from there.
+        if_longer: Whether ``start`` counts only if the file is longer than the clip; see :func:`settled`.
     """
 
     id: str
@@ -43,18 +58,28 @@ class Clip:
     audio: Path | None = None
     frames: tuple[Path, ...] = ()
     features: Path | None = None
+    start: float | None = None
+    seconds: float | None = None
+    if_longer: bool = False
 
     @property
     def found(self) -> bool:
         """Whether there is any file of it."""
         return self.audio is not None or bool(self.frames) or self.features is not None
 
+    @property
+    def media(self) -> tuple[Path, ...]:
+        """The sound and video files, which a start can cut."""
+        files = (*([] if self.audio is None else [self.audio]), *self.frames)
+        return tuple(file for file in dict.fromkeys(files) if _KINDS.get(file.suffix.lower()) != "image")
+
 
 class MediaIndex:
-    """The media files below some folders, listed once.
+    """The media files below some folders, listed once without opening them.
 
     A clip's files are found under the stems ``<id>_<start>``, ``<id>_<start ms>_<end ms>`` and ``<id>``, with or
     without a leading ``Y``, in any folder. Frames may also be numbered: ``frame_<i>/<stem>.jpg`` or ``<stem>/*.jpg``.
+    Names are compared in Unicode's normal form C. Hidden files, and what is no regular file, are left out.
 
     Args:
         folders: Where to look; an earlier folder wins.
@@ -66,73 +91,263 @@ class MediaIndex:
 
     def __init__(self, folders: list[Path], *, exclude: Path | None = None) -> None:
         self.folders = folders
-        self._files: dict[str, dict[str, Path]] = {kind: {} for kind in ("audio", "video", "image", "feature")}
-        self._pictures: dict[str, list[tuple[int, str, Path]]] = {}
+        self._files: dict[str, list[Path]] = defaultdict(list)
+        self._features: dict[str, Path] = {}
+        self._pictures: dict[str, list[tuple[int, str, Path]]] = defaultdict(list)
         for folder in folders:
             if not folder.is_dir():
                 raise FileNotFoundError(f"There is no folder {folder}.")
-            for parent, below, names in os.walk(folder, followlinks=True):
-                below[:] = sorted(b for b in below if not b.startswith(".") and Path(parent, b) != exclude)
-                for name in sorted(names):
-                    self._add(folder, Path(parent, name))
+            for path, relative in _walk(folder, exclude):
+                self._add(folder, path, _key(relative))
 
-    def find(self, entry: Entry) -> Clip:
-        """Return the clip of a caption-file entry, with the files that belong to it (perhaps none)."""
-        stems = self._stems(entry)
-        audio, video, image, feature = (self._first(kind, stems) for kind in ("audio", "video", "image", "feature"))
-        pictures: tuple[Path, ...] = ()
-        if video is None:
-            numbered = next((self._pictures[s] for s in stems if s in self._pictures), None)
-            pictures = tuple(p for *_, p in sorted(numbered)) if numbered else ((image,) if image else ())
+    def find(self, entry: Entry, *, others: Collection[str] = ()) -> Clip:
+        """Return the clip of a caption-file entry, with the files that belong to it (perhaps none).
+
+        Headers are read where several files may hold one stream, or only a file of an unknown suffix may.
+
+        Args:
+            entry: The entry.
+            others: All YouTube ids of the caption file, so that ``Y<id>`` is not taken for another's.
+        """
+        stems = self._stems(entry, others)
+        files = list(dict.fromkeys(path for stem in stems for path in self._files.get(stem, ())))
+        files = files or self._on_disk(entry)
+        if entry.file is not None:
+            name = _key(entry.file).rpartition("/")[2]
+            files = sorted(files, key=lambda path: _key(path.name) != name)
+            files = [path for path in files if name in (_key(path.name), _key(path.stem))] if entry.exact else files
+        stems = [] if entry.exact else stems
+        images = [path for path in files if _kind(path) == "image"]
+        numbered = next((self._pictures[s] for s in stems if s in self._pictures), None)
+        pictures = tuple(p for *_, p in sorted(numbered)) if numbered else tuple(images[:1])
+        audio, video, pictures = _streams(files, pictures)
+        names = [*stems, file_name(entry.id), f"./{entry.id}", f"./visual_feature/{entry.id}"]
         return Clip(
             id=entry.id,
             captions=tuple(entry.captions),
-            audio=audio or video,
+            audio=audio,
             frames=pictures if video is None else (video,),
-            features=feature,
+            features=next((self._features[name] for name in names if name in self._features), None),
         )
 
-    def _add(self, folder: Path, path: Path) -> None:
-        kind = _KINDS.get(path.suffix.lower())
+    def rivals(self, entry: Entry) -> list[Path]:
+        """Return the files of an entry's name if there are several and none lies where the entry says."""
+        if entry.file is None or "/" in entry.file:
+            return []
+        name = _key(entry.file)
+        placed = any((f"./{place}/{name}" if place else f"./{name}") in self._files for place in _PLAIN_FOLDERS)
+        same = [path for path in self._files.get(stem_of(name), ()) if _key(path.name) == name]
+        return same if len(same) > 1 and not placed else []
+
+    def _add(self, folder: Path, path: Path, relative: str) -> None:
+        kind = _kind(path)
         if kind is None:
             return
-        relative = path.relative_to(folder).with_suffix("").as_posix()
+        bare = relative.removesuffix(path.suffix)
+        stem = bare.rpartition("/")[2]
         frame_folder = _FRAME_FOLDER.match(path.parent.name)
         if kind == "image" and path.parent != folder and path.parent.name not in _PLAIN_FOLDERS:
-            stem, order = (path.stem, int(frame_folder[1])) if frame_folder else (path.parent.name, 0)
-            natural = re.sub(r"\d+", lambda m: m[0].zfill(9), path.stem)
-            for alias in _aliases(stem):
-                self._pictures.setdefault(alias, []).append((order, natural, path))
+            of, order = (stem, int(frame_folder[1])) if frame_folder else (_key(path.parent.name), 0)
+            natural = re.sub(r"\d+", lambda m: m[0].zfill(9), stem)
+            for alias in _aliases(of):
+                self._pictures[alias].append((order, natural, path))
             if frame_folder:
                 return
-        for alias in (f"./{relative}", *_aliases(path.stem)):
-            self._files[kind].setdefault(alias, path)
+        for alias in (f"./{relative}", f"./{bare}", *_aliases(stem)):
+            if kind == "feature":
+                self._features.setdefault(alias, path)
+            else:
+                self._files[alias].append(path)
 
-    def _first(self, kind: str, stems: list[str]) -> Path | None:
-        return next((self._files[kind][stem] for stem in stems if stem in self._files[kind]), None)
-
-    def _stems(self, entry: Entry) -> list[str]:
+    def _stems(self, entry: Entry, others: Collection[str]) -> list[str]:
         if entry.file is not None:
-            relative = Path(entry.file).with_suffix("").as_posix()
-            places = [f"./{place}/{relative}" if place else f"./{relative}" for place in _PLAIN_FOLDERS]
-            return [*places, *([] if "/" in relative else [relative])]
-        stems = list(entry.names)
+            file = _key(entry.file)
+            named = dict.fromkeys((file, file.strip()))
+            stems = [f"./{place}/{name}" if place else f"./{name}" for name in named for place in _PLAIN_FOLDERS]
+            bare = [stem_of(stem) for stem in stems]
+            anywhere = [name for name in (file, stem_of(file)) if "/" not in name]
+            names = [] if entry.exact else [_key(name) for name in entry.names]
+            return [*stems, *bare, *anywhere, *names]
+        stems = [_key(name) for name in entry.names]
         if entry.youtube_id is not None and entry.start is not None:
-            ids = (entry.youtube_id, f"Y{entry.youtube_id}")
+            prefixed = f"Y{entry.youtube_id}"
+            ids = [entry.youtube_id, *([] if prefixed in others else [prefixed])]
             stems += [_at(name, entry.start * 1000) for name in ids]
             stems += ids
         return stems
 
+    def _on_disk(self, entry: Entry) -> list[Path]:
+        """Look where the caption file says, which may lead through a link that was not followed."""
+        if entry.file is None:
+            return []
+        paths = (folder / place / entry.file for folder in self.folders for place in _PLAIN_FOLDERS)
+        return [path for path in paths if os.path.isfile(path)][:1]  # noqa: PTH113 (False for a name that is too long)
 
-def find_clips(entries: list[Entry], index: MediaIndex) -> tuple[list[Clip], list[str]]:
+
+def find_clips(entries: Sequence[Entry], index: MediaIndex) -> tuple[list[Clip], list[str]]:
     """Look up all entries of a split.
+
+    A recording under a bare YouTube id (or in a file whose name does not tell the start) that several clips are parts of is
+    cut at each one's start. If only one clip is, the length of the file decides; see :func:`settled`.
 
     Returns:
         The clips of which a file was found, in order, and the ids of the others. Missing clips are normal: AudioCaps
         has lost about 4 %.
     """
-    clips = [index.find(entry) for entry in entries]
+    youtube_ids = {entry.youtube_id for entry in entries if entry.youtube_id is not None}
+    clips = [index.find(entry, others=youtube_ids) for entry in entries]
+    if rivals := [files for entry in entries if (files := index.rivals(entry))]:
+        log.warning(
+            "%d clips have several files of their name, of which the first is read (%s); name the folder in the caption file.",
+            len(rivals),
+            ", ".join(map(str, rivals[0][:2])),
+        )
+    starts: dict[Path, set[float]] = defaultdict(set)
+    for entry, clip in zip(entries, clips, strict=True):
+        for file in _whole(entry, clip):
+            starts[file].add(entry.start or 0.0)
+    shared = {file for file, several in starts.items() if len(several) > 1}
+    unfit: list[str] = []
+    for place, (entry, clip) in enumerate(zip(entries, clips, strict=True)):
+        whole = _whole(entry, clip)
+        if whole & shared & {*clip.frames, clip.features} - {*clip.media}:
+            unfit.append(clip.id)
+            clip = replace(
+                clip,
+                frames=tuple(file for file in clip.frames if file in clip.media or file not in shared),
+                features=None if clip.features in shared else clip.features,
+            )
+        if whole & {*clip.media}:
+            certain = {*clip.media} <= shared
+            clip = replace(clip, start=entry.start, seconds=CLIP_SECONDS, if_longer=not certain)
+        clips[place] = clip
+    if unfit:
+        log.warning(
+            "%d clips share an image or features that cannot be of more than one of them, and get none: %s.",
+            len(unfit),
+            name_some(unfit),
+        )
     return [clip for clip in clips if clip.found], [clip.id for clip in clips if not clip.found]
+
+
+def settled(clip: Clip) -> Clip:
+    """Decide by the length of its files whether a clip is a part of them or all of them.
+
+    A file under a bare YouTube id may hold the clip alone, or the whole recording: it is the clip if it is at most a second
+    longer than one.
+
+    Raises:
+        FileNotFoundError: if a file is gone.
+        MediaError: if a file cannot be opened, or one holds the recording and the other the clip.
+    """
+    if not clip.if_longer or clip.seconds is None:
+        return clip
+    alone = {file: _tells(file.stem, clip.start) or duration(file) <= clip.seconds + 1 for file in clip.media}
+    if len(set(alone.values())) > 1:
+        whole, part = (next(file for file, short in alone.items() if short is wanted) for wanted in (False, True))
+        raise MediaError(f"{whole} holds more than the clip {clip.id}, and {part} the clip alone; cut {whole.name}.")
+    if all(alone.values()):
+        return replace(clip, start=None, seconds=None, if_longer=False)
+    return replace(clip, if_longer=False)
+
+
+def _whole(entry: Entry, clip: Clip) -> set[Path]:
+    """Return the files of a clip whose name does not tell its start."""
+    if entry.start is None:
+        return set()
+    files = {*clip.media, *clip.frames, *([clip.features] if clip.features else [])}
+    numbered = {*clip.frames} if len(clip.frames) > 1 else set()
+    return {
+        f
+        for f in files
+        if not _tells(f.stem, entry.start) and not (f in numbered and _tells(f.parent.name, entry.start))
+    }
+
+
+def _tells(stem: str, start: float | None) -> bool:
+    """Return whether a name says that its file begins at a start."""
+    told = f"@{round((start or 0.0) * 1000)}ms"
+    return any(alias.endswith(told) for alias in _aliases(stem))
+
+
+def _streams(files: list[Path], pictures: tuple[Path, ...]) -> tuple[Path | None, Path | None, tuple[Path, ...]]:
+    """Choose the files of sound and of video, and the images if there is no video, from those of a clip."""
+    sounds, films, others = ([p for p in files if _kind(p) == kind] for kind in ("audio", "video", "other"))
+    audio = sounds[0] if sounds else None
+    video = films[0] if films else None
+    if len(films) > 1 or (films and pictures):
+        video = next((film for film in films if "video" in _streams_of(film)), None)
+        heard = [] if audio else [film for film in films if "audio" in _streams_of(film)]
+        audio = audio or min(heard, key=lambda film: ("video" in _streams_of(film), film != video), default=None)
+        if audio is None and video is None and not pictures:
+            video = films[0]  # reading it tells what is wrong
+    elif audio is None:
+        audio = video
+    if others and (audio is None or (video is None and not pictures)):
+        for path in others:
+            streams = _streams_of(path)
+            audio = path if audio is None and "audio" in streams else audio
+            video = path if video is None and not pictures and "video" in streams else video
+            pictures = (path,) if video is None and not pictures and "image" in streams else pictures
+        if audio is None and video is None and not pictures:
+            audio = video = others[0]
+    return audio, video, pictures
+
+
+@lru_cache(maxsize=1024)
+def _streams_of(path: Path) -> frozenset[str]:
+    """Return what a file presents, of "audio" and "video", by its header; nothing if it cannot be opened."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return frozenset(stream.type for stream in container.streams if stream.type in ("audio", "video"))
+    except (av.FFmpegError, OSError, ValueError):
+        return frozenset()
+
+
+def _walk(folder: Path, exclude: Path | None) -> Iterator[tuple[Path, str]]:
+    """Yield the regular files below a folder and their relative paths, each real folder once, linked folders last."""
+    seen = set() if exclude is None or not exclude.exists() else {_identity(exclude)}
+    todo, linked = [("", folder)], list[tuple[str, Path]]()
+    while todo or linked:
+        place, path = todo.pop() if todo else linked.pop(0)
+        try:
+            if _identity(path) in seen:
+                continue
+            seen.add(_identity(path))
+            with os.scandir(path) as listing:
+                below = sorted((item for item in listing if not item.name.startswith(".")), key=lambda item: item.name)
+        except OSError as error:
+            log.warning("The folder %s cannot be read (%s) and is left out.", path, error.strerror)
+            continue
+        folders: list[tuple[str, Path]] = []
+        for item in below:
+            try:
+                if item.is_file():
+                    yield path / item.name, place + item.name
+                elif item.is_dir():
+                    (linked if item.is_symlink() else folders).append((f"{place}{item.name}/", path / item.name))
+            except OSError:
+                log.warning("The link %s leads in a circle and is left out.", path / item.name)
+        todo += reversed(folders)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
+
+
+def _kind(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    return _KINDS.get(suffix) or (None if _NO_MEDIA.match(suffix) else "other")
+
+
+def _key(name: str) -> str:
+    """Return a name as it is compared: in normal form C; bytes that are no UTF-8 as Western European letters."""
+    if not name.isprintable():
+        name = os.fsencode(name).decode("cp1252", "replace") if any("\udc80" <= c <= "\udcff" for c in name) else name
+    return normalize("NFC", name)
 
 
 def _aliases(stem: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avcap.data.captions import find_caption_file, read_captions
 from avcap.data.item import Item, read_item
-from avcap.data.manifest import Clip, MediaIndex, find_clips
+from avcap.data.manifest import Clip, MediaIndex, find_clips, settled
 from avcap.data.media import MediaError
 from avcap.data.shard_writer import Broken, write_split
 from avcap.data.shards import SPLITS, ShardInfo
@@ -29,11 +29,13 @@ class PrepareReport:
         out: The folder of the shards.
         splits: The facts of each split.
         kept: Names of splits that were finished before.
+        notes: What was mended or left out of the caption files, a sentence each.
     """
 
     out: Path
     splits: list[ShardInfo] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -55,8 +57,8 @@ def prepare(
 ) -> PrepareReport:
     """Make the shards of a data set from its media and captions.
 
-    Reads the AudioCaps CSVs (v1, v2), the AVCap/LAVCap JSON layout, Clotho-style CSVs, or a CSV with file_name and caption. Missing clips
-    are counted, broken ones are listed in quarantine.jsonl. Work that was interrupted is taken up again.
+    Reads the AudioCaps CSVs (v1, v2), the JSON layouts of AVCap/LAVCap, WavCaps and COCO, Clotho-style CSVs, or a CSV with file_name and
+    caption. Missing clips are counted, broken ones are listed in quarantine.jsonl. Work that was interrupted is taken up again.
 
     Args:
         root: Folder with train.csv (or .json), val.csv and test.csv, and the media unless ``media`` is given.
@@ -90,7 +92,9 @@ def prepare(
         raise ValueError(f"frames must not be negative and sample_rate at least 1, got {frames} and {sample_rate}.")
     captions = {split: path for split in splits if (path := find_caption_file(root, split)) is not None}
     if not captions:
-        raise FileNotFoundError(f"{root} holds no caption file; expected {splits[0]}.csv or {splits[0]}.json.")
+        others = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".json"))
+        rename = f" Is it {others[0]}? Rename it." if others else ""
+        raise FileNotFoundError(f"{root} holds no caption file; expected {splits[0]}.csv or {splits[0]}.json.{rename}")
     settings = ShardInfo(
         split="",
         frames=frames,
@@ -103,6 +107,7 @@ def prepare(
     report = PrepareReport(out)
     for split, path in captions.items():
         entries = read_captions(path)
+        report.notes += entries.notes
         clips, missing = find_clips(entries, index)
         if not clips:
             raise ValueError(
@@ -129,7 +134,8 @@ def prepare(
 def _plan(settings: ShardInfo, clips: list[Clip], missing: list[str]) -> str:
     """Hash everything that determines the content of a split, except the paths and contents of the files."""
     names = [(c.id, c.captions, c.audio is not None, len(c.frames), c.features is not None) for c in clips]
-    text = json.dumps([repr(settings), names, missing], ensure_ascii=False)
+    starts = [[c.id, c.start, c.seconds, c.if_longer] for c in clips if c.start is not None]
+    text = json.dumps([repr(settings), names, missing, *starts], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -137,7 +143,7 @@ def _read(clip: Clip, *, settings: ShardInfo) -> Item | Broken:
     """Decode a clip."""
     try:
         return read_item(
-            clip,
+            settled(clip),
             frames=settings.frames,
             size=settings.size,
             sample_rate=settings.sample_rate,

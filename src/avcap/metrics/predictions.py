@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from avcap.jsonl import read_json_lines, write_json_lines
+from avcap.jsonl import is_text, read_json_lines, write_json_lines
 
 
 def write_predictions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -35,15 +35,19 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
     path = Path(path)
     pairs = []
     for number, row in read_json_lines(path):
-        captions = row.get("captions", [row.get("caption")])
-        if "id" not in row or not _is_texts(captions):
+        captions, name = row.get("captions", [row.get("caption")]), row.get("id")
+        if isinstance(name, bool) or not isinstance(name, (str, int)) or not _is_texts(captions):
             raise ValueError(f"{path}, line {number}: needs `id` and a text `caption`, or a list of texts `captions`")
         if row.get("caption", captions[0]) != captions[0]:
             raise ValueError(f"{path}, line {number}: `caption` is not the first of `captions`")
-        pairs.append((str(row["id"]), captions))
+        pairs.append((str(name), captions))
     return pairs
 
 
 def _is_texts(value: Any) -> bool:
     """Return whether a value is a list of one or more texts."""
-    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(text, str) and (is_text(text) or not text.strip()) for text in value)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TypeVar
+from unicodedata import normalize
 
 from avcap.ids import name_some
 
@@ -36,7 +37,8 @@ class References:
         """
         found: dict[str, T] = {}
         double, vague = [], []
-        for name, prediction in predictions:
+        for written, prediction in predictions:
+            name = normalize("NFC", written)
             meant = {name} if name in self.captions else self._aliases.get(name, {name})
             if len(meant) > 1:
                 vague.append(name)
