@@ -14,6 +14,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from avcap.data.media.files import MediaError, NoAudio, NoVideo
+from avcap.data.media.files import streams_of as streams_of
+
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
@@ -24,18 +27,6 @@ log = logging.getLogger(__name__)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v"})
-
-
-class MediaError(ValueError):
-    """A media file that cannot be read; the message names the file."""
-
-
-class NoAudio(MediaError):
-    """A file that is readable but holds no sound."""
-
-
-class NoVideo(MediaError):
-    """A file that is readable but holds no frames."""
 
 
 def read_audio(path: Path, sample_rate: int = 16_000, *, max_seconds: float | None = None) -> Tensor:
