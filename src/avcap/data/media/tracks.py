@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from av import AudioStream, VideoStream
     from av.container import InputContainer
 
-SECOND_RATE = ("comment", "hearing_impaired", "visual_impaired", "karaoke", "non_diegetic", "dependent")
+SECOND_RATE = ("comment", "hearing_impaired", "visual_impaired", "karaoke", "non_diegetic", "dependent")  # dispositions
 
 
 class Tracks(NamedTuple):
@@ -44,13 +44,15 @@ def _decodable(stream: AudioStream | VideoStream) -> bool:
 
 
 def _moves(stream: VideoStream) -> bool:
-    kinds = stream.disposition
-    return not (kinds.attached_pic or kinds.timed_thumbnails)
+    return not _is(stream, "attached_pic", "timed_thumbnails")
+
+
+def _is(stream: AudioStream | VideoStream, *names: str) -> bool:
+    return any(type(stream.disposition)[name] in stream.disposition for name in names)
 
 
 def _rank(stream: AudioStream | VideoStream) -> tuple[bool, bool]:
-    kinds = stream.disposition
-    return bool(kinds.default), not any(getattr(kinds, name) for name in SECOND_RATE)
+    return _is(stream, "default"), not _is(stream, *SECOND_RATE)
 
 
 def _film(stream: VideoStream, others: list[VideoStream]) -> tuple[bool, bool, bool, int]:
