@@ -14,7 +14,8 @@ from tqdm import tqdm
 import avcap.encoders  # noqa: F401 (registers what --encoder can name)
 from avcap.data.captions import find_caption_file, read_captions
 from avcap.data.manifest import Clip, MediaIndex, find_clips
-from avcap.data.media import MediaError, read_frames
+from avcap.data.media import MediaError
+from avcap.data.reading import read_item
 from avcap.data.shards import SPLITS
 from avcap.encoders.base import VisualEncoder
 
@@ -33,8 +34,8 @@ class _Frames(Dataset):
     def __getitem__(self, index: int) -> tuple[str, torch.Tensor | str]:
         clip = self.clips[index]
         try:
-            source = clip.frames[0] if len(clip.frames) == 1 else clip.frames
-            return clip.id, read_frames(source, self.frames, self.size)
+            found = read_item(clip, frames=self.frames, size=self.size).frames
+            return clip.id, f"{clip.frames[0]} has no video track." if found is None else found
         except (MediaError, FileNotFoundError) as error:
             return clip.id, str(error)
 

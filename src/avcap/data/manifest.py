@@ -36,6 +36,8 @@ class Clip:
         audio: The file its sound is read from.
         frames: One video, or its frames in order.
         features: Visual features made beforehand, an array ``[N, C]``.
+        start: The clip begins so many seconds after the beginning of its files; None: at it.
+        seconds: The clip is at most so long; None: to the end of its files.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Clip:
     audio: Path | None = None
     frames: tuple[Path, ...] = ()
     features: Path | None = None
+    start: float | None = None
+    seconds: float | None = None
 
     @property
     def found(self) -> bool:

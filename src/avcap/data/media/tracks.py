@@ -18,29 +18,32 @@ class Tracks(NamedTuple):
     video: VideoStream | None
     notes: tuple[str, ...]
 
+    @property
+    def chosen(self) -> list[AudioStream | VideoStream]:
+        """Those that are there."""
+        return [track for track in (self.audio, self.video) if track is not None]
 
-def choose_tracks(container: InputContainer) -> Tracks:
-    """Choose the default audio track, else the first; the default video track, else the one with most pixels, never a cover."""
-    notes = []
-    audio = [s for s in container.streams.audio if _decodable(s)]
-    video = [s for s in container.streams.video if _decodable(s) and _moves(s)]
-    covers = sum(not _moves(s) for s in container.streams.video)
-    undecodable = [s for s in (*container.streams.audio, *container.streams.video) if not _decodable(s)]
-    if undecodable:
-        notes.append(f"No decoder for track {', '.join(str(s.index) for s in undecodable)}.")
-    sound = max(audio, key=lambda s: (_rank(s), -s.index), default=None)
-    film = max(video, key=lambda s: (*_film(s, video), -s.index), default=None)
-    if len(audio) > 1 and sound is not None:
-        notes.append(f"Of {len(audio)} audio tracks track {sound.index} is played.")
-    if len(video) > 1 and film is not None:
-        notes.append(f"Of {len(video)} video tracks track {film.index} is played.")
-    if covers:
+
+def choose_tracks(container: InputContainer, *, audio: bool = True, video: bool = True) -> Tracks:
+    """Choose the default audio track, else the first; the default video track, else the one with most pixels, never a cover.
+
+    Args:
+        container: An open file.
+        audio: Whether an audio track is wanted.
+        video: Whether a video track is wanted.
+    """
+    every = [*(container.streams.audio if audio else ()), *(container.streams.video if video else ())]
+    sounds = [s for s in every if s.type == "audio" and s.codec_context is not None]
+    films = [s for s in every if s.type == "video" and s.codec_context is not None and _moves(s)]
+    sound = max(sounds, key=lambda s: (*_rank(s), -s.index), default=None)
+    film = max(films, key=lambda s: (*_film(s, films), -s.index), default=None)
+    notes = [f"No decoder for track {s.index}; it is left out." for s in every if s.codec_context is None]
+    for kind, tracks, chosen in (("audio", sounds, sound), ("video", films, film)):
+        if len(tracks) > 1 and chosen is not None:
+            notes.append(f"Of {len(tracks)} {kind} tracks track {chosen.index} is taken.")
+    if any(s.type == "video" and not _moves(s) for s in every):
         notes.append("Cover art is left out.")
     return Tracks(sound, film, tuple(notes))
-
-
-def _decodable(stream: AudioStream | VideoStream) -> bool:
-    return stream.codec_context is not None
 
 
 def _moves(stream: VideoStream) -> bool:
