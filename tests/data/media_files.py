@@ -8,6 +8,20 @@ from pathlib import Path
 
 import av
 import numpy as np
+import torch
+
+from avcap.data.media import read_media
+
+
+def heard(path: Path, **settings) -> torch.Tensor | None:
+    """The sound of a file."""
+    return read_media(path, frames=0, size=8, **settings).waveform
+
+
+def seen(path: Path | list[Path], count: int, size: int, **settings) -> torch.Tensor | None:
+    """Frames of a video or of images, spread over it alone."""
+    paths = [path] if isinstance(path, Path) else path
+    return read_media(None, paths, frames=count, size=size, **settings).frames
 
 
 def tone(seconds: float, rate: int = 16_000, hz: float = 440.0, level: float = 0.3) -> np.ndarray:
