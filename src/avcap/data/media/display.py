@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -85,10 +85,10 @@ def square_image(image: Image.Image, size: int, aspect: float = 1.0) -> np.ndarr
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """Return the container's turn of a frame as the signs of a 2 x 2 matrix, to the nearest quarter turn."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.float64)
+    a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].astype(np.float64)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
     return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0

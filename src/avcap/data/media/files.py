@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,7 +16,12 @@ from PIL import Image, UnidentifiedImageError
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-STILL_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF")  # Pillow's
+STILL_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "ICO")  # Pillow's
+JPEG_FILMS = frozenset({".mjpeg", ".mjpg"})  # their content begins like an image
+IMAGE_ERRORS = (  # what Pillow raises at damaged files
+    *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
+    *(ZeroDivisionError, MemoryError, NotImplementedError, struct.error, Image.DecompressionBombError),
+)
 NO_MEDIA = frozenset({"tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "sdp", "imf", "ffmetadata"})
 
 
@@ -96,12 +102,15 @@ def opened_image(path: Path) -> Iterator[Image.Image | None]:
         MediaError: if it is a damaged image.
     """
     require_file(path)
+    if path.suffix.lower() in JPEG_FILMS:
+        yield None
+        return
     try:
         image = Image.open(path, formats=STILL_FORMATS)
     except UnidentifiedImageError:
         yield None
         return
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         raise MediaError(f"{path} is not a readable image ({reason(error)}).") from error
     with image:
         yield image
@@ -126,7 +135,7 @@ def _streams_of(name: str, *_: int) -> frozenset[str]:
         if image is not None:
             try:
                 return frozenset({"video" if is_animated(image) else "image"})
-            except (OSError, ValueError, SyntaxError, EOFError) as error:
+            except IMAGE_ERRORS as error:
                 raise MediaError(f"{path} is not a readable image ({reason(error)}).") from error
     with opened(path) as container:
         if holds_image(container):

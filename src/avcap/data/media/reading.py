@@ -22,11 +22,12 @@ from avcap.data.media.tracks import choose_tracks
 
 if TYPE_CHECKING:
     from av import Packet
+    from av.audio.codeccontext import AudioCodecContext
 
 log = logging.getLogger(__name__)
 
 MARGIN = 1.0  # seconds that decoding may need beyond the end
-INTERLEAVE = 10.0  # seconds that one track may lie behind the other in a file
+INTERLEAVE = 600.0  # seconds that one track may lie behind the other in a file
 LEFT_OUT = 0.1  # seconds: what an encoder may add to the end of a file is not worth a note
 
 
@@ -160,6 +161,9 @@ class _Scan:
     ) -> None:
         self.path, self.audio, self.video = path, audio, video
         self.rate = sample_rate
+        self.sought: float | None = None
+        self.film: Film | None = None
+        self.recording = Recording(path, sample_rate, -math.inf)
         until = math.inf if seconds is None else begin + seconds
         self._read(begin, until, may_seek=begin > SEEK_FROM)
         if self.sought is not None and max(self._firsts(), default=math.inf) > self.sought:
@@ -227,8 +231,8 @@ class _Scan:
             first, done = self.origin if self.sought is not None else math.inf, set()
             try:
                 for packet in packets(container, tracks.chosen, splices):
-                    if packet.stream is tracks.audio:
-                        self._hear(packet)
+                    if tracks.audio is not None and packet.stream is tracks.audio:
+                        self._hear(tracks.audio.codec_context, packet)
                     elif self.film is not None and packet.size:
                         self.film.add(packet)
                     stamp = seconds_of(packet.pts if packet.dts is None else packet.dts, packet.stream)
@@ -246,11 +250,11 @@ class _Scan:
         if splices.count:
             self._notes["Its time stamps jump; what follows is joined on."] = None
 
-    def _hear(self, packet: Packet) -> None:
+    def _hear(self, context: AudioCodecContext, packet: Packet) -> None:
         import av
 
         try:
-            for frame in packet.decode():
+            for frame in context.decode(packet):
                 self.recording.add(frame, frame.time)
         except av.FFmpegError as error:
             self._damaged(reason(error))

@@ -134,7 +134,7 @@ class Recording:
         if wave.dtype == np.uint8:
             wave = (wave.astype(np.float32) - 128) / 128
         elif wave.dtype.kind == "i":
-            wave = wave.astype(np.float32) / -float(np.iinfo(wave.dtype).min)
+            wave = wave.astype(np.float32) / 2.0 ** (8 * wave.dtype.itemsize - 1)
         weights, note = mono_weights(_channel_names(frame, channels))
         if note is not None:
             self.notes[note] = None

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from avcap.data.media.display import MOST_STRETCHED, Display, square_image
-from avcap.data.media.files import MediaError, holds_image, opened, opened_image, reason
+from avcap.data.media.files import IMAGE_ERRORS, MediaError, holds_image, opened, opened_image, reason
 
 ORIENTATION = 0x0112  # EXIF tag
 SHORTEST = 0.011  # seconds: browsers show a shorter frame of an animation for 0.1 s
@@ -50,15 +50,15 @@ class Animation:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.starts = [0.0]
+        self._changes = [0.0]
         for image in self._frames():
             shown = float(image.info.get("duration") or 0) / 1000
-            self.starts.append(self.starts[-1] + (0.1 if shown < SHORTEST else shown))
+            self._changes.append(self._changes[-1] + (0.1 if shown < SHORTEST else shown))
 
     @property
     def seconds(self) -> float:
         """How long it lasts, shown once."""
-        return self.starts[-1]
+        return self._changes[-1]
 
     def starts(self) -> dict[str, float]:
         """Return when it begins: at once."""
@@ -70,7 +70,7 @@ class Animation:
 
     def squares(self, times: Sequence[float], size: int) -> list[np.ndarray]:
         """Return the frames on screen at some times in seconds; before and after the film the first and the last."""
-        chosen = [min(max(bisect_right(self.starts, t) - 1, 0), len(self.starts) - 2) for t in times]
+        chosen = [min(max(bisect_right(self._changes, t) - 1, 0), len(self._changes) - 2) for t in times]
         found = {k: square_image(_rgb(image, self.path), size) for k, image in enumerate(self._frames()) if k in chosen}
         return [found[k] for k in chosen]
 
@@ -91,7 +91,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except MediaError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         raise MediaError(f"{path} is not a readable image ({reason(error)}).") from error
 
 

@@ -32,16 +32,16 @@ def choose_tracks(container: InputContainer, *, audio: bool = True, video: bool 
         audio: Whether an audio track is wanted.
         video: Whether a video track is wanted.
     """
-    every = [*(container.streams.audio if audio else ()), *(container.streams.video if video else ())]
-    sounds = [s for s in every if s.type == "audio" and s.codec_context is not None]
-    films = [s for s in every if s.type == "video" and s.codec_context is not None and _moves(s)]
+    heard, seen = (container.streams.audio if audio else ()), (container.streams.video if video else ())
+    sounds = [s for s in heard if s.codec_context is not None]
+    films = [s for s in seen if s.codec_context is not None and _moves(s)]
     sound = max(sounds, key=lambda s: (*_rank(s), -s.index), default=None)
     film = max(films, key=lambda s: (*_film(s, films), -s.index), default=None)
-    notes = [f"No decoder for track {s.index}; it is left out." for s in every if s.codec_context is None]
-    for kind, tracks, chosen in (("audio", sounds, sound), ("video", films, film)):
-        if len(tracks) > 1 and chosen is not None:
-            notes.append(f"Of {len(tracks)} {kind} tracks track {chosen.index} is taken.")
-    if any(s.type == "video" and not _moves(s) for s in every):
+    notes = [f"No decoder for track {s.index}; it is left out." for s in (*heard, *seen) if s.codec_context is None]
+    for kind, total, chosen in (("audio", len(sounds), sound), ("video", len(films), film)):
+        if total > 1 and chosen is not None:
+            notes.append(f"Of {total} {kind} tracks track {chosen.index} is taken.")
+    if not all(map(_moves, seen)):
         notes.append("Cover art is left out.")
     return Tracks(sound, film, tuple(notes))
 
