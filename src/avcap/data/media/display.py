@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
 
 MOST_STRETCHED = 16.0  # a larger pixel aspect ratio is a damaged header
+UPRIGHT = (1, 0, 0, 1)
+QUARTER_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}  # anticlockwise
 HDR = {16: "PQ", 18: "HLG"}  # transfer functions
 
 
@@ -52,12 +54,12 @@ class Display:
             src_colorspace=(Colorspace.ITU709 if large else Colorspace.ITU601) if unknown else None,
             src_color_range=ColorRange.JPEG if int(frame.color_range) == 2 else None,
             dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+            interpolation=Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND,
             threads=1,
         )
         if name := HDR.get(int(frame.color_trc)):
             self.notes[f"The video is HDR ({name}); it is shown without tone mapping."] = None
-        if turn != (1, 0, 0, 1):
+        if turn != UPRIGHT:
             self.notes["The video is turned as its container says."] = None
         if self.aspect != 1.0:
             self.notes[f"The pixels are {self.aspect:.3g} times as wide as high; the video is stretched."] = None
@@ -85,9 +87,12 @@ def square_image(image: Image.Image, size: int, aspect: float = 1.0) -> np.ndarr
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """Return the container's turn of a frame as the signs of a 2 x 2 matrix, to the nearest quarter turn."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know another kind of side data beside it
+        return QUARTER_TURNS.get(frame.rotation % 360, UPRIGHT)
     if data is None:
-        return 1, 0, 0, 1
+        return UPRIGHT
     a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].astype(np.float64)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)

@@ -20,7 +20,7 @@ STILL_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", 
 JPEG_FILMS = frozenset({".mjpeg", ".mjpg"})  # their content begins like an image
 IMAGE_ERRORS = (  # what Pillow raises at damaged files
     *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
-    *(ZeroDivisionError, MemoryError, NotImplementedError, struct.error, Image.DecompressionBombError),
+    *(RuntimeError, ZeroDivisionError, MemoryError, struct.error, Image.DecompressionBombError),
 )
 NO_MEDIA = frozenset({"tty", "bin", "xbin", "adf", "idf", "hls", "concat", "dash", "sdp", "imf", "ffmetadata"})
 

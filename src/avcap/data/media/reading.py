@@ -16,7 +16,7 @@ from torch import Tensor
 from avcap.data.media.clock import PREROLL, SEEK_FROM, Splices, packets, seconds_of, seek
 from avcap.data.media.files import MediaError, NoAudio, NoVideo, opened, opened_image, reason, streams_of
 from avcap.data.media.film import Film
-from avcap.data.media.sound import Recording, cut
+from avcap.data.media.sound import MOST_SILENCE, Recording, cut
 from avcap.data.media.stills import Animation, read_image
 from avcap.data.media.tracks import choose_tracks
 
@@ -194,6 +194,10 @@ class _Scan:
                 raise MediaError(f"The sound of {self.path} cannot be decoded ({self.reason}).")
             raise NoAudio(f"{self.path} has an audio track without a single sample.")
         skip = self.origin + begin - self.recording.first
+        if seconds - len(self.wave) / self.rate > MOST_SILENCE:
+            raise MediaError(
+                f"{self.path} claims to last {seconds:.0f} s, far longer than its sound; make the file anew."
+            )
         return torch.from_numpy(cut(self.wave, skip, round(seconds * self.rate), self.rate))
 
     def squares(self, times: Sequence[float], size: int) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler
 
 TOLERANCE = 0.05  # seconds that a time stamp may be off before it counts as a gap or an overlap
-LONGEST_GAP = 3600.0  # seconds
+MOST_SILENCE = 3600.0  # seconds filled in, in all; more comes from damaged time stamps, and would fill the memory
 BLOCK = 1 << 18  # samples given to the resampler at once
 THREE_DB = 0.5**0.5
 FRONT = frozenset({"FL", "FR", "FLC", "FRC", "DL", "DR", "WL", "WR"})
@@ -79,13 +79,13 @@ class Recording:
         self._resampler: AudioResampler | None = None
         self._waiting: list[np.ndarray] = []
         self._done: list[np.ndarray] = []
-        self._peak = 0.0
+        self._peak = self._filled = 0.0
 
     def add(self, frame: AudioFrame, time: float | None) -> None:
         """Append a decoded frame that is heard at a time; without a time it follows the one before.
 
         Raises:
-            MediaError: if it holds NaN or infinity, or the time jumps by more than an hour.
+            MediaError: if it holds NaN or infinity, or has gaps of more than an hour.
         """
         wave = self._mono(frame)
         rate = frame.sample_rate
@@ -98,9 +98,12 @@ class Recording:
             self._flush()
             self._source_rate = rate
         off = 0.0 if time is None else time - self._now
-        if off > LONGEST_GAP:
-            raise MediaError(f"The time stamps of the sound of {self.path} jump by {off:.0f} s.")
         if off > TOLERANCE:
+            self._filled += off
+            if self._filled > MOST_SILENCE:
+                raise MediaError(
+                    f"The time stamps of the sound of {self.path} jump by {off:.0f} s; make the file anew."
+                )
             self._append(np.zeros(round(off * rate), np.float32))
             self.notes["Gaps in the sound are filled with silence."] = None
         elif off < -TOLERANCE:
