@@ -61,7 +61,7 @@ def packets(
     """Yield the packets of some streams in the order of the file, spliced ones mended; one without data ends each stream."""
     splices = Splices() if splices is None else splices
     spliced = may_be_spliced(container)
-    for packet in container.demux(streams):
+    for packet in container.demux(streams) if streams else ():
         if spliced:
             splices.mend(packet)
         yield packet

@@ -67,15 +67,15 @@ class Display:
 
 
 def short_side(width: float, height: float, size: int) -> tuple[int, int]:
-    """Return width and height of a picture whose short side becomes ``size``."""
+    """Return width and height of a frame whose short side becomes ``size``."""
     scale = size / min(width, height)
     return max(size, round(width * scale)), max(size, round(height * scale))
 
 
-def crop(picture: np.ndarray, size: int) -> np.ndarray:
-    """Return the central square ``[size, size, C]`` of a picture ``[H, W, C]``."""
-    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
-    return picture[top : top + size, left : left + size]
+def crop(frame: np.ndarray, size: int) -> np.ndarray:
+    """Return the central square ``[size, size, C]`` of a frame ``[H, W, C]``."""
+    top, left = (frame.shape[0] - size) // 2, (frame.shape[1] - size) // 2
+    return frame[top : top + size, left : left + size]
 
 
 def square_image(image: Image.Image, size: int, aspect: float = 1.0) -> np.ndarray:
@@ -99,13 +99,13 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
 
 
-def turned(picture: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Turn and flip a picture ``[H, W, C]`` by a display matrix.
+def turned(frame: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Turn and flip a frame ``[H, W, C]`` by a display matrix.
 
     >>> turned(np.array([[1, 2]])[..., None], (0, 1, -1, 0))[..., 0].tolist()
     [[1], [2]]
     """
     a, b, c, d = matrix
     if a:
-        return picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return picture.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+        return frame[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return frame.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]

@@ -62,7 +62,7 @@ class Media:
 
 def read_media(
     audio: Path | None,
-    pictures: Sequence[Path] = (),
+    visual: Sequence[Path] = (),
     *,
     frames: int,
     size: int,
@@ -77,7 +77,7 @@ def read_media(
 
     Args:
         audio: The file of the sound.
-        pictures: One video (perhaps the same file), one image, or the images of the clip in order.
+        visual: One video (perhaps the same file), one image, or the images of the clip in order.
         frames: Number of frames N; 0 reads none.
         size: Their height and width in pixels.
         sample_rate: Samples a second of the sound.
@@ -94,11 +94,11 @@ def read_media(
         )
     begin = start or 0.0
     window = (sample_rate, begin, seconds)
-    same = audio is not None and list(pictures) == [audio]
+    same = audio is not None and list(visual) == [audio]
     heard = None if audio is None else _Scan(audio, *window, audio=True, video=same)
     seen: _Scan | _Images | Animation | None = heard
     if not same:
-        seen = _open_pictures(pictures, *window) if pictures else None
+        seen = _open_visual(visual, *window) if visual else None
     sources = [source for source in (heard, None if same else seen) if source is not None]
     media = Media(math.nan)
     ends = [source.seconds for source in sources if not math.isnan(source.seconds)]
@@ -138,7 +138,7 @@ def even_indices(total: int, count: int) -> list[int]:
     return [min(total - 1, int((k + 0.5) * total / count)) for k in range(count)]
 
 
-def _open_pictures(
+def _open_visual(
     paths: Sequence[Path], sample_rate: int, begin: float, seconds: float | None
 ) -> _Scan | _Images | Animation:
     if len(paths) > 1 or "image" in streams_of(paths[0]):
@@ -248,7 +248,7 @@ class _Scan:
                         done.add(packet.stream_index)
                         if len(done) == len(tracks.chosen) or over > INTERLEAVE:
                             break
-            except av.FFmpegError as error:
+            except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError where a track's number is damaged
                 self._damaged(reason(error))
             self.wave = self.recording.finish()
         if splices.count:
