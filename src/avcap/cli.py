@@ -46,6 +46,7 @@ GROUPS = {
     "data": {
         "data demo": ("avcap.scenes.dataset:build_dataset", "make the embedded data set"),
         "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
+        "data look": ("avcap.commands.look:look", "what a model will hear and see of a file"),
         "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
         "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
         "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),

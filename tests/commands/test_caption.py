@@ -91,7 +91,11 @@ def test_a_map_is_drawn_and_several_are_named_apart(media, checkpoint, tmp_path,
     assert Image.open(tmp_path / "one.png").width > 200
     pair = f"{media['short.wav']}+{media['picture.jpg']}"
     main(["caption", str(media["both.mp4"]), pair, *checkpoint, "--map", str(tmp_path / "map.png")])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["map-both.png", "map-short.png", "one.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "map-both.mp4.png",
+        "map-short.wav+picture.jpg.png",
+        "one.png",
+    ]
     capsys.readouterr()
     main(["caption", str(media["stereo.mp3"]), *checkpoint, "--map", str(tmp_path / "none.png")])
     assert "has no assignment map" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import torch
 from avcap.cli import main
 from avcap.data import prepare as prepare_module
 from avcap.data.item import Item, pack, sixteen_bits, unpack
-from avcap.data.media import read_audio, read_frames
+from avcap.data.media import read_media
 from avcap.data.prepare import prepare
 from avcap.data.shards import Shards
 from avcap.ids import id_hash
@@ -33,11 +33,12 @@ def test_items_hold_what_the_files_hold(small_root: Path, small_shards: Path) ->
     assert len({shards.shard_of(i) for i in range(len(shards))}) == 4
     item = shards.item(7)
     path = small_root / "videos" / f"{item.id}.mp4"
-    torch.testing.assert_close(item.waveform, read_audio(path), atol=0.5001 / 32_768, rtol=0)  # stored with 16 bits
+    media = read_media(path, [path], frames=2, size=16)
+    torch.testing.assert_close(item.waveform, media.waveform, atol=0.5001 / 32_768, rtol=0)  # stored with 16 bits
     assert item.frames.shape == (2, 3, 16, 16)
-    assert torch.equal(item.frames, read_frames(path, 2, 16))  # small pictures are stored as they are
+    assert torch.equal(item.frames, media.frames)  # small pictures are stored as they are
     assert item.captions == ["caption 0 of train clip 7"]
-    assert item.duration == pytest.approx(0.5, abs=0.07)
+    assert item.duration == pytest.approx(0.6, abs=0.01)  # 3 frames of 0.2 s; the sound of 0.5 s ends in silence
 
 
 def test_large_pictures_are_stored_as_jpegs() -> None:

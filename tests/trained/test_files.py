@@ -15,7 +15,8 @@ import torch
 
 import avcap
 from avcap.data.collate import collate
-from avcap.trained.files import FileCaptioner, load_captioner, parse_files
+from avcap.data.reading import parse_files
+from avcap.trained.files import FileCaptioner, load_captioner
 from tests.data.media_files import tone
 from tests.data.served import served
 

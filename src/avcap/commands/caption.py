@@ -7,7 +7,8 @@ import math
 import sys
 from pathlib import Path
 
-from avcap.trained.files import Caption, FileCaptioner, parse_files
+from avcap.data.reading import parse_files, whole_names
+from avcap.trained.files import Caption, FileCaptioner
 from avcap.types import Batch
 
 
@@ -21,14 +22,13 @@ def caption(
 ) -> None:
     """Caption video and sound files.
 
-    A file may be mp4, mkv, webm, wav, mp3, flac, ogg, or a pair `sound.wav+image.jpg`; any sample rate, mono or stereo,
-    with or without a video track. A file that cannot be read is reported, the others are captioned all the same.
+    A file may be any video, sound or image that FFmpeg or Pillow reads, whatever its suffix, or a pair `sound.wav+image.jpg`. A file that cannot be read is reported, the others are captioned all the same.
 
     Args:
         files: The files.
         ckpt_path: Checkpoint of a trained captioner.
         json: Print one JSON object a file.
-        map: Draw the assignment map to this image file; with several files the name of each is added.
+        map: Draw the assignment map to this image file; with several files the whole name of each is added.
         num_beams: Beams of the search; null: as the model was configured.
 
     Raises:
@@ -37,7 +37,8 @@ def caption(
     captioner = FileCaptioner.from_checkpoint(ckpt_path)
     settings = {} if num_beams is None else {"num_beams": num_beams}
     failed = 0
-    for file in parse_files(files):
+    given = parse_files(files)
+    for file, name in zip(given, whole_names(given), strict=True):
         try:
             batch, found = captioner.load(file)
         except (OSError, ValueError) as error:
@@ -47,7 +48,7 @@ def caption(
         found = captioner.caption_loaded(batch, found, **settings)
         print(_json(found) if json else _line(found, many=len(files) > 1))
         if map is not None:
-            path = map if len(files) == 1 else map.with_stem(f"{map.stem}-{batch['id'][0]}")
+            path = map if len(files) == 1 else map.with_stem(f"{map.stem}-{name}")
             _draw(path, batch, found)
     if failed:
         raise SystemExit(1)

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 import avcap.encoders  # noqa: F401 (registers what --encoder can name)
 from avcap.data.captions import find_caption_file, read_captions
-from avcap.data.item import read_item
 from avcap.data.manifest import Clip, MediaIndex, find_clips, settled
 from avcap.data.media import MediaError
+from avcap.data.reading import read_item
 from avcap.data.shards import SPLITS
 from avcap.encoders.base import VisualEncoder
 from avcap.ids import file_name
@@ -37,7 +37,7 @@ class _Frames(Dataset):
         clip = self.clips[index]
         try:
             item = read_item(replace(settled(clip), audio=None, features=None), frames=self.frames, size=self.size)
-            return clip.id, f"The clip {clip.id} has no frames." if item.frames is None else item.frames
+            return clip.id, f"{clip.frames[0]} has no video track." if item.frames is None else item.frames
         except (MediaError, FileNotFoundError) as error:
             return clip.id, str(error)
 

@@ -1,4 +1,4 @@
-"""One clip: made from its files, packed into the flat record that a shard holds, and unpacked again."""
+"""One decoded clip, packed into the flat record that a shard holds, and unpacked again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -17,19 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from avcap.data.frame_sampling import Choose, picture_times
-from avcap.data.manifest import Clip
-from avcap.data.media import (
-    AUDIO_SUFFIXES,
-    IMAGE_SUFFIXES,
-    MediaError,
-    NoAudio,
-    NoVideo,
-    duration,
-    even_indices,
-    read_audio,
-    read_frames,
-    video_seconds,
-)
+from avcap.data.media import even_indices
 from avcap.frontends.base import SAMPLE_RATE
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
@@ -113,72 +100,6 @@ class Item:
             chosen = list(choose(len(self.frames), count))
             self.frames = self.frames[chosen]
             self.frames_time = None if self.frames_time is None else self.frames_time[chosen]
-
-
-def read_item(
-    clip: Clip,
-    *,
-    frames: int,
-    size: int,
-    sample_rate: int = SAMPLE_RATE,
-    max_seconds: float | None = None,
-) -> Item:
-    """Decode a clip. A video without sound, or sound without frames, is a whole clip; the other stream is None.
-
-    Args:
-        clip: The clip and its files.
-        frames: Frames to take, at even times.
-        size: Their height and width in pixels.
-        sample_rate: Samples a second of the sound.
-        max_seconds: Read at most so many seconds; the frames are spread over them.
-
-    Raises:
-        FileNotFoundError: if one of its files is gone.
-        MediaError: if a file cannot be decoded, or the clip has neither sound nor frames.
-    """
-    item = Item(id=clip.id, captions=list(clip.captions), sample_rate=sample_rate)
-    absent: list[str] = []
-    if clip.audio is not None:
-        try:
-            item.waveform = sixteen_bits(read_audio(clip.audio, sample_rate, max_seconds=max_seconds)) / PEAK
-        except NoAudio as error:
-            absent.append(str(error))
-    if clip.frames and frames:
-        try:
-            source = clip.frames[0] if len(clip.frames) == 1 else clip.frames
-            item.frames = read_frames(source, frames, size, max_seconds=max_seconds)
-            if isinstance(source, Path) and source.suffix.lower() not in IMAGE_SUFFIXES:
-                item.video_seconds = min(video_seconds(source), math.inf if max_seconds is None else max_seconds)
-        except NoVideo as error:
-            absent.append(str(error))
-    if clip.features is not None:
-        item.visual_features = _read_features(clip.features)
-    if item.waveform is None and item.frames is None and item.visual_features is None:
-        raise MediaError(" ".join(absent) or f"The clip {clip.id} has neither sound nor frames.")
-    item.duration = _seconds(clip, item)
-    if item.frames is not None:
-        item.frames_time = item.picture_times(len(item.frames))
-    return item
-
-
-def clip_of(path: Path | tuple[Path, Path]) -> Clip:
-    """Return the clip of a media file: a video, an audio file or an image, or a pair of an audio file and an image (or video).
-
-    Args:
-        path: The file, or the pair in any order.
-
-    Raises:
-        MediaError: if a pair has two audio files or two images.
-    """
-    if isinstance(path, Path):
-        suffix = path.suffix.lower()
-        audio = None if suffix in IMAGE_SUFFIXES else path
-        return Clip(path.stem, (), audio, () if suffix in AUDIO_SUFFIXES else (path,))
-    sounds = [p for p in path if p.suffix.lower() in AUDIO_SUFFIXES]
-    others = [p for p in path if p.suffix.lower() not in AUDIO_SUFFIXES]
-    if len(sounds) != 1 or len(others) != 1:
-        raise MediaError(f"A pair is one audio file and one image or video, got {' and '.join(map(str, path))}.")
-    return Clip(path[0].stem, (), sounds[0], (others[0],))
 
 
 def pack(item: Item, *, half: bool = True, quality: int = 95) -> Record:
@@ -306,21 +227,3 @@ def _unflac(blob: bytes) -> Tensor:
     import soundfile
 
     return torch.from_numpy(soundfile.read(io.BytesIO(blob), dtype="int16")[0]).float() / PEAK
-
-
-def _read_features(path: Path) -> Tensor:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise MediaError(f"{path} is not a readable .npy array ({error}).") from error
-    if array.ndim != 2:
-        raise MediaError(f"{path} must hold an array [frames, channels], got {list(array.shape)}.")
-    return torch.from_numpy(array.astype(np.float32))
-
-
-def _seconds(clip: Clip, item: Item) -> float:
-    sound = math.nan if item.waveform is None else len(item.waveform) / item.sample_rate
-    video = clip.frames[0] if len(clip.frames) == 1 and clip.frames[0].suffix.lower() not in IMAGE_SUFFIXES else None
-    if item.waveform is not None or video is None:
-        return sound
-    return duration(video)

@@ -8,13 +8,12 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from unicodedata import normalize
 
 from avcap.data.captions import Entry
 from avcap.data.captions.entry import stem_of
-from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaError, duration
+from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaError, duration, streams_of
 from avcap.ids import file_name, name_some
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,8 @@ class Clip:
         audio: The file its sound is read from.
         frames: One video, or its frames in order.
         features: Visual features made beforehand, an array ``[N, C]``.
-        start: Second of the files at which the clip starts; None: they hold the clip alone.
-        seconds: How long it goes on from there.
+        start: The clip begins so many seconds after the beginning of its files; None: they hold the clip alone.
+        seconds: The clip is at most so long; None: to the end of its files.
         if_longer: Whether ``start`` counts only if the file is longer than the clip; see :func:`settled`.
     """
 
@@ -120,7 +119,7 @@ class MediaIndex:
         images = [path for path in files if _kind(path) == "image"]
         numbered = next((self._pictures[s] for s in stems if s in self._pictures), None)
         pictures = tuple(p for *_, p in sorted(numbered)) if numbered else tuple(images[:1])
-        audio, video, pictures = _streams(files, pictures)
+        audio, video, pictures = _chosen(files, pictures)
         names = [*stems, file_name(entry.id), f"./{entry.id}", f"./visual_feature/{entry.id}"]
         return Clip(
             id=entry.id,
@@ -270,22 +269,22 @@ def _tells(stem: str, start: float | None) -> bool:
     return any(alias.endswith(told) for alias in _aliases(stem))
 
 
-def _streams(files: list[Path], pictures: tuple[Path, ...]) -> tuple[Path | None, Path | None, tuple[Path, ...]]:
+def _chosen(files: list[Path], pictures: tuple[Path, ...]) -> tuple[Path | None, Path | None, tuple[Path, ...]]:
     """Choose the files of sound and of video, and the images if there is no video, from those of a clip."""
     sounds, films, others = ([p for p in files if _kind(p) == kind] for kind in ("audio", "video", "other"))
     audio = sounds[0] if sounds else None
     video = films[0] if films else None
     if len(films) > 1 or (films and pictures):
-        video = next((film for film in films if "video" in _streams_of(film)), None)
-        heard = [] if audio else [film for film in films if "audio" in _streams_of(film)]
-        audio = audio or min(heard, key=lambda film: ("video" in _streams_of(film), film != video), default=None)
+        video = next((film for film in films if "video" in _presented(film)), None)
+        heard = [] if audio else [film for film in films if "audio" in _presented(film)]
+        audio = audio or min(heard, key=lambda film: ("video" in _presented(film), film != video), default=None)
         if audio is None and video is None and not pictures:
             video = films[0]  # reading it tells what is wrong
     elif audio is None:
         audio = video
     if others and (audio is None or (video is None and not pictures)):
         for path in others:
-            streams = _streams_of(path)
+            streams = _presented(path)
             audio = path if audio is None and "audio" in streams else audio
             video = path if video is None and not pictures and "video" in streams else video
             pictures = (path,) if video is None and not pictures and "image" in streams else pictures
@@ -294,15 +293,11 @@ def _streams(files: list[Path], pictures: tuple[Path, ...]) -> tuple[Path | None
     return audio, video, pictures
 
 
-@lru_cache(maxsize=1024)
-def _streams_of(path: Path) -> frozenset[str]:
-    """Return what a file presents, of "audio" and "video", by its header; nothing if it cannot be opened."""
-    import av
-
+def _presented(path: Path) -> frozenset[str]:
+    """Return what a file presents; nothing if it cannot be opened."""
     try:
-        with av.open(str(path)) as container:
-            return frozenset(stream.type for stream in container.streams if stream.type in ("audio", "video"))
-    except (av.FFmpegError, OSError, ValueError):
+        return streams_of(path)
+    except (MediaError, FileNotFoundError):
         return frozenset()
 
 

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from avcap.data.captions import find_caption_file, read_captions
-from avcap.data.item import Item, read_item
+from avcap.data.item import Item
 from avcap.data.manifest import Clip, MediaIndex, find_clips, settled
 from avcap.data.media import MediaError
+from avcap.data.reading import read_item
 from avcap.data.shard_writer import Broken, write_split
 from avcap.data.shards import SPLITS, ShardInfo
 from avcap.frontends.base import SAMPLE_RATE

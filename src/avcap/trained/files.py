@@ -6,7 +6,6 @@ import logging
 import pickle
 import tempfile
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +16,11 @@ from avcap.checkpoints.carried_files import unpack_files
 from avcap.checkpoints.state import INPUTS_KEY, require_current
 from avcap.data.collate import collate, move, to_sample
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.item import clip_of, read_item
-from avcap.data.media import duration
+from avcap.data.reading import clip_of, item_of, read_clip
 from avcap.models import CaptionModel
 from avcap.types import AssignmentMap, Batch
 
 log = logging.getLogger(__name__)
-
-TAIL = 0.1  # seconds: what an encoder may add to the end of a file is not worth a warning
 
 
 class Caption(NamedTuple):
@@ -80,7 +76,7 @@ class FileCaptioner:
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Caption]:
-        """Decode a file, or a pair of an audio file and an image: a batch of one, and a caption without its text.
+        """Decode a file, or a pair of a file with sound and an image or video: a batch of one, and a caption without its text.
 
         Raises:
             FileNotFoundError: if a file is not there.
@@ -88,13 +84,14 @@ class FileCaptioner:
         """
         heard = None if self.frontend is None else self.frontend.seconds
         rate = {} if self.frontend is None else {"sample_rate": self.frontend.sample_rate}
-        item = read_item(clip_of(path), frames=self.stored_frames, size=self.size, max_seconds=heard, **rate)
+        clip = clip_of(path)
+        media = read_clip(clip, frames=self.stored_frames, size=self.size, max_seconds=heard, **rate)
+        item = item_of(clip, media, **rate)
         if self.frames.count is not None:
             item.take_frames(self.frames.choose(), self.frames.count)
         batch = move(collate([to_sample(item, self.frontend)]), self.model.device)
         name = str(path) if isinstance(path, Path) else "+".join(map(str, path))
-        files = [path] if isinstance(path, Path) else path
-        if heard is not None and any(duration(file) > heard + TAIL for file in files):
+        if media.more:
             log.warning("%s is longer than the %.1f s that the model hears; the rest is left out.", name, heard)
         streams = [name for name, there in (("audio", item.waveform), ("video", item.frames)) if there is not None]
         needed = set(self.model.encoders)
@@ -107,7 +104,7 @@ class FileCaptioner:
         """Caption a video or sound file.
 
         Args:
-            file: The file, or a pair of an audio file and an image.
+            file: The file, or a pair of a file with sound and an image or video.
             **generation: Decoding settings over the model's own (``num_beams=1``).
 
         Raises:
@@ -169,12 +166,3 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
     model = CaptionModel.from_settings(settings, content["state_dict"])
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model, content.get(INPUTS_KEY)
-
-
-def parse_files(words: Sequence[Path]) -> list[Path | tuple[Path, Path]]:
-    """Parse the files of a command line; ``sound.wav+image.jpg`` is a pair, unless a file has that name."""
-    files: list[Path | tuple[Path, Path]] = []
-    for word in words:
-        parts = str(word).split("+")
-        files.append((Path(parts[0]), Path(parts[1])) if len(parts) == 2 and not word.exists() else word)
-    return files

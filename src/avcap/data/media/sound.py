@@ -1,0 +1,187 @@
+"""Sound on a clip's clock: mixed down to mono, resampled, gaps filled with silence, overlaps dropped."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avcap.data.media.files import MediaError
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioResampler
+
+TOLERANCE = 0.05  # seconds that a time stamp may be off before it counts as a gap or an overlap
+MOST_SILENCE = 3600.0  # seconds filled in, in all; more comes from damaged time stamps, and would fill the memory
+BLOCK = 1 << 18  # samples given to the resampler at once
+THREE_DB = 0.5**0.5
+FRONT = frozenset({"FL", "FR", "FLC", "FRC", "DL", "DR", "WL", "WR"})
+LOW = frozenset({"LFE", "LFE2"})
+GUESSED = {6: ("FL", "FR", "FC", "LFE", "BL", "BR"), 8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")}
+
+
+@lru_cache
+def mono_weights(channels: tuple[str, ...]) -> tuple[np.ndarray, str | None]:
+    """Return the weight of each channel in the mono mix-down, and what is to be said of it.
+
+    ITU-R BS.775: the centre and the surround channels join left and right at -3 dB, low-frequency effects are left out;
+    then left and right are averaged. The weights add to 1, so that nothing clips.
+
+    >>> mono_weights(("FL", "FR"))[0].tolist()
+    [0.5, 0.5]
+    """
+    names, note = channels, None
+    if all(name.startswith("AMBI") for name in names):
+        return np.eye(1, len(names), dtype=np.float32)[0], "Of ambisonic sound the omnidirectional channel is heard."
+    if any(name in {"NONE", "UNK", "UNSD", ""} or name.startswith(("USR", "AMBI")) for name in names):
+        if (guess := GUESSED.get(len(names))) is None:
+            note = f"The layout of its {len(names)} channels is unknown: they are averaged."
+            return np.full(len(names), 1 / len(names), np.float32), note if len(names) > 2 else None
+        names, note = guess, f"The layout of its {len(names)} channels is not told; it is read as the usual surround."
+    weights = np.array([_weight(name) for name in names], np.float32)
+    if not weights.any():
+        weights[:] = 1.0
+    return weights / weights.sum(), note
+
+
+def _weight(name: str) -> float:
+    if name in LOW:
+        return 0.0
+    if name in FRONT:
+        return 0.5  # in one of left and right
+    both = {
+        "FC": THREE_DB,
+        "TFC": 0.5,
+        "TC": 0.5,
+        "BC": 0.5,
+        "TBC": 0.5,
+    }  # in left and in right; the back centre at -6 dB
+    return both.get(name, 0.5 * THREE_DB)
+
+
+class Recording:
+    """Gathers decoded sound as one mono recording.
+
+    Args:
+        path: The file, for messages.
+        rate: Samples a second of the result.
+        keep_from: Sound that ends before this time of the container's clock is not kept.
+    """
+
+    def __init__(self, path: Path, rate: int, keep_from: float) -> None:
+        self.path, self.rate, self.keep_from = path, rate, keep_from
+        self.first: float | None = None  # when its first sample is heard, in seconds of the container's clock
+        self.notes: dict[str, None] = {}  # in order, each once
+        self._now = 0.0  # when the next sample is due
+        self._source_rate = 0
+        self._resampler: AudioResampler | None = None
+        self._waiting: list[np.ndarray] = []
+        self._done: list[np.ndarray] = []
+        self._peak = self._filled = 0.0
+
+    def add(self, frame: AudioFrame, time: float | None) -> None:
+        """Append a decoded frame that is heard at a time; without a time it follows the one before.
+
+        Raises:
+            MediaError: if it holds NaN or infinity, or has gaps of more than an hour.
+        """
+        wave = self._mono(frame)
+        rate = frame.sample_rate
+        if self.first is None:
+            time = 0.0 if time is None else time
+            if time + len(wave) / rate < self.keep_from:
+                return
+            self.first = self._now = time
+        if rate != self._source_rate:
+            self._flush()
+            self._source_rate = rate
+        off = 0.0 if time is None else time - self._now
+        if off > TOLERANCE:
+            self._filled += off
+            if self._filled > MOST_SILENCE:
+                raise MediaError(
+                    f"The time stamps of the sound of {self.path} jump by {off:.0f} s; make the file anew."
+                )
+            self._append(np.zeros(round(off * rate), np.float32))
+            self.notes["Gaps in the sound are filled with silence."] = None
+        elif off < -TOLERANCE:
+            wave = wave[round(-off * rate) :]
+            self.notes["Sound that overlaps is left out."] = None
+        self._append(wave)
+
+    def finish(self) -> np.ndarray:
+        """Return the recording, float32 ``[samples]``; empty where nothing was added."""
+        self._flush()
+        if self._peak > 1.0001:
+            self.notes[f"The sound is louder than full scale (peak {self._peak:.3g}); it will be clipped."] = None
+        return np.concatenate([*self._done, np.zeros(0, np.float32)])
+
+    @property
+    def end(self) -> float:
+        """When the last sample ends, in seconds of the container's clock."""
+        return self._now
+
+    def _append(self, wave: np.ndarray) -> None:
+        self._waiting.append(wave)
+        self._now += len(wave) / self._source_rate
+        if sum(map(len, self._waiting)) > BLOCK:
+            self._resample()
+
+    def _mono(self, frame: AudioFrame) -> np.ndarray:
+        wave = frame.to_ndarray()
+        channels = frame.layout.nb_channels
+        if not frame.format.is_planar:
+            wave = wave.reshape(-1, channels).T
+        if wave.dtype == np.uint8:
+            wave = (wave.astype(np.float32) - 128) / 128
+        elif wave.dtype.kind == "i":
+            wave = wave.astype(np.float32) / 2.0 ** (8 * wave.dtype.itemsize - 1)
+        weights, note = mono_weights(_channel_names(frame, channels))
+        if note is not None:
+            self.notes[note] = None
+        if channels > 1:
+            wave = np.tensordot(weights, wave.astype(np.float32, copy=False), 1)
+        else:
+            wave = wave[0]
+        if not np.isfinite(wave).all():
+            raise MediaError(f"The sound of {self.path} holds NaN or infinity; write the file anew.")
+        if len(wave):
+            self._peak = max(self._peak, float(np.abs(wave).max()))
+        return wave.astype(np.float32, copy=False)
+
+    def _resample(self) -> None:
+        import av
+
+        if not self._waiting:
+            return
+        wave, self._waiting = np.concatenate(self._waiting), []
+        if self._source_rate == self.rate:
+            self._done.append(wave)
+            return
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
+        if len(wave):
+            block = av.AudioFrame.from_ndarray(wave[None], format="flt", layout="mono")
+            block.sample_rate = self._source_rate
+            self._done += [piece.to_ndarray()[0] for piece in self._resampler.resample(block)]
+
+    def _flush(self) -> None:
+        self._resample()
+        if self._resampler is not None:
+            self._done += [piece.to_ndarray()[0] for piece in self._resampler.resample(None)]
+            self._resampler = None
+
+
+def _channel_names(frame: AudioFrame, channels: int) -> tuple[str, ...]:
+    names = tuple(channel.name for channel in frame.layout.channels)
+    return names if len(names) == channels else ("NONE",) * channels
+
+
+def cut(wave: np.ndarray, skip: float, length: int, rate: int) -> np.ndarray:
+    """Return ``length`` samples from ``skip`` seconds after the first one (before it, where negative), silence where there are none."""
+    skipped = round(skip * rate)
+    kept = wave[max(0, skipped) :][: length - max(0, -skipped) if skipped < 0 else length]
+    before = min(length, max(0, -skipped))
+    return np.pad(kept, (before, length - before - len(kept)))
