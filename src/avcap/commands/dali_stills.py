@@ -34,6 +34,7 @@ def stills(
     written = write_stills(
         out, Stills(count=count, val=val, size=size, seed=seed), num_workers=num_workers, overwrite=overwrite
     )
-    for info, kept in written:
-        print(f"{info.split}: {len(info.ids):,} images{', made before and kept' if kept else ''}")
+    for split in written:
+        kept = ", made before and kept" if split.kept else ""
+        print(f"{split.info.split}: {len(split.info.ids):,} images{kept}")
     print(f"Shards: {out}")
