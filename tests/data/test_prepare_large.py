@@ -190,7 +190,7 @@ def test_a_truncated_unfinished_shard_is_made_again(tmp_path: Path, monkeypatch,
     content = bytearray(second.read_bytes())
     content[-5] ^= 1
     second.write_bytes(content)
-    spooled = partial / "clips" / "2" / "0.npz"
+    spooled = partial / "clips" / "2" / "0"
     spooled.write_bytes(spooled.read_bytes()[:-9])
     reads.clear()
     _run(root)

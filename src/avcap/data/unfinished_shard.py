@@ -1,6 +1,6 @@
 """One shard while its clips are made: every clip is written at once, so that a process that is killed loses only the one it is at.
 
-A shard has three places in the folder of the unfinished split: ``clips/<n>/<k>.npz`` for each clip until the shard is written,
+A shard has three places in the folder of the unfinished split: ``clips/<n>/<k>`` for each clip until the shard is written,
 ``split/chunk-0-<n>.bin`` for the shard, and ``records/<n>.json`` for what is in it, written last.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import zipfile
+import zlib
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -67,26 +68,29 @@ class UnfinishedShard:
         return self.folder / "clips" / str(self.number)
 
     def keep(self, k: int, clip: MadeClip) -> None:
-        """Write the clip at position ``k``; the format has checksums."""
-        header = {"row": clip.row, "meta": None if clip.record is None else clip.record["meta"]}
-        arrays = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
-        if clip.record is not None:
-            arrays |= {name: np.frombuffer(clip.record[name], np.uint8) for name in BLOBS}
+        """Write the clip at position ``k``, after a checksum."""
+        blobs = [] if clip.record is None else [clip.record[name] for name in BLOBS]
+        meta = None if clip.record is None else clip.record["meta"]
+        header = json.dumps({"row": clip.row, "meta": meta, "lengths": [len(blob) for blob in blobs]})
+        content = b"\n".join((header.encode(), b"".join(blobs)))
         self.clips.mkdir(exist_ok=True)
-        np.savez(self.clips / f"{k}.npz", **arrays)
+        (self.clips / str(k)).write_bytes(b"%08x\n%b" % (zlib.crc32(content), content))
 
     def kept(self, k: int) -> MadeClip | None:
         """Read the clip at position ``k``; None if there is none, or a damaged one."""
         try:
-            with np.load(self.clips / f"{k}.npz", allow_pickle=False) as arrays:
-                header = json.loads(arrays["header"].tobytes())
-                row, meta = header["row"], header["meta"]
-                if meta is None:
-                    return MadeClip(row, None)
-                blobs = {name: arrays[name].tobytes() for name in BLOBS}
-                return MadeClip(row, cast(Record, {"id": row["id"], "meta": meta, **blobs}))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            checksum, _, content = (self.clips / str(k)).read_bytes().partition(b"\n")
+        except OSError:
             return None
+        if checksum != b"%08x" % zlib.crc32(content):
+            return None
+        text, _, body = content.partition(b"\n")
+        header = json.loads(text)
+        if header["meta"] is None:
+            return MadeClip(header["row"], None)
+        ends = list(accumulate(header["lengths"], initial=0))
+        blobs = {name: body[first:end] for name, first, end in zip(BLOBS, ends, ends[1:], strict=False)}
+        return MadeClip(header["row"], cast(Record, {"id": header["row"]["id"], "meta": header["meta"], **blobs}))
 
     def assemble(self, count: int) -> None:
         """Write the shard from its ``count`` clips, then its record.
@@ -104,7 +108,7 @@ class UnfinishedShard:
         for k in range(count):
             clip = self.kept(k)
             if clip is None:
-                raise OSError(f"{self.clips / f'{k}.npz'} cannot be read again; run the command again to go on.")
+                raise OSError(f"{self.clips / str(k)} cannot be read again; run the command again to go on.")
             rows.append(clip.row)
             if clip.record is not None:
                 writer.add_item(len(written), clip.record)
@@ -154,7 +158,7 @@ def forget_broken(folder: Path) -> None:
     for record in (folder / "records").glob("*.json"):
         if '"reason"' in record.read_text(encoding="utf-8"):
             record.unlink()
-    for note in (folder / "clips").glob("*/*.npz"):
-        clip = UnfinishedShard(folder, int(note.parent.name)).kept(int(note.stem))
+    for note in (folder / "clips").glob("*/[0-9]*"):
+        clip = UnfinishedShard(folder, int(note.parent.name)).kept(int(note.name))
         if clip is None or clip.record is None:
             note.unlink()
