@@ -47,6 +47,7 @@ GROUPS = {
         "data demo": ("avcap.scenes.dataset:build_dataset", "make the embedded data set"),
         "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
         "data look": ("avcap.commands.look:look", "what a model will hear and see of a file"),
+        "data merge": ("avcap.data.prepare:merge", "join shards that several processes made in parts"),
         "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
         "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
         "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
@@ -84,6 +85,7 @@ GROUPS = {
 COMMANDS = {verb: row for verbs in GROUPS.values() for verb, row in verbs.items()}
 PRINTERS = {  # verbs that are functions of the library -> what prints their result
     "data prepare": "avcap.commands.shards:print_prepared",
+    "data merge": "avcap.commands.shards:print_prepared",
     "data verify": "avcap.commands.shards:print_verified",
     "dali stills": "avcap.commands.dali_stills:print_stills",
     "dali texts": "builtins:print",

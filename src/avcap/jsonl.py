@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from avcap.atomic import write_atomically
+from avcap.atomic import replacing
 from avcap.text_file import read_text
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -22,7 +22,8 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         path: The file; folders are made.
         rows: An object a line.
     """
-    write_atomically(path, "".join(json_line(row) for row in rows))
+    with replacing(path) as fresh, fresh.open("w", encoding="utf-8") as file:
+        file.writelines(map(json_line, rows))
 
 
 def json_line(row: Mapping[str, Any]) -> str:

@@ -55,6 +55,17 @@ def test_a_damaged_shard_is_named_and_exits_non_zero(shards: Path, fault: str) -
     assert stop.value.code == 1
 
 
+@pytest.mark.parametrize("name", ["captions.jsonl", "manifest.jsonl"])
+def test_a_changed_file_beside_the_shards_is_named(shards: Path, name: str) -> None:
+    path = shards / "train" / name
+    path.write_text(path.read_text().replace("clip 3", "clip 4").replace("0000003_3", "0000003_4"))
+    (error,) = verify(shards).errors
+    assert str(path) in error
+    path.unlink()
+    (error,) = verify(shards, quick=True).errors
+    assert f"{path} cannot be read (No such file or directory)" in error
+
+
 def test_training_on_a_damaged_shard_names_it(shards: Path) -> None:
     path = _shard(shards)
     path.write_bytes(path.read_bytes()[:1000])

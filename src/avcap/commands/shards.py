@@ -1,4 +1,4 @@
-"""What `avcap data prepare` and `avcap data verify` print of the shards."""
+"""What `avcap data prepare`, `avcap data merge` and `avcap data verify` print of the shards."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from avcap.data.verify import VerifyReport
 
 def print_prepared(report: PrepareReport) -> None:
     """Print what became of each split, and where the shards are."""
-    print(_table(report.splits))
+    if report.splits:
+        print(_table(report.splits))
     for split in report.kept:
         print(f"{split}: was finished before and is kept.")
+    for split, changed in report.changed.items():
+        print(f"{split}: the files of {changed} clips have changed since; add --update to make these clips again.")
+    for split in report.parts:
+        print(f"{split}: this part is made; once all parts are, join them with `avcap data merge {report.out}`.")
+    for folder in report.aside:
+        print(f"{folder} holds unfinished work by other settings, clips or captions; it is kept until you add --clear.")
     broken = sum(len(info.broken) for info in report.splits)
     if broken:
         print(f"Clips that could not be read: {broken}; the reasons are in {report.out / QUARANTINE}.")

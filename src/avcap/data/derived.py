@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avcap.atomic import put_in_place, replacing, write_atomically
 from avcap.data.parallel import PLAN, Job, begin, run_jobs
 from avcap.data.shards import DERIVED, Shards
 from avcap.frontends import FrontEnd
@@ -171,7 +172,7 @@ def _write(piece: _Piece) -> None:
     places: list[_Place | None] = []
     file = f"{piece.number}.bin"
     dtype = np.dtype(piece.shards.info.dtype)
-    with (piece.folder / file).open("wb") as out:
+    with replacing(piece.folder / file) as fresh, fresh.open("wb") as out:
         for index in piece.indices:
             wave = piece.shards.item(index, streams=("waveform",)).waveform
             if wave is None:
@@ -180,7 +181,7 @@ def _write(piece: _Piece) -> None:
             content = piece.frontend.features(wave).numpy().astype(dtype)
             places.append(_Place(file, out.tell(), content.shape, zlib.crc32(content.tobytes())))
             out.write(content.tobytes())
-    piece.record.write_text(json.dumps(places))
+    write_atomically(piece.record, json.dumps(places))
 
 
 def _publish(folder: Path, partial: Path, pieces: Sequence[_Piece]) -> None:
@@ -189,7 +190,7 @@ def _publish(folder: Path, partial: Path, pieces: Sequence[_Piece]) -> None:
     places = [place for piece in pieces for place in json.loads(piece.record.read_text())]
     facts = {"front_end": type(frontend).__name__, "settings": frontend.settings, "sample_rate": frontend.sample_rate}
     index = {**facts, "dtype": shards.info.dtype, "id_hash": shards.info.id_hash, "places": places}
-    (partial / INDEX).write_text(json.dumps(index, default=str))
+    write_atomically(partial / INDEX, json.dumps(index, default=str))
     for leftover in (*(piece.record for piece in pieces), partial / PLAN):
         leftover.unlink()
-    partial.rename(folder)
+    put_in_place(partial, folder)

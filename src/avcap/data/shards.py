@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from avcap.atomic import write_atomically
 from avcap.data.frame_sampling import Choose
 from avcap.data.item import BLOBS, Item, Meta, Record, checksum, unpack
 from avcap.data.media import even_indices
@@ -20,6 +21,7 @@ from avcap.jsonl import read_json_lines
 INFO = "info.json"
 INDEX = "index.json"
 CAPTIONS = "captions.jsonl"
+MANIFEST = "manifest.jsonl"
 DERIVED = "derived"  # folder of what front ends made of the recordings
 SPLITS = ("train", "val", "test")
 
@@ -43,6 +45,9 @@ class ShardInfo:
         streams: Key of a batch (``audio``, ``frames``, ``visual_features``) -> clips that have it.
         captions: Number of captions of each written clip -> number of such clips.
         plan: Hash of clips, captions and settings, by which a finished split is recognised.
+        visual_width: Channels of the visual features that were made beforehand; None without them.
+        reading: Version of the way in which media files are read; the records of another version are not used again.
+        files: Name of every other file of the split -> its length (``bytes``) and its checksum (``sha256``).
     """
 
     split: str
@@ -59,10 +64,13 @@ class ShardInfo:
     streams: dict[str, int] = field(default_factory=dict)
     captions: dict[str, int] = field(default_factory=dict)
     plan: str = ""
+    visual_width: int | None = None
+    reading: int = 1
+    files: dict[str, dict[str, int | str]] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write ``info.json`` into ``folder``."""
-        (folder / INFO).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
+        write_atomically(folder / INFO, json.dumps(asdict(self), indent=1, ensure_ascii=False))
 
     @classmethod
     def load(cls, folder: Path) -> ShardInfo:

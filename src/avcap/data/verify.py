@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avcap.data.derived import INDEX, DerivedColumn
 from avcap.data.shards import DERIVED, SPLITS, ShardInfo, Shards
+from avcap.data.unfinished_shard import proof
 
 
 @dataclass
@@ -29,13 +30,14 @@ class VerifyReport:
 
 
 def verify(shards: Path, *, quick: bool = False, progress: bool = True) -> VerifyReport:
-    """Check shards: every clip readable and unchanged, no clip in two splits.
+    """Check shards: every file whole, every clip readable and unchanged, no clip in two splits.
 
-    Every clip, and what front ends made of it, is read and compared with its checksum; a fault is reported once for each shard file.
+    The files of a split are compared with the lengths and checksums in info.json. Every clip, and what front ends made of it, is read
+    and compared with its checksum; a fault is reported once for each shard file.
 
     Args:
         shards: The folder that holds the splits.
-        quick: Read only the first and the last clip of each shard file.
+        quick: Compare only the lengths of files, and read only the first and the last clip of each shard file.
         progress: Show a progress bar.
 
     Raises:
@@ -61,7 +63,7 @@ def verify(shards: Path, *, quick: bool = False, progress: bool = True) -> Verif
         columns = _columns(split, report)
         for clip in split.ids:
             places[clip].append(name)
-        faulty: set[Path] = set()
+        faulty = _changed_files(split, report, quick=quick)
         for index in tqdm(_places(split, quick), desc=name, unit="clip", disable=not progress):
             if split.shard_of(index) in faulty:
                 continue
@@ -89,6 +91,24 @@ def _columns(split: Shards, report: VerifyReport) -> list[DerivedColumn]:
         except ValueError as error:
             report.errors.append(str(error))
     return columns
+
+
+def _changed_files(split: Shards, report: VerifyReport, *, quick: bool) -> set[Path]:
+    """Compare the files of a split with their lengths and checksums; report and return those that differ."""
+    changed = set()
+    for name, expected in split.info.files.items():
+        file = split.folder / name
+        try:
+            same = (
+                file.stat().st_size == expected["bytes"] if quick else proof(file, int(expected["bytes"])) == expected
+            )
+            fault = "" if same else "is not as it was written: its length or its checksum has changed"
+        except OSError as error:
+            fault = f"cannot be read ({error.strerror})"
+        if fault:
+            changed.add(file)
+            report.errors.append(f"{file} {fault}; make the split again with `avcap data prepare --overwrite`.")
+    return changed
 
 
 def _places(split: Shards, quick: bool) -> list[int]:

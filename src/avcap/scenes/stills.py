@@ -15,6 +15,7 @@ import torch
 from avcap.data.item import Item
 from avcap.data.shard_writer import WrittenSplit, write_split
 from avcap.data.shards import ShardInfo
+from avcap.lock import locked
 from avcap.scenes import dataset
 from avcap.scenes.compose import compose
 from avcap.scenes.drawings.looks import PHASES
@@ -109,11 +110,11 @@ def write_stills(
 
     Raises:
         ValueError: if a finished split holds other stills and ``overwrite`` is off.
+        BlockingIOError: if another process writes into the same folder.
     """
     stills = Stills(**settings)
-    written = []
-    for split, count in (("val", stills.val), ("train", stills.count)):
-        written.append(
+    with locked(out):
+        return [
             write_split(
                 out,
                 _info(stills, split, count),
@@ -123,8 +124,8 @@ def write_stills(
                 overwrite=overwrite,
                 progress=progress,
             )
-        )
-    return written
+            for split, count in (("val", stills.val), ("train", stills.count))
+        ]
 
 
 def _info(stills: Stills, split: str, count: int) -> ShardInfo:
