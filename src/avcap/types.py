@@ -38,6 +38,12 @@ class Batch(TypedDict, total=False):
     visual_features: Tensor  # [B, Nf, Cv] float32, made beforehand by a frozen encoder
     visual_features_mask: Tensor  # [B, Nf] bool
     visual_features_time: Tensor  # [B, Nf] float32
+    audio_tokens: Tensor  # [B, Na, Ca], of a frozen encoder that ran before; in place of ``audio`` (training)
+    audio_tokens_mask: Tensor  # [B, Na] bool
+    audio_tokens_time: Tensor  # [B, Na] float32
+    frames_tokens: Tensor  # [B, Nv, Cv], the same in place of ``frames``
+    frames_tokens_mask: Tensor  # [B, Nv] bool
+    frames_tokens_time: Tensor  # [B, Nv] float32
     caption: list[str]  # one target caption a clip (training)
     prompt: list[str | None]  # its instruction, None: the decoder's own; left out where no clip has one (training)
     references: list[list[str]]  # all reference captions of each clip (evaluation)

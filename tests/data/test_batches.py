@@ -74,7 +74,7 @@ def test_the_training_captions_are_told(
     if not captions_apart:  # as in shards of an earlier version
         (tmp_path / "shards" / "train" / "captions.jsonl").unlink()
     reads, record = [], Shards.record
-    monkeypatch.setattr(Shards, "record", lambda self, index: reads.append(index) or record(self, index))
+    monkeypatch.setattr(Shards, "record", lambda self, index, blobs: reads.append(index) or record(self, index, blobs))
     captions = _module(tmp_path / "shards").training_captions()
     assert len(reads) == (0 if captions_apart else 26)
     monkeypatch.undo()

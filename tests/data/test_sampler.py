@@ -60,3 +60,56 @@ def test_a_state_at_the_end_of_an_epoch_begins_the_next() -> None:
     sampler = ClipBatchSampler(26, 4, shuffle=True)
     sampler.load_state_dict(sampler.state_dict(7))
     assert (sampler.epoch, sampler.start) == (1, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.integers(0, 3), st.integers(0, 200))
+def test_a_window_reads_each_shard_in_one_piece_of_the_epoch(
+    clips: int, per_shard: int, window: int, epoch: int, stop: int
+) -> None:
+    shards = [index // per_shard for index in range(clips)]
+    sampler = ClipBatchSampler(clips, 4, shuffle=True, seed=1, window=window, shards=shards)
+    order = sampler.order(epoch)
+    assert sorted(order) == list(range(clips))
+    left = [shards[index] for index in order]
+    while left:  # the first window takes all clips of its shards, and so on
+        opened = list(dict.fromkeys(left))[:window]
+        count = sum(shard in opened for shard in left)
+        assert set(left[:count]) == set(opened)
+        left = left[count:]
+    sampler.set_epoch(epoch)
+    whole = list(sampler)
+    again = ClipBatchSampler(clips, 4, shuffle=True, seed=1, window=window, shards=shards)
+    again.set_epoch(epoch)
+    step = stop % len(whole)
+    sampler.load_state_dict(again.state_dict(step))
+    assert list(sampler) == whole[step:]
+
+
+def test_windows_are_shuffled_anew_in_each_epoch() -> None:
+    sampler = ClipBatchSampler(64, 4, shuffle=True, window=2, shards=[index // 8 for index in range(64)])
+    orders = [sampler.order(epoch) for epoch in range(4)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert len({tuple(sorted(order[:16])) for order in orders}) > 1  # other shards together
+    assert any(order[:16] != sorted(order[:16]) for order in orders)
+
+
+def test_other_clips_of_the_same_number_are_refused_in_mid_epoch() -> None:
+    def sampler(**changed: str | int) -> ClipBatchSampler:
+        facts = {"ids": "aaa", "frames": "4 of 20", **{k: v for k, v in changed.items() if k != "window"}}
+        window = changed.get("window")
+        return ClipBatchSampler(26, 4, shuffle=True, facts=facts, window=window, shards=[0] * 26 if window else ())
+
+    state = sampler().state_dict(2)
+    sampler().load_state_dict(state)
+    for change, words in (
+        ({"ids": "bbb"}, "ids was aaa and is bbb"),
+        ({"frames": "8 of 20"}, "frames was 4 of 20 and is 8 of 20"),
+    ):
+        with pytest.raises(ValueError, match=f"Cannot resume in the middle of this epoch: {words} "):
+            sampler(**change).load_state_dict(state)
+    earlier = {key: value for key, value in state.items() if key not in ("ids", "frames", "window")}
+    sampler(ids="bbb").load_state_dict(earlier)  # a state of an earlier version tells neither
+    for before in (state, earlier):
+        with pytest.raises(ValueError, match="window was None and is 1"):
+            sampler(window=1).load_state_dict(before)

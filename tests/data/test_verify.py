@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -70,8 +71,12 @@ def test_training_on_a_damaged_shard_names_it(shards: Path) -> None:
     path = _shard(shards)
     path.write_bytes(path.read_bytes()[:1000])
     loader = served(shards, batch_size=8).train_dataloader()
-    with pytest.raises(ValueError, match=rf"The shard .*{path.name} cannot be read .*prepare --overwrite"):
+    with pytest.raises(ValueError, match=r"\d of 26 training clips cannot be read, more than 1%: .*avcap data verify"):
         list(loader)
+    assert all(
+        re.search(rf"The shard .*{path.name} cannot be read .*prepare --overwrite", reason)
+        for reason in loader.unreadable.values()
+    )
 
 
 def test_a_clip_in_two_splits_is_an_error(shards: Path) -> None:

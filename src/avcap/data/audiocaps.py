@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from lightning.pytorch import LightningDataModule
 from avcap.data.caption_rows import CaptionRows, Example
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ALL_FRAMES, ClipDataset
+from avcap.data.derived import DerivedColumn
 from avcap.data.frame_sampling import FrameChoice
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.shards import SPLITS, ShardInfo, Shards
+from avcap.data.token_columns import find_tokens, has_tokens
 from avcap.data.transforms import Transform
 from avcap.frontends import Inputs
+from avcap.frontends.inputs import FEATURES
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,17 +56,22 @@ class ClipChoice:
     Args:
         limit: Number of clips of each split, from the first; None: all.
         predict_split: The split that `avcap predict` reads.
+        window: Training shuffles the shards, then the clips of so many shards in a row, so that only their files are read at
+            a time; None: all clips as one. For shards on a slow disk or far away.
 
     Raises:
-        ValueError: if ``limit`` is below 1.
+        ValueError: if ``limit`` or ``window`` is below 1.
     """
 
     limit: int | None = None
     predict_split: str = "test"
+    window: int | None = None
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"clips.limit must be null or at least 1, got {self.limit}.")
+        for name in ("limit", "window"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"clips.{name} must be null or at least 1, got {value}.")
 
 
 SHARDS_CAPTIONS = Captions()
@@ -243,7 +254,25 @@ class AudioCapsDataModule(LightningDataModule):
         """Return shuffled batches with one ``caption`` per clip."""
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         dataset = self.dataset("train", training=True)
+        dataset.use_tokens(self._tokens(dataset))
         return self._loader(dataset, self.batch_size, shuffle=not overfit, persistent=True)
+
+    def _tokens(self, dataset: ClipDataset) -> dict[str, DerivedColumn]:
+        """Return the tokens that the model's frozen encoders made of a split before, by what they read."""
+        model = getattr(self.trainer, "lightning_module", None)
+        if not hasattr(model, "frozen_tokens") or not has_tokens(dataset.shards):
+            return {}
+        found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
+        for key in (key for key in self.inputs.keys if key != FEATURES):
+            column = found.get(key)
+            if column is None:
+                log.info(
+                    "Training encodes the %s of each clip: no tokens of this encoder, or it learns, or its input varies.",
+                    key,
+                )
+            else:
+                log.info("Training reads the tokens of %s from %s.", key, column.folder)
+        return {key: column for key, column in found.items() if column is not None}
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
         """Return batches in order, with ``caption`` and ``references``; none if there is no val split."""
@@ -284,6 +313,7 @@ class AudioCapsDataModule(LightningDataModule):
         self, dataset: ClipDataset, batch_size: int, *, shuffle: bool = False, persistent: bool = False
     ) -> ClipLoader:
         trainer = self.trainer
+        window = self.clips.window if shuffle else None
         sampler = ClipBatchSampler(
             len(dataset),
             batch_size,
@@ -291,5 +321,10 @@ class AudioCapsDataModule(LightningDataModule):
             seed=self.seed,
             rank=0 if trainer is None else trainer.global_rank,
             world_size=1 if trainer is None else trainer.world_size,
+            window=window,
+            shards=() if window is None else dataset.shard_numbers,
+            facts=dataset.facts,
         )
-        return ClipLoader(dataset, sampler, num_workers=self.num_workers, persistent=persistent)
+        dataset.order = sampler.order
+        notes = None if trainer is None else Path(trainer.default_root_dir) / "unreadable.jsonl"
+        return ClipLoader(dataset, sampler, num_workers=self.num_workers, persistent=persistent, notes=notes)

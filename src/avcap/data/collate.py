@@ -7,11 +7,14 @@ from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from avcap.data.item import Item
 from avcap.data.transforms import Transform
 from avcap.frontends import FrontEnd
 from avcap.types import Batch
+
+UNREADABLE = "unreadable"  # key of a batch that the loader takes out of it
 
 
 class Sample(TypedDict, total=False):
@@ -28,6 +31,7 @@ class Sample(TypedDict, total=False):
     caption: str
     prompt: str
     references: list[str]
+    unreadable: dict[str, str]  # clips that this one replaces, with the reason
 
 
 def audio_input(
@@ -131,6 +135,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
             batch[name] = [sample[name] for sample in entries]
     if any("prompt" in sample for sample in samples):
         batch["prompt"] = [sample.get("prompt") for sample in samples]
+    if lost := [sample["unreadable"] for sample in samples if "unreadable" in sample]:
+        batch[UNREADABLE] = {clip: reason for clips in lost for clip, reason in clips.items()}
     return cast(Batch, batch)  # its keys are those of the samples
 
 
@@ -146,12 +152,15 @@ def _stack(samples: Sequence[Mapping[str, Any]], name: str) -> tuple[Tensor, Ten
     shapes = {tuple(x.shape[1:]) for x in present.values()}
     if len(shapes) > 1:
         raise ValueError(f"The {name} of one batch differ in size: {sorted(shapes)}; prepare all clips alike.")
-    first = next(iter(present.values()))
     longest = max(len(x) for x in present.values())
-    out = first.new_zeros((len(samples), longest, *first.shape[1:]))  # [B, n, ...]
+    if all(len(x) == longest for x in present.values()) and len(present) == len(samples):
+        out = default_collate(list(present.values()))  # into shared memory where this is a worker
+    else:
+        out = next(iter(present.values())).new_zeros((len(samples), longest, *shapes.pop()))  # [B, n, ...]
+        for row, x in present.items():
+            out[row, : len(x)] = x
     mask = torch.zeros(len(samples), longest, dtype=torch.bool)
     for row, x in present.items():
-        out[row, : len(x)] = x
         mask[row, : len(x)] = samples[row].get(f"{name}_mask", True)
     return out, mask
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch.utils.data import Dataset
@@ -15,7 +17,7 @@ from avcap.data.derived import DerivedColumn
 from avcap.data.frame_sampling import Choose, FrameChoice, index_at
 from avcap.data.item import Item
 from avcap.data.media import even_indices
-from avcap.data.shards import Shards
+from avcap.data.shards import Shards, UnreadableClip
 from avcap.data.transforms import Transform, generator_for
 from avcap.frontends import Inputs
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
@@ -39,6 +41,9 @@ class ClipDataset(Dataset):
         limit: Use the first examples only.
         examples: What counts as one, with captions of its own; None: each clip with the captions of the shards.
         pairs: Number of examples to use, drawn at random, each with one caption for all epochs; None: all.
+
+    Attributes:
+        order: Epoch -> the examples in the order of training, by which an unreadable one is replaced; None: theirs here.
     """
 
     def __init__(
@@ -60,13 +65,10 @@ class ClipDataset(Dataset):
         self.training = training
         self.transforms = tuple(transforms) if training else ()
         self.seed = seed
-        self._column: DerivedColumn | None = None
-        self._blobs = tuple(key for key in (FRAMES, FEATURES) if key in inputs.keys)
+        self.order: Callable[[int], Sequence[int]] | None = None
         if AUDIO in inputs.keys and inputs.frontend is not None:
             shards.require_rate(inputs.frontend)
-            self._column = self._find_column()
-            if self._column is None:
-                self._blobs += (WAVEFORM,)
+        self.use_tokens({})
         if examples is None:
             examples = [Example(clip, place) for place, clip in enumerate(shards.ids)]
         self._examples = list(examples[:limit])
@@ -79,19 +81,71 @@ class ClipDataset(Dataset):
         """Ids of the examples, in order: those of their clips, but for a clip's second, third, ... example."""
         return [example.id for example in self._examples]
 
+    @property
+    def shard_numbers(self) -> list[int]:
+        """Number of the shard of each example."""
+        return [self.shards.shard_number(example.clip) for example in self._examples]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What makes an order of these examples that of others: their ids in order, and the frames that are read."""
+        info, frames = self.shards.info, self.frames
+        ids = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:12]
+        if not {FRAMES, FEATURES} & set(self.inputs.keys):
+            return {"ids": ids}
+        taken = f"{frames.count or info.frames} of {info.frames} at {info.size} pixels ({frames.sampling})"
+        return {"ids": ids, "frames": taken}
+
+    @property
+    def timed(self) -> bool:
+        """Whether an example takes a frame of its own, at the time of its caption."""
+        return any(example.time is not None for example in self._examples)
+
+    def use_tokens(self, columns: Mapping[str, DerivedColumn]) -> None:
+        """Give the tokens of encoders, ``<key>_tokens``, in place of what these read, by its key."""
+        self._tokens = dict(columns)
+        raw = [key for key in self.inputs.keys if key not in columns]
+        heard = AUDIO in raw and self.inputs.frontend is not None
+        self._column: DerivedColumn | None = self._find_column() if heard else None
+        self._blobs = tuple(key for key in (FRAMES, FEATURES) if key in raw)
+        if heard and self._column is None:
+            self._blobs += (WAVEFORM,)
+
     def __len__(self) -> int:
         return len(self._examples)
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
-        """Return a sample.
+        """Return a sample. In training a clip that cannot be read is replaced by the next readable one in the epoch's order.
 
         Args:
             key: ``(epoch, index)``, or an index alone for epoch 0.
 
+        Returns:
+            The sample; ``unreadable`` of a replacement says what it stands for.
+
         Raises:
-            ValueError: if its shard cannot be read; the message names the file.
+            UnreadableClip: in evaluation, if the clip cannot be read, and in training, if none can; the message names clip and file.
         """
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        try:
+            return self._sample(epoch, index)
+        except UnreadableClip as error:
+            if not self.training:
+                raise
+            return self._replacement(epoch, index, error)
+
+    def _replacement(self, epoch: int, index: int, error: UnreadableClip) -> Sample:
+        """Return the next readable sample in the order of the epoch, from the start again behind the end."""
+        order = range(len(self)) if self.order is None else self.order(epoch)
+        place, lost = order.index(index), {error.clip: str(error)}
+        for other in (*order[place + 1 :], *order[:place]):
+            try:
+                return Sample(**self._sample(epoch, other), unreadable=lost)
+            except UnreadableClip as another:
+                lost[another.clip] = str(another)
+        raise error
+
+    def _sample(self, epoch: int, index: int) -> Sample:
         example = self._examples[index]
         item = self._item(example.clip, frames=self.frames.count, choose=self._choice(epoch, example))
         item.id, item.captions = example.id, list(example.captions or item.captions)
@@ -102,7 +156,7 @@ class ClipDataset(Dataset):
             if len(item.captions) > 1:
                 drawn_in = 0 if self._one_caption else epoch
                 caption = random.Random(f"{self.seed}/{drawn_in}/{item.id}").choice(item.captions)
-        return to_sample(
+        sample = to_sample(
             item,
             self.inputs.frontend,
             transforms=self.transforms,
@@ -111,6 +165,11 @@ class ClipDataset(Dataset):
             prompt=example.prompt,
             references=None if self.training else item.captions,
         )
+        for key, column in self._tokens.items():
+            if (row := column.row(example.clip)) is not None:
+                fields = zip((f"{key}_tokens", f"{key}_tokens_mask", f"{key}_tokens_time"), row, strict=True)
+                cast(dict[str, Any], sample).update((name, field) for name, field in fields if field is not None)
+        return sample
 
     def _find_column(self) -> DerivedColumn | None:
         """Return the derived column of the split."""

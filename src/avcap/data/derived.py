@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ import torch
 from torch import Tensor
 
 from avcap.atomic import put_in_place, replacing, write_atomically
+from avcap.data.chunks import OpenFiles
 from avcap.data.parallel import PLAN, Job, begin, run_jobs
-from avcap.data.shards import DERIVED, Shards
+from avcap.data.shards import DERIVED, Shards, UnreadableClip
 from avcap.frontends import FrontEnd
 
 INDEX = "index.json"
+COLUMN_DTYPES = {"float16": torch.float16, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class _Place(NamedTuple):
@@ -34,8 +37,16 @@ class _Place(NamedTuple):
     crc32: int
 
 
+class DerivedRow(NamedTuple):
+    """What a column holds of a clip."""
+
+    x: Tensor  # [T, ...] in the column's dtype
+    mask: Tensor | None  # [T] bool; None where the column has none
+    time: Tensor | None  # [T] float32, seconds; None where the column has none
+
+
 class DerivedColumn:
-    """Random access to the raw features of the clips of a split.
+    """Random access to what was derived of the clips of a split: spectrograms, or the tokens of an encoder.
 
     Args:
         folder: The folder of the column.
@@ -48,9 +59,11 @@ class DerivedColumn:
     def __init__(self, folder: Path, shards: Shards) -> None:
         self.folder = folder
         self.ids = shards.ids
+        self._files = OpenFiles(folder.joinpath)
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            self.dtype = np.dtype(index["dtype"])
+            self.dtype = COLUMN_DTYPES[index["dtype"]]
+            self._masked, self._timed = (bool(index.get(name)) for name in ("mask", "time"))
             self._places = [None if place is None else _Place(*place) for place in index["places"]]
             same = index["id_hash"] == shards.info.id_hash and len(self._places) == len(shards)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -72,37 +85,45 @@ class DerivedColumn:
         """Return the raw spectrogram ``[T, F]`` float32 of a clip; None for a clip without sound.
 
         Raises:
-            ValueError: if the file cannot be read; the message names it.
+            UnreadableClip: if the file cannot be read, or has changed; the message names it.
         """
-        found = self._read(index)
-        return None if found is None else torch.from_numpy(found.astype(np.float32))
+        found = self.row(index)
+        return None if found is None else found.x.float()
 
-    def check(self, index: int) -> None:
-        """Compare the features of a clip with their checksum.
+    def row(self, index: int) -> DerivedRow | None:
+        """Return what is kept of a clip, after a look at its checksum; None for a clip without that stream.
 
         Raises:
-            ValueError: if they cannot be read or have changed; the message names the file.
+            UnreadableClip: if the file cannot be read, or has changed; the message names it.
         """
-        found, place = self._read(index), self._places[index]
-        if found is not None and place is not None and zlib.crc32(found.tobytes()) != place.crc32:
-            raise self._damaged(index, place)
-
-    def _read(self, index: int) -> np.ndarray | None:
         place = self._places[index]
         if place is None:
             return None
-        count = int(np.prod(place.shape))
+        rows, end = place.shape[0], math.prod(place.shape) * self.dtype.itemsize
         try:
-            found = np.fromfile(self.folder / place.file, self.dtype, count, offset=place.offset)
-            return found.reshape(place.shape)
+            stored = self._files[place.file].read(place.offset, end + rows * (self._masked + 4 * self._timed))
+            if zlib.crc32(stored) != place.crc32:
+                raise ValueError("other checksum")
         except (OSError, ValueError) as error:
-            raise self._damaged(index, place) from error
-
-    def _damaged(self, index: int, place: _Place) -> ValueError:
-        return ValueError(
-            f"{self.folder / place.file} is damaged at the clip {self.ids[index]}; delete {self.folder} and run "
-            "`avcap data derive`."
+            raise UnreadableClip(
+                self.ids[index],
+                f"{self.folder / place.file} is damaged at the clip {self.ids[index]}; delete {self.folder} and run "
+                "`avcap data derive`.",
+            ) from error
+        view, timed_from = memoryview(stored), end + rows * self._masked
+        return DerivedRow(
+            torch.frombuffer(view[:end], dtype=self.dtype).reshape(place.shape),
+            torch.frombuffer(view[end:timed_from], dtype=torch.bool) if self._masked else None,
+            torch.from_numpy(np.frombuffer(view[timed_from:], np.float32)) if self._timed else None,
         )
+
+    def check(self, index: int) -> None:
+        """Read a clip and compare its checksum.
+
+        Raises:
+            UnreadableClip: if it cannot be read or has changed; the message names the file.
+        """
+        self.row(index)
 
 
 def folder_of(shards: Shards, frontend: FrontEnd) -> Path:

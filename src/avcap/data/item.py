@@ -21,6 +21,7 @@ from avcap.frontends.base import SAMPLE_RATE
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
 BLOBS: tuple[Literal["waveform", "frames", "visual_features"], ...] = ("waveform", "frames", "visual_features")
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
 PEAK = 32_768  # of a 16-bit sample
 RAW_BELOW = 96  # frames smaller than this are stored as they are: decoding JPEGs would take longer than reading them
 
@@ -156,8 +157,8 @@ def unpack(
     seconds, shown = (math.nan if value is None else value for value in (meta["duration"], meta["video_seconds"]))
     item = Item(record["id"], meta["captions"], seconds, shown, sample_rate=meta["sample_rate"])
     if "visual_features" in streams and meta["visual_features"] is not None:
-        array = np.frombuffer(record["visual_features"], dtype=meta["dtype"]).astype(np.float32)
-        item.visual_features = torch.from_numpy(array).reshape(meta["visual_features"])
+        stored = torch.frombuffer(bytearray(record["visual_features"]), dtype=DTYPES[meta["dtype"]])
+        item.visual_features = stored.float().reshape(meta["visual_features"])
     if "frames" in streams and (shape := meta.get("raw")):
         stored = np.frombuffer(record["frames"], dtype=np.uint8).reshape(shape)
         chosen = _chosen(len(stored), frames, choose)
@@ -169,7 +170,7 @@ def unpack(
         item.frames = _from_jpegs(record["frames"], lengths, chosen)
         item.frames_time = item.picture_times(len(lengths), chosen)
     if "waveform" in streams and len(record["waveform"]):
-        item.waveform = _unflac(bytes(record["waveform"]))
+        item.waveform = _unflac(record["waveform"])
     return item
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from avcap.data.collate import collate
+from avcap.data.collate import UNREADABLE, collate
 from avcap.data.sampler import ClipBatchSampler
+from avcap.ids import name_some
 from avcap.types import Batch
+
+log = logging.getLogger(__name__)
+
+UNREADABLE_SHARE = 0.01  # of the training clips: above it a run stops
 
 
 class ClipLoader:
@@ -31,6 +39,7 @@ class ClipLoader:
         num_workers: Worker processes; 0 loads in this one.
         persistent: Keep the workers between epochs.
         collate_fn: Samples -> a batch.
+        notes: JSON-lines file to which the clips that were replaced are appended; None: only the log names them.
     """
 
     def __init__(
@@ -41,16 +50,19 @@ class ClipLoader:
         num_workers: int = 0,
         persistent: bool = False,
         collate_fn: Callable[[list[Any]], Any] = collate,
+        notes: Path | None = None,
     ) -> None:
+        self.unreadable: dict[str, str] = {}  # training clips that were replaced, with the reasons
+        self._notes = notes
         self.dataset = dataset
         self.batch_sampler = batch_sampler
         self._epoch = batch_sampler.epoch  # the epoch that ``_step`` counts in
         self._step = 0
         self._loader = DataLoader(
-            dataset,
+            _Batches(dataset, collate_fn),
             batch_sampler=batch_sampler,
             num_workers=num_workers,
-            collate_fn=collate_fn,
+            collate_fn=_as_it_is,
             worker_init_fn=_obey_the_main_process_alone,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=persistent and num_workers > 0,
@@ -63,19 +75,47 @@ class ClipLoader:
     def __iter__(self) -> Iterator[Batch]:
         self._epoch, self._step = self.batch_sampler.epoch, self.batch_sampler.start
         for batch in self._loader:
+            if isinstance(batch, Exception):
+                raise batch
+            self._note(batch.pop(UNREADABLE, {}))
             self._step += 1
             yield batch
+
+    def _note(self, found: dict[str, str]) -> None:
+        """Count clips that were replaced.
+
+        Raises:
+            ValueError: if they are more than 1 % of all.
+        """
+        new = {clip: reason for clip, reason in found.items() if clip not in self.unreadable}
+        if not new:
+            return
+        self.unreadable |= new
+        for reason in new.values():
+            log.warning("A training clip is replaced by the next one: %s", reason)
+        if self._notes is not None:
+            self._notes.parent.mkdir(parents=True, exist_ok=True)
+            with self._notes.open("a", encoding="utf-8") as file:
+                file.writelines(
+                    f"{json.dumps({'id': clip, 'reason': new[clip]}, ensure_ascii=False)}\n" for clip in new
+                )
+        count, clips = len(self.unreadable), self.batch_sampler.clips
+        if count > UNREADABLE_SHARE * clips:
+            raise ValueError(
+                f"{count} of {clips} training clips cannot be read, more than {UNREADABLE_SHARE:.0%}: "
+                f"{name_some(list(self.unreadable), at_most=20)}; check the shards with `avcap data verify` and make them again."
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
         self.batch_sampler.set_epoch(epoch)
 
-    def state_dict(self) -> dict[str, int | bool]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the epoch and the batches handed out so far."""
         begun = self._epoch == self.batch_sampler.epoch
         return self.batch_sampler.state_dict(self._step if begun else self.batch_sampler.start)
 
-    def load_state_dict(self, state: dict[str, int | bool]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Begin the next iteration after the batches that ``state`` counts.
 
         Raises:
@@ -83,6 +123,23 @@ class ClipLoader:
         """
         self.batch_sampler.load_state_dict(state)
         self._epoch, self._step = self.batch_sampler.epoch, self.batch_sampler.start
+
+
+class _Batches(Dataset):
+    """Keys -> a batch; or the fault that a user can put right, as it is, for ``DataLoader`` would tell it with a traceback."""
+
+    def __init__(self, dataset: Dataset, collate_fn: Callable[[list[Any]], Any]) -> None:
+        self.dataset, self.collate_fn = dataset, collate_fn
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> Any:
+        try:
+            return self.collate_fn([self.dataset[key] for key in keys])
+        except (ValueError, OSError) as error:
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _obey_the_main_process_alone(_worker: int) -> None:

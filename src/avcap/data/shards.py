@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
-from itertools import accumulate
 from pathlib import Path
 
 from avcap.atomic import write_atomically
+from avcap.data.chunks import Chunks
 from avcap.data.frame_sampling import Choose
 from avcap.data.item import BLOBS, Item, Meta, Record, checksum, unpack
 from avcap.data.media import even_indices
@@ -99,8 +97,25 @@ class ShardInfo:
             raise ValueError(f"{path} is damaged ({error}); make the shards again with --overwrite.") from error
 
 
+class UnreadableClip(ValueError):
+    """A clip whose record is damaged or gone; training replaces it.
+
+    Args:
+        clip: Its id.
+        message: One sentence that names the clip and the file.
+    """
+
+    def __init__(self, clip: str, message: str) -> None:
+        super().__init__(clip, message)
+        self.clip = clip
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class Shards:
-    """Random access to the clips of one split. Opened lazily, so that each worker process opens its own.
+    """Random access to the clips of one split, by any number of processes and threads.
 
     Args:
         folder: The folder of a split.
@@ -113,18 +128,15 @@ class Shards:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.info = ShardInfo.load(self.folder)
-        self._dataset: Sequence[Record] | None = None
-        self._owner = 0  # process that opened it
         if not self.info.ids:
             raise ValueError(f"The split in {self.folder} holds no clip.")
         try:
-            chunks = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))["chunks"]
-        except (OSError, json.JSONDecodeError, KeyError) as error:
+            index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+            self._chunks = Chunks(index, self.folder.joinpath)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.folder / INDEX} is missing or damaged; make the shards again.") from error
-        self._files = [chunk["filename"] for chunk in chunks]
-        self._ends = list(accumulate(chunk["chunk_size"] for chunk in chunks))
-        if self._ends[-1:] != [len(self.info.ids)]:
-            raise ValueError(f"{self.folder / INDEX} counts {self._ends[-1:]} clips and {INFO} {len(self.info.ids)}.")
+        if len(self._chunks) != len(self.info.ids):
+            raise ValueError(f"{self.folder / INDEX} counts {len(self._chunks)} clips and {INFO} {len(self.info.ids)}.")
 
     @property
     def ids(self) -> list[str]:
@@ -143,36 +155,41 @@ class Shards:
                 f"{frontend.sample_rate}; make them again with --sample_rate {frontend.sample_rate}."
             )
 
+    def shard_number(self, index: int) -> int:
+        """Return the number of the file that holds a clip."""
+        return self._chunks.chunk_of(index)
+
     def shard_of(self, index: int) -> Path:
         """Return the file that holds a clip."""
-        return self.folder / self._files[bisect_right(self._ends, index)]
+        return self.folder / self._chunks.files[self.shard_number(index)]
 
     def __len__(self) -> int:
         return len(self.info.ids)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_dataset": None}
-
-    def record(self, index: int) -> Record:
+    def record(self, index: int, blobs: Collection[str] = BLOBS) -> Record:
         """Return the packed record of a clip.
+
+        Args:
+            index: The clip's place.
+            blobs: The streams that are read; the record lacks the others.
 
         Raises:
             IndexError: beyond the end.
-            ValueError: if the shard cannot be read; the message names the file.
+            UnreadableClip: if the shard cannot be read; the message names clip and file.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Clip {index} of {len(self)}.")
-        file = self.shard_of(index)
+        clip, file = self.info.ids[index], self.shard_of(index)
         try:
-            if not file.stat().st_size:
-                raise ValueError("it is empty")
-            record = self._open()[index]
-            if record["id"] != self.info.ids[index]:
-                raise ValueError(f"it holds {record['id']!r} where {self.info.ids[index]!r} should be")
-        except Exception as error:
-            reason = str(error).split(". ")[0]
-            raise ValueError(
-                f"The shard {file} cannot be read ({reason}); make the split again with `avcap data prepare --overwrite`."
+            record = self._chunks.read(index, blobs)
+            if record["id"] != clip:
+                raise ValueError(f"it holds {record['id']!r} in its place")
+        except (ValueError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UnreadableClip(
+                clip,
+                f"The shard {file} cannot be read at the clip {clip} ({reason}); make the split again with `avcap data "
+                "prepare --overwrite`.",
             ) from error
         return record
 
@@ -180,9 +197,13 @@ class Shards:
         """Return a clip's metadata: captions, duration, which streams it has.
 
         Raises:
-            ValueError: if the shard cannot be read; the message names the file.
+            UnreadableClip: if the shard cannot be read; the message names clip and file.
         """
-        return json.loads(self.record(index)["meta"])
+        record = self.record(index, ())
+        try:
+            return json.loads(record["meta"])
+        except ValueError as error:
+            raise self._damaged(index) from error
 
     def captions(self, indices: Iterable[int]) -> list[list[str]]:
         """Return the captions of clips without reading media; shards that lack a caption file are read whole.
@@ -206,22 +227,24 @@ class Shards:
         choose: Choose = even_indices,
         streams: tuple[str, ...] = BLOBS,
     ) -> Item:
-        """Return a decoded clip; see :func:`avcap.data.item.unpack`.
+        """Return a decoded clip; see :func:`avcap.data.item.unpack`. Its checksum is compared where the whole record is read.
 
         Raises:
-            ValueError: if the shard cannot be read; the message names the file.
+            UnreadableClip: if the clip cannot be read; the message names clip and file.
         """
-        record = self.record(index)
+        record = self.record(index, streams)
         try:
+            if all(name in record for name in BLOBS) and checksum(record) != json.loads(record["meta"])["crc32"]:
+                raise ValueError("other checksum")
             return unpack(record, frames=frames, choose=choose, streams=streams)
-        except (ValueError, KeyError, OSError) as error:
-            raise ValueError(f"The clip {self.ids[index]} in the shard {self.shard_of(index)} is damaged.") from error
+        except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
+            raise self._damaged(index) from error
 
     def check(self, index: int) -> None:
         """Read a clip and compare its checksum.
 
         Raises:
-            ValueError: if the shard cannot be read or its content has changed; the message names the file.
+            UnreadableClip: if the shard cannot be read or its content has changed; the message names clip and file.
         """
         record = self.record(index)
         try:
@@ -229,11 +252,8 @@ class Shards:
         except (ValueError, KeyError):
             expected = None
         if checksum(record) != expected:
-            raise ValueError(f"The shard {self.shard_of(index)} is damaged at the clip {self.ids[index]}.")
+            raise self._damaged(index)
 
-    def _open(self) -> Sequence[Record]:
-        if self._dataset is None or self._owner != os.getpid():  # a forked worker must not share file positions
-            from litdata import StreamingDataset
-
-            self._dataset, self._owner = StreamingDataset(str(self.folder), shuffle=False), os.getpid()
-        return self._dataset
+    def _damaged(self, index: int) -> UnreadableClip:
+        clip = self.ids[index]
+        return UnreadableClip(clip, f"The shard {self.shard_of(index)} is damaged at the clip {clip}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from avcap.encoders.base import AudioEncoder, Encoder
@@ -13,15 +14,20 @@ from avcap.types import Batch, Pretrainable, Tokens
 
 
 def encode(encoder: Encoder | None, batch: Batch) -> Tokens | None:
-    """Encode the stream that an encoder reads.
+    """Encode the stream that an encoder reads; tokens that were made before, ``<input>_tokens`` of the batch, are taken as they are.
 
     Returns:
         The tokens; None where there is no encoder, or no such stream in the batch.
     """
-    if encoder is None or encoder.input not in batch:
+    if encoder is None:
         return None
-    name = encoder.input
+    name, made = encoder.input, f"{encoder.input}_tokens"
     entries: Mapping[str, Any] = batch
+    if made in entries:
+        dtype = next((weight.dtype for weight in encoder.parameters()), torch.float32)
+        return Tokens(entries[made].to(dtype), entries.get(f"{made}_mask"), entries.get(f"{made}_time"))
+    if name not in entries:
+        return None
     return encoder(entries[name], entries.get(f"{name}_mask"), entries.get(f"{name}_time"))
 
 
