@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +24,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place, flushes it to the disk and moves it there; ``last.ckpt`` becomes ``last-1.ckpt``.
 
     A kill leaves the old file or the new one. A checkpoint is a zip archive with the CRC-32 of every tensor, which
-    :func:`is_whole` compares.
+    :func:`is_whole` compares. Equal states give equal bytes.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -31,7 +33,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         path = Path(path)
-        fresh = _write_beside(path, lambda file: torch.save(checkpoint, file))
+        fresh = _write_beside(path, lambda file: torch.save(_plain(checkpoint), file))
         if path.name == LAST and path.exists():
             share(path, path.with_name(BEFORE))
         _move(fresh, path)
@@ -80,6 +82,18 @@ def read_progress(path: Path) -> dict[str, Any]:
     """Return ``global_step``, ``epoch`` and ``callbacks`` (name -> state) of a checkpoint; its tensors stay on the disk."""
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     return {key: content.get(key) for key in ("global_step", "epoch", "callbacks")}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in which equal texts are one object, and no two containers are: pickle tells identity from equality."""
+    if isinstance(value, dict) and type(value) in (dict, OrderedDict):
+        made = type(value)((_plain(key), _plain(content)) for key, content in value.items())
+        if isinstance(value, OrderedDict):
+            vars(made).update(_plain(vars(value)))  # the versions of modules
+        return made
+    if type(value) in (list, tuple):
+        return type(value)(_plain(content) for content in value)
+    return sys.intern(value) if type(value) is str else value
 
 
 def _write_beside(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
