@@ -11,10 +11,11 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any, get_args
 
 import yaml
@@ -60,6 +61,7 @@ NAMED = (
     *(FrontEnd, Transform, Schedule, LightningModule, LightningDataModule),
 )
 PARENT = "AVCAP_PARENT"  # environment of the processes that Lightning starts: who started them
+_PATIENCE = 15.0  # seconds for such a process to end by itself
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
@@ -242,11 +244,23 @@ class AvcapCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, unless the training is finished."""
-        if not self.is_finished:
+        if self.is_finished:
+            if rank_zero_only.rank == 0:
+                told = "The run in %s is finished; a larger --trainer.max_epochs would train it further."
+                log.warning(told, self._folder.path)
+            return
+        try:
             super()._run_subcommand(subcommand)
-        elif rank_zero_only.rank == 0:
-            path = self._folder.path
-            log.warning("The run in %s is finished; a larger --trainer.max_epochs would train it further.", path)
+        except SIGTERMException:
+            self._await_others()
+            raise
+        self._await_others()
+
+    def _await_others(self) -> None:
+        """Wait for the processes that Lightning has started; they end with this one."""
+        for process in getattr(self.trainer.strategy.launcher, "procs", ()):
+            with suppress(TimeoutExpired):
+                process.wait(_PATIENCE)
 
     def _parse_ckpt_path(self) -> None:
         """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
