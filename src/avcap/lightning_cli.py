@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import re
 import signal
+import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any, get_args
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+import yaml
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import _RICH_AVAILABLE
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
+from avcap.callbacks import (
+    KeepCaptions,
+    LogSamples,
+    MeasureMaps,
+    SaveBest,
+    SaveLast,
+    SeedSteps,
+    StopTogether,
+    WholeCheckpoints,
+    WritePredictions,
+    WriteResults,
+)
+from avcap.callbacks.save_last import LOST_WORKER
 from avcap.components import components
 from avcap.config_files import ExtendingParser
 
@@ -31,18 +52,23 @@ from avcap.explain import OneSentence
 from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
+from avcap.run_folder import RunFolder
 from avcap.systems import Schedule
+
+log = logging.getLogger(__name__)
 
 NAMED = (
     *(Encoder, Fusion, Decoder, Aligner, AlignmentObjective, TransportDistance),
     *(FrontEnd, Transform, Schedule, LightningModule, LightningDataModule),
 )
+PARENT = "AVCAP_PARENT"  # environment of the processes that Lightning starts: who started them
+_PATIENCE = 15.0  # seconds for such a process to end by itself
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
     ".*isinstance\\(treespec, LeafSpec\\).*",
     ".*smaller than the logging interval.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
     ".*does not have many workers.*",
     ".*Lightning couldn't infer the batch size.*",
     ".*LightningCLI's args parameter is intended to run from within Python.*",
@@ -116,43 +142,126 @@ class TimedCSVLogger(CSVLogger):
         """Leave the settings to ``config.yaml``."""
 
 
+if _RICH_AVAILABLE:
+    _Bar: Any = RichProgressBar
+else:
+    _Bar = TQDMProgressBar
+
+
+class ProgressWithoutVersion(_Bar):
+    """Lightning's progress bar without the version of the loggers."""
+
+    def get_metrics(self, *args: Any) -> dict[str, Any]:
+        """Return the metrics to show."""
+        return {name: value for name, value in super().get_metrics(*args).items() if name != "v_num"}
+
+
 class AvcapCLI(LightningCLI):
     """``avcap fit | validate | test | predict``.
 
     A run lives in ``trainer.default_root_dir``: the whole ``config.yaml``, ``checkpoints/`` (``best.ckpt``,
-    ``last.ckpt``), ``tensorboard/``, ``csv/``, and after a test ``results.json``, ``predictions.jsonl`` and ``maps/``.
+    ``last.ckpt``, ``last-1.ckpt``), ``tensorboard/``, ``csv/``, and after a test ``results.json``, ``predictions.jsonl``
+    and ``maps/``.
     """
+
+    is_finished = False  # whether there is nothing to do
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks that every run has, each with its own options, and shared defaults."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(SaveOnStop, "save_on_stop")
+        parser.add_lightning_class_args(SaveBest, "checkpoint")
+        parser.add_lightning_class_args(SaveLast, "last")
         parser.add_lightning_class_args(LogSamples, "samples")
         parser.add_lightning_class_args(MeasureMaps, "map_quality")
         parser.add_lightning_class_args(WriteResults, "results")
         parser.add_lightning_class_args(WritePredictions, "predictions")
-        parser.set_defaults(
-            {
-                "trainer.use_distributed_sampler": False,  # the data module's own sampler resumes exactly
-                "checkpoint.monitor": "val/cider_d",
-                "checkpoint.mode": "max",
-                "checkpoint.filename": "best",
-                "checkpoint.save_last": True,
-                "checkpoint.enable_version_counter": False,
-            }
-        )
+        # the data module's own sampler resumes exactly
+        parser.set_defaults({"trainer.use_distributed_sampler": False})
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            help_ = "set the files of a run that is in the folder aside, and begin anew"
+            parser.add_argument("--overwrite", type=bool, default=False, help=help_)
+        return parser
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint, and refuse a folder that holds another run, before anything is built.
+
+        Raises:
+            ValueError: if the folder and the options do not go together.
+        """
+        given = self.config[self.subcommand].get("ckpt_path") if self.subcommand else None
+        if self.subcommand != "fit":
+            if given:
+                self.config[self.subcommand].ckpt_path = self._folder.checkpoint(given)
+            return
+        config = self.config.fit
+        if config.trainer.fast_dev_run or (given is None and any(self._folder.path.glob("hpc_ckpt_*.ckpt"))):
+            return  # writes nothing; or goes on where SLURM has put the job back in the queue
+        written = yaml.safe_load(self._parser("fit").dump(config, skip_none=False))
+        config.ckpt_path = self._folder.start_of_fit(given, written, overwrite=config.overwrite)
+        if given == "last" and config.ckpt_path:
+            if rank_zero_only.rank == 0:
+                self._folder.mend(config.ckpt_path)
+            self.is_finished = self._folder.is_finished(config.ckpt_path, written)
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, if there is something to do."""
+        if not self.is_finished:
+            super().instantiate_classes()
+
+    def before_fit(self) -> None:
+        """Set the files of an earlier run aside, where that is asked."""
+        if self.config.fit.overwrite and rank_zero_only.rank == 0:
+            self._folder.set_aside()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Point the loggers and the checkpoints, where they name no folder, to the folder of the run."""
-        root = Path(self._get(self.config_init, "trainer.default_root_dir") or "runs/run")
+        root = self._folder.path
         if self._get(self.config_init, "trainer.logger") in (None, True):
             board = TensorBoardLogger(root, name="", version="tensorboard", default_hp_metric=False)
             kwargs.setdefault("logger", [board, TimedCSVLogger(root, name="csv")])  # a version for each start
+        given = self._get(self.config_init, "trainer.plugins") or []
+        plugins = given if isinstance(given, list) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs.setdefault("plugins", [*plugins, WholeCheckpoints()])
         trainer = super().instantiate_trainer(**{"default_root_dir": str(root), **kwargs})
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(root / "checkpoints")
         return trainer
+
+    @property
+    def _folder(self) -> RunFolder:
+        return RunFolder(Path(self._get(self.config, "trainer.default_root_dir") or "runs/run"))
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Add the callbacks that have no options."""
+        more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
+        bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
+        if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
+            more.append(ProgressWithoutVersion())
+        return super()._instantiate_trainer(config, [*callbacks, *more])
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the verb, unless the training is finished."""
+        if self.is_finished:
+            if rank_zero_only.rank == 0:
+                told = "The run in %s is finished; a larger --trainer.max_epochs would train it further."
+                log.warning(told, self._folder.path)
+            return
+        try:
+            super()._run_subcommand(subcommand)
+        except SIGTERMException:
+            self._await_others()
+            raise
+        self._await_others()
+
+    def _await_others(self) -> None:
+        """Wait for the processes that Lightning has started; they end with this one."""
+        for process in getattr(self.trainer.strategy.launcher, "procs", ()):
+            with suppress(TimeoutExpired):
+                process.wait(_PATIENCE)
 
     def _parse_ckpt_path(self) -> None:
         """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
@@ -181,20 +290,48 @@ def build_cli(
         **options: Further arguments of the class.
 
     Raises:
-        SystemExit: with status 2, for a wrong option or config; with 143 (128 + 15) after SIGTERM.
+        SystemExit: with status 2, for a wrong option or config; when stopped, see :func:`exit_status`.
         ValueError: for bad input found while building or running.
     """
     quieten()
-    try:
+    _end_with_parent()
+    with exit_status():
         return kind(
             LightningModule,
             LightningDataModule,
             parser_class=AvcapParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            auto_configure_optimizers=False,  # a system builds its own
             args=list(args) if args is not None else None,
             run=run,
             **{"save_config_callback": SaveRunConfig, **options},
         )
+
+
+@contextmanager
+def exit_status() -> Iterator[None]:
+    """Exit with the right status when a run inside the block is stopped, and name a lost process that loads data.
+
+    Raises:
+        SystemExit: with 143 (128 + 15) after SIGTERM, 130 after Ctrl-C; Lightning's own would be 0, as if the run had finished.
+        ChildProcessError: if a process that loads the data was killed.
+    """
+    try:
+        yield
     except SIGTERMException:
-        raise SystemExit(128 + signal.SIGTERM) from None  # Lightning's own would be 0, as if the run had finished
+        raise SystemExit(StopTogether.status) from None
+    except RuntimeError as error:
+        if not str(error).startswith(LOST_WORKER):
+            raise
+        raise ChildProcessError(
+            f"A process that loads the data was killed, perhaps for want of memory ({error}); start again, training with "
+            "--ckpt_path last, and with fewer --data.num_workers if memory was short."
+        ) from error
+
+
+def _end_with_parent() -> None:
+    """Let the processes that Lightning starts beside this one end when it dies, however it dies."""
+    if os.environ.get(PARENT) == str(os.getppid()) and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    os.environ[PARENT] = str(os.getpid())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, Protocol
 
@@ -69,3 +69,16 @@ class CaptionerParts(Protocol):
 def data_of(trainer: Trainer) -> Any:
     """Return the data module of a run; None where the trainer was given loaders."""
     return getattr(trainer, "datamodule", None)
+
+
+def in_order(trainer: Trainer, stage: str, rows: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of clips in the order of the data; by id where the data module does not tell it.
+
+    Args:
+        trainer: The trainer.
+        stage: test or predict.
+        rows: Clip id -> row.
+    """
+    data = data_of(trainer)
+    ids = data.clip_ids(stage) if hasattr(data, "clip_ids") else sorted(rows)
+    return [rows[clip] for clip in ids if clip in rows]

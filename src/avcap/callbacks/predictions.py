@@ -8,15 +8,18 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from avcap.callbacks.hooks import EvaluatedBatch, batch_end
+from avcap.callbacks.hooks import EvaluatedBatch, batch_end, data_of, in_order
+from avcap.callbacks.keep_captions import rows_of
 from avcap.metrics.predictions import write_predictions
 
 
 class WritePredictions(Callback):
-    """Write ``predictions.jsonl``, a line ``{"id": ..., "caption": ...}`` a clip, each clip once over all processes.
+    """Write ``captions_<split>.jsonl``, a line ``{"id": ..., "caption": ...}`` a clip, each clip once over all processes.
+
+    The lines are in the order of the split.
 
     Args:
-        path: The file; None for ``predictions.jsonl`` in ``trainer.default_root_dir``.
+        path: The file; None for ``captions_<split>.jsonl`` in ``trainer.default_root_dir``.
         nbest: Captions a clip, at most the number of beams; None: one. Lines then have ``captions``, the best first, and
             their ``log_probs`` (the mean of the tokens) as well, and ``avcap score`` scores the best of them, too.
 
@@ -31,7 +34,7 @@ class WritePredictions(Callback):
         self._rows: dict[str, dict[str, Any]] = {}
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Delete the files of an earlier run, and request several captions per clip if configured."""
+        """Request several captions per clip if configured."""
         self._rows = {}
         if hasattr(pl_module, "nbest"):
             cast(Any, pl_module).nbest = self.nbest
@@ -41,12 +44,7 @@ class WritePredictions(Callback):
     @batch_end
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Keep the captions of a batch."""
-        outputs = done.outputs
-        for place, (clip, caption) in enumerate(zip(outputs["id"], outputs["captions"], strict=True)):
-            self._rows[clip] = {"id": clip, "caption": caption}
-            if self.nbest is not None:
-                captions, scores = zip(*outputs["nbest"][place], strict=True)
-                self._rows[clip] |= {"captions": captions, "log_probs": scores}
+        self._rows |= {row["id"]: row for row in rows_of(done)}
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather and write, on the first process."""
@@ -57,5 +55,6 @@ class WritePredictions(Callback):
         if not trainer.is_global_zero:
             return
         rows = {clip: row for part in parts for clip, row in part.items()}
-        path = self.path or Path(trainer.default_root_dir) / "predictions.jsonl"
-        write_predictions(path, [rows[clip] for clip in sorted(rows)])
+        split = getattr(getattr(data_of(trainer), "clips", None), "predict_split", "test")
+        path = self.path or Path(trainer.default_root_dir) / f"captions_{split}.jsonl"
+        write_predictions(path, in_order(trainer, "predict", rows))

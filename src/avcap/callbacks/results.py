@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of
+from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of, in_order
 from avcap.callbacks.naming import AddNaming
 from avcap.figures import draw_map
 from avcap.figures.parts import picture_parts
@@ -18,13 +20,18 @@ from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import make_results, write_results
 from avcap.scenes.events import beside_the_shards, read_scenes
 
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
 
 class WriteResults(Callback):
     """After ``avcap test``: ``results.json``, ``predictions.jsonl`` and ``maps/<id>.png`` in the folder of the run.
 
     The results hold, beside the system's own scores, the human bound of the same clips (each first reference scored
     against the others) and the best constant caption, so that the numbers can be read. Where the true events of all clips
-    are known and the references name them, the scores tell too how often a caption names the right kind of sound.
+    are known and the references name them, the scores tell too how often a caption names the right kind of sound. If the
+    scores fail, ``predictions.jsonl`` holds the captions without them.
 
     Args:
         folder: Where to write; None for ``trainer.default_root_dir``.
@@ -44,7 +51,7 @@ class WriteResults(Callback):
         self._events: dict[str, list[dict[str, Any]]] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Delete the files of an earlier test."""
+        """Read the events."""
         self._drawn, self._spare = {}, {}
         scenes = read_scenes(self.events or beside_the_shards(getattr(data_of(trainer), "shards", None)))
         self._events = {clip: scene.events for clip, scene in scenes.items()}
@@ -81,10 +88,12 @@ class WriteResults(Callback):
             names = comparing(collected.scores.corpus)
             if min(map(len, references.values())) > 1:
                 firsts = {clip: captions[0] for clip, captions in references.items()}
-                bound = naming(human_bound(references, metrics=names), firsts)
-            constant = constant_caption(_training_captions(trainer, references), references, metrics=names)
-            same = dict.fromkeys(references, constant.caption)
-            constant = constant._replace(scores=naming(constant.scores, same))
+                bound = _tried("human bound", lambda: naming(human_bound(references, metrics=names), firsts))
+            captions = _training_captions(trainer, references)
+            constant = _tried("constant caption", lambda: constant_caption(captions, references, metrics=names))
+            if constant is not None:
+                same = dict.fromkeys(references, constant.caption)
+                constant = constant._replace(scores=naming(constant.scores, same))
         results = make_results(
             type(pl_module).__name__ + ":" + type(pl_module.fusion).__name__,
             scores,
@@ -97,10 +106,25 @@ class WriteResults(Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith("test/map_")
         }
-        write_predictions(folder / "predictions.jsonl", [{**row, "scores": scores.clips[row["id"]]} for row in rows])
+        self._write_captions(trainer, {row["id"]: {**row, "scores": scores.clips[row["id"]]} for row in rows})
         self._draw(folder / "maps")
         write_results(folder / "results.json", results)  # last: where it stands, the rest stands too
         self._log(trainer, pl_module, scores.corpus)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write the captions of all clips, where they are made and the scores failed."""
+        collected = getattr(pl_module, "test_scores", None)
+        if trainer.testing and trainer.is_global_zero and collected is not None and collected.captions:
+            path = self._write_captions(
+                trainer, {clip: {"id": clip, **row} for clip, row in collected.captions.items()}
+            )
+            log.warning("The scores failed; the captions of all clips are in %s.", path)
+
+    def _write_captions(self, trainer: Trainer, rows: dict[str, dict[str, Any]]) -> Path:
+        folder = self.folder or Path(trainer.default_root_dir)
+        (folder / "results.json").unlink(missing_ok=True)  # of an earlier test: where it stands, the rest belongs to it
+        write_predictions(folder / "predictions.jsonl", in_order(trainer, "test", rows))
+        return folder / "predictions.jsonl"
 
     def _draw(self, folder: Path) -> None:
         for name, parts in list((self._drawn | self._spare).items())[: self.maps]:
@@ -115,6 +139,15 @@ class WriteResults(Callback):
                 logger.log_hyperparams(
                     dict(pl_module.hparams), {f"test/{name}": value for name, value in scores.items()}
                 )
+
+
+def _tried(name: str, make: Callable[[], _T]) -> _T | None:
+    """Return a baseline; None, with the reason told, where it cannot be made."""
+    try:
+        return make()
+    except (ValueError, OSError, RuntimeError) as error:
+        log.warning("The %s is left out: %s", name, error)
+        return None
 
 
 def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> list[str]:

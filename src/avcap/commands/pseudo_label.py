@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser
 from torch.utils.data import Dataset
 
 from avcap import __version__
 from avcap.atomic import write_atomically
-from avcap.callbacks import WritePredictions
-from avcap.callbacks.append_captions import AppendCaptions, read_appended
+from avcap.callbacks import KeepCaptions, WritePredictions
+from avcap.callbacks.keep_captions import AppendCaptions, read_appended
 from avcap.data import AudioCapsDataModule
-from avcap.data.caption_rows import write_caption_rows
+from avcap.data.caption_rows import CaptionRows, write_caption_rows
 from avcap.data.collate import Sample
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.ids import name_some
-from avcap.lightning_cli import AvcapCLI, build_cli
+from avcap.lightning_cli import AvcapCLI, build_cli, exit_status
 from avcap.systems import Captioner
 from avcap.weights.reading import fingerprints
 
@@ -55,8 +55,7 @@ def pseudo_label(args: Sequence[str]) -> None:
         SystemExit: with status 2, for a wrong option or config.
         ValueError: if the config is no captioner, or the parts were made by other weights or settings.
     """
-    options = {"parser_kwargs": {"prog": "avcap dali pseudo-label"}, "save_config_callback": SaveConfigCallback}
-    cli = build_cli(args, run=False, kind=LabelCLI, **options)
+    cli = build_cli(args, run=False, kind=LabelCLI, parser_kwargs={"prog": "avcap dali pseudo-label"})
     if not isinstance(cli.model, Captioner):
         raise ValueError(f"avcap dali pseudo-label needs a Captioner, not {type(cli.model).__name__}.")
     provenance = {
@@ -68,13 +67,14 @@ def pseudo_label(args: Sequence[str]) -> None:
         "avcap": __version__,
     }
     provenance = json.loads(json.dumps(provenance, default=str))
-    label(cli.trainer, cli.model, cli.datamodule, provenance=provenance, out=cli.config.out)
+    with exit_status():
+        label(cli.trainer, cli.model, cli.datamodule, provenance=provenance, out=cli.config.out)
 
 
 def label(
     trainer: Trainer, model: Captioner, data: AudioCapsDataModule, *, provenance: dict[str, Any], out: Path
 ) -> None:
-    """Caption the clips of ``provenance["split"]`` that have no caption yet, then merge all.
+    """Caption the clips of ``provenance["split"]`` that have no caption yet, then merge all; a finished file stays as it is.
 
     Args:
         trainer: Of any number of processes.
@@ -89,13 +89,16 @@ def label(
     dataset = data.serve(model.inputs).dataset(provenance["split"])
     require_provided(model.inputs, dataset.shards.info, dataset.shards.folder)
     parts = out.with_name(f"{out.name}.parts")
+    if not parts.exists() and out.is_file() and CaptionRows.read(out).provenance.items() >= provenance.items():
+        print(f"{out} holds the captions of this captioner already.")
+        return
     if trainer.is_global_zero:
         _begin(parts, provenance)
     said = read_appended(parts)
     missing = [place for place, clip in enumerate(dataset.ids) if clip not in said]
     if missing:
         hooks: Any = trainer  # Lightning declares no type for the list of callbacks
-        keep = [callback for callback in hooks.callbacks if not isinstance(callback, WritePredictions)]
+        keep = [callback for callback in hooks.callbacks if not isinstance(callback, KeepCaptions | WritePredictions)]
         hooks.callbacks = [*keep, AppendCaptions(parts)]
         sampler = ClipBatchSampler(
             len(missing),
@@ -134,7 +137,7 @@ def _begin(parts: Path, provenance: dict[str, Any]) -> None:
 
 def _merge(parts: Path, ids: Sequence[str], provenance: dict[str, Any], out: Path) -> None:
     """Write the captions in the order of the clips, and remove the parts; a clip without a caption is left out."""
-    said = read_appended(parts)
+    said = {clip: row["caption"] for clip, row in read_appended(parts).items()}
     rows = [{"id": clip, "caption": said[clip]} for clip in ids if said[clip].strip()]
     silent = [clip for clip in ids if not said[clip].strip()]
     if not rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from avcap.jsonl import read_json_lines
 from avcap.metrics.results import read_results
@@ -19,22 +20,34 @@ def summary(run: Path, *, examples: int = 5) -> None:
     """Print the results table of a run, some captions beside their references, and where its files are.
 
     Args:
-        run: The folder of the run (``trainer.default_root_dir``), after ``avcap test``.
-        examples: How many captions to print.
+        run: The folder of the run (``trainer.default_root_dir``), after ``avcap test`` or ``avcap predict``.
+        examples: How many captions of each file to print.
     """
-    results = read_results(run / "results.json")
+    results, tested = run / "results.json", run / "predictions.jsonl"
+    files = [path for path in (tested, *sorted(run.glob("captions_*.jsonl"))) if path.is_file()]
+    if results.is_file() or not files:
+        _print_scores(read_results(results))
+    for path in files:
+        print(f"\n{path}:")
+        rows = [row for _, row in read_json_lines(path)]
+        step = max(1, len(rows) // max(1, examples))
+        for row in rows[::step][:examples]:
+            print(f"  {row['id']}  {row['caption']}")
+            if row.get("references"):
+                print(f"{'':>15}reference: {row['references'][0]}")
+    print("\nWhat to look at:")
+    for path in [*sorted((run / "maps").glob("*.png")), *files, results]:
+        if path.is_file():
+            print(f"  {path}")
+    print("\n" + NEXT.format(run=run, parent=run.parent))
+
+
+def _print_scores(results: dict[str, Any]) -> None:
     print(results_table(rows_of(results)))
-    for reason in dict.fromkeys(results["left_out"].values()):
-        names = [name for name, why in results["left_out"].items() if why == reason]
+    left_out = results.get("left_out", {})
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, why in left_out.items() if why == reason]
         print(f"Left out {', '.join(names)}: {reason}.")
     scores = results["scores"]
-    print(f"\n{scores['unique_ratio']:.0%} of the captions are unique, {scores['vocab']:.0f} words are used.\n")
-    rows = [row for _, row in read_json_lines(run / "predictions.jsonl")]
-    step = max(1, len(rows) // max(1, examples))
-    for row in rows[::step][:examples]:
-        print(f"  {row['id']}  {row['caption']}\n{'':>15}reference: {row['references'][0]}")
-    maps = sorted((run / "maps").glob("*.png"))
-    print("\nWhat to look at:")
-    for path in [*maps, run / "predictions.jsonl", run / "results.json"]:
-        print(f"  {path}")
-    print("\n" + NEXT.format(run=run, parent=run.parent))
+    if {"unique_ratio", "vocab"} <= scores.keys():
+        print(f"\n{scores['unique_ratio']:.0%} of the captions are unique, {scores['vocab']:.0f} words are used.")

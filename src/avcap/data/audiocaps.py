@@ -224,6 +224,20 @@ class AudioCapsDataModule(LightningDataModule):
         for split in self.splits(stage):
             self.dataset(split, training=stage == "fit" and split == "train")
 
+    def clip_ids(self, stage: str) -> list[str]:
+        """Return the ids of the clips that a stage evaluates, in order.
+
+        Args:
+            stage: validate, test or predict.
+        """
+        return self.dataset(self.splits(stage)[0]).ids
+
+    def reading(self) -> dict[str, Any]:
+        """Return all that decides what a model is given of a clip in evaluation."""
+        corruptions = [(type(corruption).__name__, str(vars(corruption))) for corruption in self.corruptions]
+        settings = {"corruptions": corruptions, "seed": self.seed if corruptions else None}
+        return {"class": type(self).__qualname__, **self.input_settings(), **settings}
+
     def splits(self, stage: str) -> list[str]:
         """Return the splits that a stage reads; ``fit`` needs no val split.
 

@@ -36,7 +36,7 @@ class CaptionScores(Metric):
         self.metrics = None if metrics is None else tuple(metrics)
         self.plain = plain
         self.scores: Scores | None = None
-        self._captions: dict[str, dict[str, Any]] = {}
+        self.captions: dict[str, dict[str, Any]] = {}  # id -> caption and references, of all processes after compute()
         self.add_state("records", default=[], dist_reduce_fx="cat")
 
     def update(self, ids: Sequence[str], predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
@@ -61,9 +61,9 @@ class CaptionScores(Metric):
         Raises:
             ValueError: If there was no clip.
         """
-        self._captions = {}
+        self.captions = {}
         for clip, prediction, references in unpack_rows(self.records):
-            self._captions.setdefault(clip, {"caption": prediction, "references": references})
+            self.captions.setdefault(clip, {"caption": prediction, "references": references})
         self.scores = on_first_process(self._evaluate) if self._is_synced else self._evaluate()
         return dict(self.scores.corpus)
 
@@ -75,7 +75,7 @@ class CaptionScores(Metric):
         """
         if self.scores is None:
             raise RuntimeError("call compute() before rows()")
-        return [{"id": i, **self._captions[i], "scores": self.scores.clips[i]} for i in sorted(self._captions)]
+        return [{"id": i, **self.captions[i], "scores": self.scores.clips[i]} for i in sorted(self.captions)]
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over processes; a process without clips takes part with an empty text of the right type."""
@@ -86,13 +86,13 @@ class CaptionScores(Metric):
     def reset(self) -> None:
         """Clear all captions and scores."""
         super().reset()
-        self.scores, self._captions = None, {}
+        self.scores, self.captions = None, {}
 
     def _evaluate(self) -> Scores:
         """Score the collected captions."""
         return evaluate(
-            {i: row["caption"] for i, row in self._captions.items()},
-            {i: row["references"] for i, row in self._captions.items()},
+            {i: row["caption"] for i, row in self.captions.items()},
+            {i: row["references"] for i, row in self.captions.items()},
             metrics=self.metrics,
             tokenizer=PlainTokenizer() if self.plain else None,
         )

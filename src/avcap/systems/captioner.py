@@ -65,6 +65,9 @@ class Captioner(System):
         self.validation_generation = {"num_beams": 1, **(validation_generation or {})}
         self.validation_scores = CaptionScores()
         self.test_scores = CaptionScores(metrics, plain=False)
+        self.known: dict[
+            str, dict[str, Any]
+        ] = {}  # captions that an earlier start of a test or prediction has made, by id
         self.nbest: int | None = None  # captions a clip in predict_step; None: one, without its score
 
     # -- the model ----------------------------------------------------------------------------------------------
@@ -141,7 +144,8 @@ class Captioner(System):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Generate captions with the decoder's own settings (beams)."""
         fused = self.fuse(batch)
-        captions = self.decoder.generate(fused.tokens)
+        known = self._recall(batch)
+        captions = [row["caption"] for row in known] if known else self.decoder.generate(fused.tokens)
         self.test_scores.update(batch["id"], captions, batch["references"])
         return {"captions": captions, "maps": fused.maps}
 
@@ -152,10 +156,19 @@ class Captioner(System):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return captions and maps with their ids; with :attr:`nbest`, several captions per clip with their scores."""
         fused = self.fuse(batch)
+        known = self._recall(batch)
+        about = {"id": batch["id"], "maps": fused.maps}
         if self.nbest is None:
-            return {"id": batch["id"], "captions": self.decoder.generate(fused.tokens), "maps": fused.maps}
-        found = self.decoder.generate_nbest(fused.tokens, count=self.nbest)
-        return {"id": batch["id"], "captions": [best[0][0] for best in found], "nbest": found, "maps": fused.maps}
+            captions = [row["caption"] for row in known] if known else self.decoder.generate(fused.tokens)
+            return {**about, "captions": captions}
+        found = [list(zip(row["captions"], row["log_probs"], strict=True)) for row in known or ()]
+        found = found or self.decoder.generate_nbest(fused.tokens, count=self.nbest)
+        return {**about, "captions": [best[0][0] for best in found], "nbest": found}
+
+    def _recall(self, batch: Batch) -> list[dict[str, Any]] | None:
+        """Return what is known of the clips of a batch, or None where one of them is not: batches stay as they are."""
+        rows = [self.known[clip] for clip in batch["id"] if clip in self.known]
+        return rows if len(rows) == len(batch["id"]) else None
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
