@@ -156,6 +156,14 @@ class AvcapCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer no ``--weights_only``: no verb runs what a checkpoint holds."""
+        return {verb: {*hidden, "weights_only"} for verb, hidden in LightningCLI.subcommands().items()}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+
 
 def quieten() -> None:
     """Hide warnings about intended behaviour, and advertisements."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avcap.checkpoints.reading import read_state
 from avcap.weights.format import ImportOptions
-from avcap.weights.reading import find_file, read_state, sha256
+from avcap.weights.reading import find_file, sha256
 from avcap.weights.registry import find_format
 from avcap.weights.report import ImportReport
 from avcap.weights.writing import complete_file, save_weights
