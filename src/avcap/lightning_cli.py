@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from inspect import signature
 from operator import or_
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.optim import AdamW
 
 from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
 from avcap.components import components
@@ -30,7 +32,7 @@ from avcap.explain import OneSentence
 from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
-from avcap.systems import Schedule
+from avcap.systems import Captioner, Schedule
 
 NAMED = (
     *(Encoder, Fusion, Decoder, Aligner, AlignmentObjective, TransportDistance),
@@ -84,6 +86,11 @@ class AvcapParser(OneSentence, LightningArgumentParser):
     def class_names(self) -> list[str]:
         """Return the short names of avcap's classes and of a user's that are imported."""
         return [component.__name__ for component in components(*NAMED)]
+
+    def options_of_classes(self) -> list[str]:
+        """Return the options of the captioner and of the data, which are there only when a config has named these."""
+        kinds = {"model": Captioner, "data": AudioCapsDataModule, "model.optimizer": AdamW}
+        return [f"--{key}.{name}" for key, kind in kinds.items() for name in signature(kind).parameters]
 
 
 class SaveRunConfig(SaveConfigCallback):
