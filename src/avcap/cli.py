@@ -218,11 +218,13 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
         def class_names(self) -> list[str]:
             from avcap.components import components
 
-            return [found.__name__ for found in components(*_classes(get_type_hints(function).values()))]
+            return [found.__name__ for found in components(*_classes(hints.values()))]
 
+    # resolved here, since jsonargparse would import what a module imports for type checkers alone, which takes seconds
+    hints = function.__annotations__ = get_type_hints(function)
     signature = inspect.signature(function)
     parser = Parser(prog=prog, description=(inspect.getdoc(function) or "").split("\n")[0], allow_abbrev=False)
-    many = [n for n, p in signature.parameters.items() if p.default is p.empty and "list[Path]" in str(p.annotation)]
+    many = [n for n, p in signature.parameters.items() if p.default is p.empty and hints[n] == list[Path]]
     told = parse_docstring(inspect.getdoc(function) or "")
     said = {found.arg_name: found.description for found in told.params}
     for name in many:
@@ -230,9 +232,7 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     optional = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
     for name in optional:
         default = signature.parameters[name].default
-        parser.add_argument(
-            name, nargs="?", type=get_type_hints(function)[name], default=default, help=f"default: {default}"
-        )
+        parser.add_argument(name, nargs="?", type=hints[name], default=default, help=f"default: {default}")
     parser.add_function_arguments(function, skip={*many, *optional}, as_positional=True)
     switches = {f"--{n}" for n, p in signature.parameters.items() if "bool" in str(p.annotation)}
     if wrong := next((word for word in _before(argv, "--") if _SHORT.fullmatch(word)), None):

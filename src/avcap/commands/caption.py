@@ -6,9 +6,11 @@ import json as json_
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from avcap.trained.files import Caption, FileCaptioner, parse_files
-from avcap.types import Batch
+if TYPE_CHECKING:
+    from avcap.trained.files import Caption
+    from avcap.types import Batch
 
 
 def caption(
@@ -34,6 +36,8 @@ def caption(
     Raises:
         FileNotFoundError: if the checkpoint is not there.
     """
+    from avcap.trained.files import FileCaptioner, parse_files
+
     captioner = FileCaptioner.from_checkpoint(ckpt_path)
     settings = {} if num_beams is None else {"num_beams": num_beams}
     failed = 0

@@ -1,4 +1,4 @@
-"""Reading text, JSON and YAML files, with one sentence for what is wrong with one."""
+"""JSON and YAML files that hold a mapping, with one sentence for what is wrong with one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,44 @@ from typing import Any
 import yaml
 
 
-def read_text(path: Path) -> str:
+def read_json(path: Path, *, remedy: str = "write it again") -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Args:
+        path: The file.
+        remedy: What to do about a damaged file.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no JSON, or holds something else.
+    """
+    try:
+        content = json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
+        raise ValueError(f"{path} is damaged: it is no JSON ({reason}); {remedy}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object; {remedy}.")
+    return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; only plain values are made of it.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no YAML, or holds something else.
+    """
+    try:
+        content = yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path} is no YAML ({' '.join(str(error).split())}); put it right.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no settings; it must be a YAML mapping.")
+    return content
+
+
+def _text(path: Path) -> str:
     """Read a text file in UTF-8.
 
     Raises:
@@ -27,40 +64,3 @@ def read_text(path: Path) -> str:
         raise ValueError(
             f"{path} is no text in UTF-8 (byte {error.start}); save it in UTF-8, or write it again."
         ) from error
-
-
-def read_json(path: Path, *, remedy: str = "write it again") -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Args:
-        path: The file.
-        remedy: What to do about a damaged file.
-
-    Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is no JSON, or holds something else.
-    """
-    try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
-        raise ValueError(f"{path} is damaged: it is no JSON ({reason}); {remedy}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object; {remedy}.")
-    return content
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping; only plain values are made of it.
-
-    Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is no YAML, or holds something else.
-    """
-    try:
-        content = yaml.load(read_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path} is no YAML ({' '.join(str(error).split())}); put it right.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no settings; it must be a YAML mapping.")
-    return content
