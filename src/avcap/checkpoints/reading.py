@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def read_torch(file: Path) -> object:
         begin = stream.read(1)
     archive = zipfile.is_zipfile(file)
     if not archive and begin != b"\x80":  # a bare pickle, as before torch 1.6, begins with the protocol
-        what = "is empty" if not begin else "is neither a safetensors file nor a torch file"
+        what = {b"": "is empty", b"P": "is cut short or damaged"}.get(
+            begin, "is neither a safetensors file nor a torch file"
+        )
         raise ValueError(f"{file} {what}; check what was downloaded or copied.")
     try:
         if archive:
@@ -96,6 +99,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not (carried and names and (inputs is None or isinstance(inputs, Mapping))):
         raise ValueError(f"{path} is damaged: its {FILES_KEY}, avcap_inputs or {LEFT_OUT} is of another type.")
     return content
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with its content.
+
+    Raises:
+        ValueError: where the block raises one.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
 
 
 def require_tensors(state: Mapping[Any, Any], file: Path) -> None:

@@ -81,7 +81,9 @@ class CaptionModel(nn.Module):
     def _of(cls, settings: Mapping[str, Any]) -> CaptionModel:
         kinds = zip(cls.parts, (AudioEncoder, VisualEncoder, Fusion, Decoder), strict=True)
         audio, visual, fusion, decoder = (
-            None if settings[name] is None else build(settings[name], kind=kind, deferred=name in cls.parts[2:])
+            None
+            if settings[name] is None and name in cls.parts[:2]
+            else build(settings[name], kind=kind, deferred=name in cls.parts[2:])
             for name, kind in kinds
         )
         return cls(audio, visual, fusion, decoder)

@@ -12,7 +12,7 @@ import torch
 
 from avcap.checkpoints.build import build
 from avcap.checkpoints.carried_files import unpack_files
-from avcap.checkpoints.reading import SETTINGS, STATE, read_checkpoint
+from avcap.checkpoints.reading import SETTINGS, STATE, named, read_checkpoint
 from avcap.checkpoints.state import require_current
 from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import collate
@@ -91,17 +91,18 @@ def load_alignment(path: Path) -> Alignment:
     """
     content = read_checkpoint(path)
     require_current(content, path)
-    folder = unpack_files(content)
+    with named(path):
+        folder = unpack_files(content)
     settings = content[SETTINGS]
     if not set(Alignment.parts) <= settings.keys():
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of an alignment.")
     kinds = (AudioEncoder, VisualEncoder, AlignmentObjective)
-    with warnings.catch_warnings():
+    with named(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parts = (build(settings[name], kind=kind) for name, kind in zip(Alignment.parts, kinds, strict=True))
         model = Alignment(*parts)
         model.configure_model()
-    model.load_state_dict(content[STATE])
+        model.load_state_dict(content[STATE])
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model.eval()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from avcap.checkpoints.carried_files import unpack_files
-from avcap.checkpoints.reading import read_checkpoint
+from avcap.checkpoints.reading import named, read_checkpoint
 from avcap.checkpoints.state import INPUTS_KEY, require_current
 from avcap.data.collate import collate, move, to_sample
 from avcap.data.frame_sampling import FrameChoice
@@ -76,6 +76,9 @@ class FileCaptioner:
         model, inputs = load_captioner(Path(path))
         if inputs is None:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
+        wanted = {"size": int, "stored_frames": int, "frames": int | None, "frame_sampling": str}
+        if not all(isinstance(inputs.get(name, ...), kind) for name, kind in wanted.items()):
+            raise ValueError(f"{path} is damaged: its {INPUTS_KEY} are not {', '.join(wanted)}.")
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Caption]:
@@ -151,11 +154,13 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
     """
     content = read_checkpoint(path)
     require_current(content, path)
-    folder = unpack_files(content)
+    with named(path):
+        folder = unpack_files(content)
     settings = content["hyper_parameters"]
     if not set(CaptionModel.parts) <= settings.keys():
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of a captioner.")
-    model = CaptionModel.from_settings(settings, content["state_dict"])
+    with named(path):
+        model = CaptionModel.from_settings(settings, content["state_dict"])
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model, content.get(INPUTS_KEY)
 
