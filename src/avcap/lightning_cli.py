@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.optim import AdamW
 
 from avcap.callbacks import LogSamples, MeasureMaps, SaveOnStop, WritePredictions, WriteResults
+from avcap.checkpoints.reading import read_checkpoint
 from avcap.components import components
 
 # importing a component is what registers its short name
@@ -169,7 +170,11 @@ class AvcapCLI(LightningCLI):
         return {verb: {*hidden, "weights_only"} for verb, hidden in LightningCLI.subcommands().items()}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        return {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+        settings = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+        named = settings.get("ckpt_path")
+        if named and Path(named).exists():  # looked at before Lightning does, which is less strict
+            read_checkpoint(Path(named), rebuild=False)
+        return settings
 
 
 def quieten() -> None:

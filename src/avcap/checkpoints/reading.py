@@ -70,11 +70,15 @@ def read_torch(file: Path) -> object:
         raise ValueError(f"{file} is a damaged torch file; fetch it again, or name another.") from error
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, *, rebuild: bool = True) -> dict[str, Any]:
     """Read a checkpoint of `avcap fit` and see that each of its entries is what it should be.
 
+    Args:
+        path: The checkpoint.
+        rebuild: Whether a model is to be built of it, for which it needs ``hyper_parameters``.
+
     Returns:
-        The checkpoint. It has ``state_dict`` and ``hyper_parameters``; our other entries are there or not.
+        The checkpoint. Our other entries are there or not.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -85,10 +89,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content = read_torch(path)
     if not isinstance(content, dict) or not isinstance(content.get(STATE), Mapping):
         raise ValueError(f"{path} is no checkpoint of `avcap fit`; name one, such as runs/demo/checkpoints/best.ckpt.")
-    if not isinstance(content.get(SETTINGS), Mapping):
+    if (rebuild or SETTINGS in content) and not isinstance(content.get(SETTINGS), Mapping):
         raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
     require_tensors(content[STATE], path)
-    _require_plain(content[SETTINGS], path)
+    _require_plain(content.get(SETTINGS), path)
     files, inputs, left_out = (content.get(key) for key in (FILES_KEY, "avcap_inputs", LEFT_OUT))
     carried = files is None or (
         isinstance(files, Mapping)
