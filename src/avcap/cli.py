@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NoReturn, get_args, get_type_hints
 
 LIGHTNING = {
     "fit": "train a system from a config",
@@ -91,7 +92,16 @@ PRINTERS = {  # verbs that are functions of the library -> what prints their res
     "dali texts": "builtins:print",
 }
 CONFIGURED = ("check", "dali pseudo-label")  # verbs that take the options of fit, and read them themselves
-EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right; anything else is a fault of ours
+_SHORT = re.compile(r"-(?!h$)[^-.\d].*")  # no verb has such options: it is the name of a file
+WANTED = {
+    "train": "fit",
+    "evaluate": "test",
+    "eval": "test",
+    "infer": "caption",
+    "inference": "caption",
+    "label": "dali pseudo-label",
+}
+IMPORT = "--import"  # before or after any verb: a module, or a .py file, whose classes a config or a checkpoint names
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -102,27 +112,35 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except Exception as error:
-        from avcap.explain import cause
-
-        reason = cause(error)
-        if not isinstance(reason, EXPECTED) or os.environ.get("AVCAP_DEBUG"):
+    except KeyboardInterrupt:
+        if os.environ.get("AVCAP_DEBUG"):
             raise
-        print(f"avcap: error: {_one_sentence(reason)}", file=sys.stderr)
+        print("avcap: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        from avcap.foreign import sentence
+
+        said = sentence(error)
+        if said is None or os.environ.get("AVCAP_DEBUG"):
+            raise
+        print(f"avcap: error: {said}", file=sys.stderr)
         sys.exit(1)
 
 
 def run(argv: list[str]) -> Any:
     """Run one command line; raise instead of exiting if the input is wrong."""
+    argv = _import_named(argv)
     if argv and argv[0] in LIGHTNING:
         from avcap.lightning_cli import build_cli
 
+        _find_own_modules()
         return build_cli(argv)
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)
     function, rest = _import(COMMANDS[verb][0]), argv[len(verb.split()) :]
     if verb in CONFIGURED:
+        _find_own_modules()
         return function(rest)
     result = call(function, rest, f"avcap {verb}")
     return _import(PRINTERS[verb])(result) if verb in PRINTERS else result
@@ -131,6 +149,54 @@ def run(argv: list[str]) -> Any:
 def _import(target: str) -> Callable:
     module, name = target.split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _import_named(argv: list[str]) -> list[str]:
+    """Import the modules that ``--import`` names, and return the command line without them.
+
+    Raises:
+        ValueError: if no module is named.
+        ImportError: if there is no such module, or it cannot be imported.
+    """
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            return [*rest, word, *words]
+        if word != IMPORT and not word.startswith(f"{IMPORT}="):
+            rest.append(word)
+            continue
+        name = next(words, "") if word == IMPORT else word.partition("=")[2]
+        if not name or name.startswith("-"):
+            raise ValueError(f"{IMPORT} needs the name of a module, or a .py file.")
+        _import_module(name)
+    return rest
+
+
+def _import_module(name: str) -> None:
+    """Import a module by its name, also from the current folder, or a file by its path, under the name of the file."""
+    path = Path(name)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise ImportError(f"{IMPORT}: there is no file {path}.")
+        name, folder = path.stem, str(path.resolve().parent)
+        if folder not in sys.path:
+            sys.path.append(folder)  # last, so that no file there stands for a library
+    else:
+        _find_own_modules()
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        raise ImportError(f"{IMPORT} {name}: {type(error).__name__}: {error}") from error
+    found = getattr(sys.modules[name], "__file__", None)
+    if path.suffix == ".py" and (found is None or not path.samefile(found)):
+        raise ImportError(f"{IMPORT}: a module {name} is known already ({found}); give {path} another name.")
+
+
+def _find_own_modules() -> None:
+    """Let a config of the user name modules of the current folder; these come after all that are installed."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
 
 
 def call(function: Callable, argv: Sequence[str], prog: str) -> Any:
@@ -145,6 +211,7 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     Parameters without a default are positional; one of type ``list[Path]`` takes one or more values; one that Python too
     takes by position only may be left out.
     """
+    from docstring_parser import parse as parse_docstring
     from jsonargparse import ArgumentParser
 
     from avcap.explain import OneSentence
@@ -152,22 +219,39 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     class Parser(OneSentence, ArgumentParser):
         """Parser that reports a wrong option in one sentence."""
 
+        def class_names(self) -> list[str]:
+            from avcap.components import components
+
+            return [found.__name__ for found in components(*_classes(hints.values()))]
+
+    # resolved here, since jsonargparse would import what a module imports for type checkers alone, which takes seconds
+    hints = function.__annotations__ = get_type_hints(function)
     signature = inspect.signature(function)
     parser = Parser(prog=prog, description=(inspect.getdoc(function) or "").split("\n")[0], allow_abbrev=False)
-    many = [n for n, p in signature.parameters.items() if p.default is p.empty and "list[Path]" in str(p.annotation)]
+    many = [n for n, p in signature.parameters.items() if p.default is p.empty and hints[n] == list[Path]]
+    told = parse_docstring(inspect.getdoc(function) or "")
+    said = {found.arg_name: found.description for found in told.params}
     for name in many:
-        parser.add_argument(name, nargs="+", type=Path, help="one or more files")
+        parser.add_argument(name, nargs="+", type=Path, help=said.get(name) or "one or more paths")
     optional = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
     for name in optional:
         default = signature.parameters[name].default
-        parser.add_argument(
-            name, nargs="?", type=get_type_hints(function)[name], default=default, help=f"default: {default}"
-        )
+        parser.add_argument(name, nargs="?", type=hints[name], default=default, help=f"default: {default}")
     parser.add_function_arguments(function, skip={*many, *optional}, as_positional=True)
     switches = {f"--{n}" for n, p in signature.parameters.items() if "bool" in str(p.annotation)}
+    if wrong := next((word for word in _before(argv, "--") if _SHORT.fullmatch(word)), None):
+        parser.error(f"unrecognized arguments: {wrong}")
     config = parser.instantiate(parser.parse_args(_say_true(argv, switches)))
     values = config.as_dict()
     return [values.pop(name) for name in optional], values
+
+
+def _classes(hints: Iterable[Any]) -> Iterator[type]:
+    """Yield the classes of avcap in type hints, those inside others too."""
+    for hint in hints:
+        if isinstance(hint, type) and hint.__module__.startswith("avcap."):
+            yield hint
+        yield from _classes(get_args(hint))
 
 
 def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
@@ -180,6 +264,10 @@ def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
     return said
 
 
+def _before(words: Sequence[str], end: str) -> Sequence[str]:
+    return words[: words.index(end)] if end in words else words
+
+
 def _help(argv: Sequence[str]) -> None:
     """Print the verbs in groups, or those that begin with the word that is asked; another word is an error."""
     if argv and argv[0] == "--version":
@@ -187,25 +275,35 @@ def _help(argv: Sequence[str]) -> None:
 
         print(f"avcap {__version__}")
         return
-    asked = argv[0] if argv and not argv[0].startswith("-") else ""
+    asked = [word for word in argv[:2] if word not in ("-h", "--help")]
     groups = {
         "train": LIGHTNING,
         **{name: {v: text for v, (_, text) in verbs.items()} for name, verbs in GROUPS.items()},
     }
-    mine = {verb: text for verbs in groups.values() for verb, text in verbs.items() if verb.split()[0] == asked}
+    every = {verb: text for verbs in groups.values() for verb, text in verbs.items()}
+    mine = {verb: text for verb, text in every.items() if asked and verb.split()[0] == asked[0]}
+    if len(asked) > 1 or (asked and not mine):
+        group = next(iter(asked), "") if mine else ""
+        _refuse(" ".join(asked) if mine else asked[0], list(mine or every), group)
     lines = ["usage: avcap VERB [options]      (avcap VERB --help for the options of one)"]
-    for name, verbs in ({asked: mine} if mine else groups).items():
+    lines.append(f"       {IMPORT} MODULE, with any verb, imports a module or a .py file of your own first")
+    for name, verbs in ({asked[0]: mine} if asked else groups).items():
         lines += ["", f"{name}:", *(f"  {verb:<18}{text}" for verb, text in verbs.items())]
-    if asked and not mine:
-        print("\n".join(lines), file=sys.stderr)
-        print(f"\navcap: error: there is no verb {asked!r}.", file=sys.stderr)
-        sys.exit(2)
     print("\n".join(lines))
 
 
-def _one_sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def _refuse(verb: str, known: list[str], group: str) -> NoReturn:
+    """Say which verb is like the one that is asked, and exit with status 2."""
+    from difflib import get_close_matches
+
+    if verb.startswith("-"):
+        said = f"{verb} stands before the verb; write `avcap VERB {verb}`."
+    else:
+        near = [WANTED[verb]] if verb in WANTED else get_close_matches(verb, known, n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}." if group else "."
+        said = f"there is no verb {verb!r}{hint}"
+    print(f"avcap: error: {said}\ntip: `avcap {group + ' ' if group else ''}--help` lists the verbs.", file=sys.stderr)
+    sys.exit(2)
 
 
 warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

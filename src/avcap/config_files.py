@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from avcap.mappings import read_yaml
+
 EXTENDS = "extends"
 
 
@@ -43,12 +45,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise FileNotFoundError(f"There is no config {path}; name an existing YAML file.")
     if path.resolve() in above:
         raise ValueError(f"{path} extends itself; take out its `{EXTENDS}`.")
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML ({error}); put it right.") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} holds no settings; a config needs at least one key.")
+    document = read_yaml(path)
     return extended(document, path.parent, *above, path.resolve())
 
 

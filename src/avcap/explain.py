@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -22,16 +23,41 @@ _CLASS = re.compile(r"class_path(?:=| )'([\w.]+)'")
 _SETTING = re.compile(r"Option '([^']+)' is not accepted")
 _KEY_OF_CONFIG = re.compile(r"does not accept option '([^']+)'|[Kk]ey '([^']+)' is not expected")
 _REQUIRED = re.compile(r"class_path '([\w.]+)':\s+the following arguments are required: ([\w, ]+)")
+_ABSENT = re.compile(r"^the following arguments are required: (.+)")
+_VALUE = re.compile(r"argument (?:-\w/)?(--[\w.]+): expected (?:one|at least one) argument")
 _OPTION = re.compile(r"[Uu]nrecognized arguments?: (\S+)")
 _IMPORT = re.compile(r"Expected a dot import path string: ?'?([\w.]+)")
+_UNREADABLE = re.compile(r"Unable to load config ['\"](.+?)['\"]")
+_MODULE = re.compile(r"Problem with given class_path '([\w.]+)':\s+(No module named .*|.* has no attribute .*)")
 _EXPECTED = re.compile(r"Expected an? <class '([\w.]+)'>")
 _EXPECTED_OF = re.compile(r"Expected an? <class '([\w.]+)'>\. Got value")
 _LITERAL = re.compile(r"Expected a typing\.Literal\[(.*?)\]")
 _NESTED = re.compile(r"NestedArg\(key='([\w.]+)'")
-_GIVEN = re.compile(r"Got value: (.*)|Given value: (?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?$", re.MULTILINE)
+_GIVEN = re.compile(
+    r"Got value: (.*?)(?:\. Got value: Namespace.*)?$"
+    r"|Given value: (?:NestedArg\(key='[\w.]+', val=)?(.*?)\)?(?:\. Got value: Namespace.*)?$",
+    re.MULTILINE,
+)
+_TYPES = {"NoneType": "null", "list": "a list such as [a,b]", "dict": "a mapping", "torch.Tensor": ""}
+_ALWAYS = {"-h", "--help", "--print_shtab", "--print_config", "--print_completion"}
 
-_UNION = "Does not validate against any of the Union subtypes"
-_EMPTY = "Cannot copy out of meta tensor"
+SYNONYMS = {
+    "epochs": "max_epochs",
+    "steps": "max_steps",
+    "learning_rate": "lr",
+    "gpus": "devices",
+    "workers": "num_workers",
+    "beams": "num_beams",
+    "bs": "batch_size",
+    "seed": "seed_everything",
+    "ckpt": "ckpt_path",
+    "checkpoint": "ckpt_path",
+    "resume": "ckpt_path",
+    "output": "out",
+    "output_dir": "default_root_dir",
+    "root_dir": "default_root_dir",
+}
+"""What people call an option -> the last part of its name here."""
 
 
 class OneSentence(_Parser):
@@ -42,12 +68,17 @@ class OneSentence(_Parser):
         if not self.exit_on_error:
             super().error(message, ex)
         prog = getattr(ex, "subcommand_parser", self).prog.replace(" [options]", "")
-        sentence = explain(message, options=list(_options(self)), names=self.class_names())
+        options = [*_options(self), *self.options_of_classes()]
+        sentence = explain(message, options=options, names=self.class_names())
         sys.stderr.write(f"avcap: error: {sentence}\ntip: `{prog} --help` lists the options.\n")
         sys.exit(2)
 
     def class_names(self) -> Collection[str]:
         """Return the short names of the classes that a config can use."""
+        return ()
+
+    def options_of_classes(self) -> Collection[str]:
+        """Return the options that exist only once a class is named (``--data.batch_size``)."""
         return ()
 
 
@@ -72,8 +103,11 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
     """
     where = ".init_args.".join(dict.fromkeys(_KEY.findall(message)))
     if found := _OPTION.search(message):
-        option = found[1].split("=")[0]
-        return f"there is no option {option}{_near(option, options)}"
+        return _no_option(found[1].split("=")[0], options)
+    if found := _VALUE.search(message):
+        return f"{found[1]} needs a value; one that begins with - is given as {found[1]}=VALUE."
+    if found := _ABSENT.search(message):
+        return f"{found[1]} must be given; a name that begins with - is given as ./-NAME, or after --."
     if found := _SETTING.search(message):
         owner = ([""] + _CLASS.findall(message))[-1]
         name = f"{where} ({owner.rsplit('.', 1)[-1]})" if where else owner.rsplit(".", 1)[-1]
@@ -84,32 +118,58 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
         key = found[1] or found[2]
         known = {option.removeprefix("--") for option in options}
         return f"the config has no key {key!r}{_near(key, known | {k.split('.')[0] for k in known})}"
-    if found := _IMPORT.search(message):
+    inner = _of_innermost_key(message)
+    nested, given = _NESTED.search(inner), _GIVEN.search(inner) or _GIVEN.search(message)
+    if where and nested and not where.endswith(nested[1].rpartition(".")[2]):
+        where = f"{where}.{nested[1]}"
+    if found := _UNREADABLE.search(message):
+        return f"{where or 'config'} wants settings or a file that holds some, and {found[1]!r} is neither."
+    inner = inner.partition("Given value type")[0]
+    expected = _EXPECTED_OF.findall(inner) or _EXPECTED.findall(inner)
+    types = [_TYPES.get(name, name.rpartition(".")[2]) for name in dict.fromkeys(expected)]
+    if "Not of type Path" in inner:
+        types = ["a path"]
+    if where and (found := _MODULE.search(inner)):
+        own = "`--import FILE.py` imports a module of your own"
+        return f"{where} names no class {found[1]!r} ({found[2].strip()}); {own}."
+    if (found := _IMPORT.search(inner)) and not set(types) & {"int", "float", "bool", "str"}:
         return f"{where} names no class {found[1]!r}{_near(found[1], names)}"
-    if where and (found := _LITERAL.search(message)) and (given := _GIVEN.search(message)):
-        return f"{where} must be one of {found[1]}, not {(given[1] or given[2]).strip()!r}."
-    given, expected = _GIVEN.search(message), _EXPECTED_OF.findall(message) or _EXPECTED.findall(message)
-    if where and given and expected:
-        nested = _NESTED.search(message)
-        if nested and not where.endswith(nested[1].rpartition(".")[2]):
-            where = f"{where}.{nested[1]}"
-        types = " or ".join("null" if name == "NoneType" else name for name in dict.fromkeys(expected))
-        return f"{where} must be {types}, not {(given[1] or given[2]).strip().strip(chr(39))!r}."
+    if where and given:
+        value = (given[1] if given[1] is not None else given[2] or "").strip().strip("'")
+        if words := _LITERAL.findall(inner):
+            allowed = {word.strip("'"): word for group in words for word in group.split(", ")}
+            types = [", ".join(allowed.values()), *(name for name in types if name != "null")]
+            return f"{where} must be one of {' or '.join(types)}, not {value!r}."
+        if types := [name for name in types if name]:
+            return f"{where} must be {' or '.join(types)}, not {value!r}."
     text = " ".join(message.replace("Parser key ", "").split())
     return text if text.endswith(".") else f"{text}."
 
 
-def cause(error: BaseException) -> BaseException:
-    """Return the cause of an error for which the library reports only a consequence.
+def _of_innermost_key(message: str) -> str:
+    """Return what is said of the innermost key: the lines below it, until one that stands further to the left."""
+    last = [*_KEY.finditer(message)][-1:]
+    if not last:
+        return message
+    line = message[message.rfind("\n", 0, last[0].start()) + 1 :]
+    depth = len(line) - len(line.lstrip())
+    below = message[last[0].end() :].split("\n")
+    ends = (n for n, text in enumerate(below) if n and text.strip() and len(text) - len(text.lstrip()) < depth)
+    return "\n".join(below[: next(ends, None)])
 
-    jsonargparse wraps what a constructor raises once for each argument that may be null as well; Lightning, tidying up after
-    weights that could not be read, fails to move the empty ones.
-    """
-    while str(error).startswith(_UNION) and error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, NotImplementedError) and _EMPTY in str(error) and error.__context__ is not None:
-        return cause(error.__context__)
-    return error
+
+def _no_option(option: str, options: Collection[str]) -> str:
+    """Return what to do about a word that is no option: a longer name, a file name, or one argument too many."""
+    if not option.startswith("-"):
+        return f"{option!r} is one argument too many."
+    if (Path(option).suffix and "." not in option[:2] and not option.startswith("--")) or Path(option).exists():
+        return f"there is no option {option}; for a file of that name write ./{option}, or put -- before it."
+    name = option.lstrip("-")
+    last = (name, SYNONYMS.get(name, name))
+    same = [known for known in dict.fromkeys(options) if known.rpartition(".")[2].lstrip("-") in last]
+    if same:
+        return f"there is no option {option}; did you mean {' or '.join(same[:3])}?"
+    return f"there is no option {option}{_near(option, set(options) - _ALWAYS)}"
 
 
 def _near(word: str, known: Collection[str]) -> str:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
+from inspect import signature
 from operator import or_
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -27,6 +28,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.optim import AdamW
 
 from avcap.callbacks import (
     KeepCaptions,
@@ -41,6 +43,7 @@ from avcap.callbacks import (
     WriteResults,
 )
 from avcap.callbacks.save_last import LOST_WORKER
+from avcap.checkpoints.reading import read_checkpoint
 from avcap.components import components
 from avcap.config_files import ExtendingParser
 
@@ -53,7 +56,7 @@ from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
 from avcap.run_folder import RunFolder
-from avcap.systems import Schedule
+from avcap.systems import Captioner, Schedule
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +114,11 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
     def class_names(self) -> list[str]:
         """Return the short names of avcap's classes and of a user's that are imported."""
         return [component.__name__ for component in components(*NAMED)]
+
+    def options_of_classes(self) -> list[str]:
+        """Return the options of the captioner and of the data, which are there only when a config has named these."""
+        kinds = {"model": Captioner, "data": AudioCapsDataModule, "model.optimizer": AdamW}
+        return [f"--{key}.{name}" for key, kind in kinds.items() for name in signature(kind).parameters]
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -265,6 +273,18 @@ class AvcapCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer no ``--weights_only``: no verb runs what a checkpoint holds."""
+        return {verb: {*hidden, "weights_only"} for verb, hidden in LightningCLI.subcommands().items()}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        settings = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+        named = settings.get("ckpt_path")
+        if named and Path(named).exists():  # looked at before Lightning does, which is less strict
+            read_checkpoint(Path(named), rebuild=False)
+        return settings
 
 
 def quieten() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import yaml
 
 from avcap.cli import COMMANDS, GROUPS, LIGHTNING, call, main
-from tests.end_to_end.program import REPOSITORY
+from tests.end_to_end.program import ENVIRONMENT, REPOSITORY
 
 
 def test_without_a_verb_or_with_help_all_verbs_are_listed(capsys):
@@ -24,13 +28,28 @@ def test_a_group_of_verbs_is_listed_alone(capsys):
     assert "data demo" not in out
 
 
-def test_an_unknown_verb_is_refused_with_the_list(capsys):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fti --config x.yaml", "there is no verb 'fti'; did you mean fit?"),
+        ("train", "there is no verb 'train'; did you mean fit?"),
+        ("capton x.mp4", "there is no verb 'capton'; did you mean caption?"),
+        ("data prep x", "there is no verb 'data prep'; did you mean data prepare?"),
+        ("data zzz", "there is no verb 'data zzz'; there are data demo, data prepare"),
+        ("weights --foo", "there is no verb 'weights --foo'"),
+        ("--foo caption", "--foo stands before the verb"),
+        ("zzz", "there is no verb 'zzz'."),
+    ],
+)
+def test_an_unknown_verb_is_refused_with_the_nearest(words, said, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["fti", "--config", "x.yaml"])
+        main(words.split())
     assert stop.value.code == 2
-    error = capsys.readouterr().err
-    assert "there is no verb 'fti'" in error
-    assert "  fit " in error
+    printed = capsys.readouterr()
+    error, tip = printed.err.splitlines()
+    assert said in error
+    assert "--help` lists the verbs" in tip
+    assert not printed.out
 
 
 def test_version(capsys):
@@ -97,6 +116,49 @@ def test_bad_input_is_one_line_and_status_1(monkeypatch, capsys):
     monkeypatch.setenv("AVCAP_DEBUG", "1")
     with pytest.raises(ValueError, match="is bad"):
         main(["doctor"])
+
+
+MODULE = """
+from avcap.fusion import TimeConcat
+class {name}(TimeConcat):
+    'A fusion of somebody else.'
+"""
+
+
+def test_a_file_or_a_module_that_is_named_is_imported_and_its_classes_are_known(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "own_file.py").write_text(MODULE.format(name="OwnFileFusion"))
+    (tmp_path / "own_module.py").write_text(MODULE.format(name="OwnModuleFusion"))
+    main(["list", "fusion"])
+    assert "OwnFileFusion" not in capsys.readouterr().out
+    main(["list", "--import", "own_file.py", "fusion", "--import=own_module"])
+    out = capsys.readouterr().out
+    assert "OwnFileFusion" in out
+    assert "OwnModuleFusion" in out
+
+
+@pytest.mark.parametrize("given", ["nowhere.py", "no_such_module", "broken.py", "json.py", ""])
+def test_a_module_that_cannot_be_imported_is_told(given, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "json.py").write_text("")
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", f"--import={given}"])
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--import" in line
+    assert given.removesuffix(".py") in line
+
+
+def test_files_of_the_current_folder_do_not_stand_for_libraries(tmp_path: Path):
+    for name in ("yaml", "numpy", "jsonargparse", "lazy_loader"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    words = [sys.executable, "-m", "avcap", "summary", "--help"]
+    done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def test_doctor_runs(capsys):

@@ -170,7 +170,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     weights, objects = tmp_path / "weights.pth", tmp_path / "objects.ckpt"
     torch.save({"a": torch.zeros(1)}, weights)
     torch.save({"state_dict": {"a.b": torch.zeros(1)}, "config": Path("x")}, objects)
-    with pytest.raises(ValueError, match="is no checkpoint of a run"):
+    with pytest.raises(ValueError, match="is no checkpoint of `avcap fit`"):
         write_part(weights, "a", tmp_path / "part.safetensors")
     with pytest.raises(ValueError, match="holds Python objects beside tensors"):
         write_part(objects, "a", tmp_path / "part.safetensors")

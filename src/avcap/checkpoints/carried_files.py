@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,33 @@ def carry_files(checkpoint: dict[str, Any]) -> None:
         checkpoint[FILES_KEY] = files
 
 
-def unpack_files(checkpoint: dict[str, Any], folder: Path) -> None:
-    """Write the carried files below a folder and let the hyper-parameters name them there.
+def unpack_files(checkpoint: dict[str, Any]) -> tempfile.TemporaryDirectory[str]:
+    """Write the carried files to a new folder and let the hyper-parameters name them there.
 
     The files of the checkpoint go before those at the original paths, which may have changed since.
 
     Args:
-        checkpoint: A Lightning checkpoint that was read; its hyper-parameters are replaced.
-        folder: Where the files go; it has to stay as long as the model is used.
+        checkpoint: A checkpoint that :func:`avcap.checkpoints.reading.read_checkpoint` gave; its hyper-parameters are replaced.
+
+    Returns:
+        The folder, which has to stay as long as the model is used.
+
+    Raises:
+        ValueError: if a file has a name that would lie elsewhere.
     """
+    folder = tempfile.TemporaryDirectory(prefix="avcap_")
     places: dict[str, str] = {}
     for number, (path, contents) in enumerate(checkpoint.get(FILES_KEY, {}).items()):
-        place = folder / str(number)
-        place.mkdir(parents=True)
+        place = Path(folder.name, str(number))
+        place.mkdir()
         for name, content in contents.items():
-            (place / Path(name).name).write_bytes(content)
+            if not name.strip(". ") or {"/", "\\", "\0"} & set(name):
+                raise ValueError(f"The checkpoint carries a file with the name {name!r}, which is none; it is damaged.")
+            (place / name).write_bytes(content)
         alone = len(contents) == 1 and Path(path).name in contents
         places[path] = str(place / Path(path).name if alone else place)
     checkpoint["hyper_parameters"] = _replace(checkpoint["hyper_parameters"], lambda path: places.get(str(path), path))
+    return folder
 
 
 def _paths(settings: Any) -> Iterator[str | Path]:

@@ -81,6 +81,8 @@ def fetch(factory: Any, source: Source, **settings: Any) -> Any:
     from huggingface_hub import model_info
     from huggingface_hub.errors import HFValidationError
 
+    if factory.__module__.startswith("transformers.models.auto."):  # no code of a model's own, and no question about it
+        settings["trust_remote_code"] = False
     settings |= {} if source.gguf_file is None else {"gguf_file": source.gguf_file}
     is_folder = Path(source.name).is_dir()
     if not is_folder and _looks_like_a_path(source.name):

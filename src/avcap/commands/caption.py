@@ -6,10 +6,13 @@ import json as json_
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from avcap.data.reading import parse_files, whole_names
-from avcap.trained.files import Caption, FileCaptioner
-from avcap.types import Batch
+from avcap.data.reading import whole_names
+
+if TYPE_CHECKING:
+    from avcap.trained.files import Caption
+    from avcap.types import Batch
 
 
 def caption(
@@ -34,6 +37,8 @@ def caption(
     Raises:
         FileNotFoundError: if the checkpoint is not there.
     """
+    from avcap.trained.files import FileCaptioner, parse_files
+
     captioner = FileCaptioner.from_checkpoint(ckpt_path)
     settings = {} if num_beams is None else {"num_beams": num_beams}
     failed = 0

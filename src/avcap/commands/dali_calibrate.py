@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-from avcap.metrics.token_moments import TokenMoments
-from avcap.systems import Alignment
-from avcap.trained.alignment import AlignmentClips, paired_tokens
-from avcap.transport import gaussian_map
-from avcap.types import Batch
-from avcap.weights import write_part
+if TYPE_CHECKING:
+    from avcap.systems import Alignment
+    from avcap.types import Batch
 
 PART = "audio_encoder"
 LAST = "projection"  # the linear layer that makes the tokens
@@ -54,6 +51,9 @@ def calibrate(
         FileNotFoundError: if the checkpoint, its config or the shards are not there.
         ValueError: if the encoder has no projection, or no clip has both streams.
     """
+    from avcap.trained.alignment import AlignmentClips
+    from avcap.weights import write_part
+
     if clips < 1 or batch_size < 1:
         raise ValueError(f"clips and batch_size must be at least 1, got {clips} and {batch_size}.")
     if not gain > 0:
@@ -72,6 +72,9 @@ def calibrate(
 
 def moments(model: Alignment, batches: Iterator[Batch]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Compute mean ``[C]`` and covariance ``[C, C]`` of audio tokens and of image tokens, over the clips that have both streams."""
+    from avcap.metrics.token_moments import TokenMoments
+    from avcap.trained.alignment import paired_tokens
+
     heard, seen = TokenMoments(model.audio_encoder.width), TokenMoments(model.audio_encoder.width)
     for batch in batches:
         _, audio, image = paired_tokens(model, batch)
@@ -96,6 +99,8 @@ def rescaled(
         spread: Of the covariances take all, or the diagonals.
         gain: Factor of the spread.
     """
+    from avcap.transport import gaussian_map
+
     (mean, covariance), (target, wanted) = audio, image
     if spread == "channels":
         covariance, wanted = (matrix.diagonal().diag() for matrix in (covariance, wanted))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multilabel_average_precision
 
 from avcap.checkpoints.loading import load_part
 from avcap.layers.masking import mean_token
 from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
-from avcap.scenes.events import beside_the_shards, read_scenes
-from avcap.scenes.naming import kinds_heard
-from avcap.trained.alignment import AlignmentClips, paired_tokens
+
+if TYPE_CHECKING:
+    from avcap.trained.alignment import AlignmentClips
 
 SPLITS = ("train", "val", "test")  # the probes are fitted, chosen, measured
 
@@ -58,6 +57,10 @@ def probe(
         FileNotFoundError: if the checkpoint, its config, the shards or a file that was named are not there.
         ValueError: if ``batch_size`` is below 1, the encoder is another, or the events lack a clip.
     """
+    from avcap.scenes.events import beside_the_shards, read_scenes
+    from avcap.scenes.naming import kinds_heard
+    from avcap.trained.alignment import AlignmentClips
+
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     opened = AlignmentClips.open(ckpt, shards=shards)
@@ -86,6 +89,8 @@ def probe(
 
 def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
     """Compute the mean token of each clip of a split in float64; leave out clips that lack a stream."""
+    from avcap.trained.alignment import paired_tokens
+
     ids: list[str] = []
     audio: list[Tensor] = []
     image: list[Tensor] = []
@@ -108,6 +113,8 @@ def _of_pictures(train: Means, val: Means, test: Means) -> dict[str, float]:
 
 
 def _of_kinds(heard: dict[str, set[str]], train: Means, val: Means, test: Means) -> dict[str, float]:
+    from torchmetrics.functional.classification import multilabel_average_precision
+
     if missing := [name for split in (train, val, test) for name in split.ids if name not in heard]:
         raise ValueError(f"The events lack clip {missing[0]}; give those of the same data set.")
     kinds = sorted(set().union(*(heard[name] for name in test.ids)))  # one that is never heard has no precision

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from avcap.study.report.table import align
-from avcap.trained.clips import CheckpointClips
-from avcap.trained.map_quality import map_quality
 
 COLUMNS = {
     "map_mass": "mass on true pairs",
@@ -51,6 +49,9 @@ def maps(
         FileNotFoundError: if the checkpoint, its config, the shards or the true times are not there.
         ValueError: if the fusion makes no maps, or no clip has something to tell apart.
     """
+    from avcap.trained.clips import CheckpointClips
+    from avcap.trained.map_quality import map_quality
+
     source = CheckpointClips.open(ckpt_path, shards=shards, config=config, split=split)
     found = map_quality(
         source, epsilons=epsilons, events=events, batch_size=batch_size, num_workers=num_workers, limit=limit

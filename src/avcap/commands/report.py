@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.study.report.collect import choose_baselines, find_runs, group_runs
-from avcap.study.report.compose import compose_report, write_report
-from avcap.study.report.curves import read_curves
-from avcap.study.report.run_shards import scene_kinds, thumbnails
-
 
 def report(
     runs: list[Path],
@@ -32,6 +27,11 @@ def report(
         FileNotFoundError: if a folder holds no run.
         ValueError: if a file of a run is damaged, there is no such baseline, or `clips` is negative.
     """
+    from avcap.study.report.collect import choose_baselines, find_runs, group_runs
+    from avcap.study.report.compose import compose_report, write_report
+    from avcap.study.report.curves import read_curves
+    from avcap.study.report.run_shards import scene_kinds, thumbnails
+
     if clips < 0:
         raise ValueError(f"--clips is {clips}; it must be 0 or more.")
     found = find_runs(runs)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.weights import FORMATS, ImportOptions, export_checkpoint, import_checkpoint, write_part
-
 
 def import_(
     source: Path,
@@ -24,6 +22,8 @@ def import_(
         target_length: Frames of the longest spectrogram (10 ms each); time positions are fitted to it.
         projection: Take GIT's visual projection as the decoder's; the official AVCap code starts that at random.
     """
+    from avcap.weights import ImportOptions, import_checkpoint
+
     options = ImportOptions(target_length=target_length, projection=projection)
     report = import_checkpoint(source, out, format_name=format, options=options)
     print(report.summary())
@@ -39,6 +39,8 @@ def export(source: Path, out: Path, *, format: str) -> None:  # noqa: A002
         out: The file to write: .safetensors, or a torch file with any other ending.
         format: What to write, as `avcap weights formats` lists it.
     """
+    from avcap.weights import export_checkpoint
+
     names = export_checkpoint(source, out, format_name=format)
     print(f"wrote {len(names)} tensors to {out}")
 
@@ -51,6 +53,8 @@ def part(checkpoint: Path, part: str, out: Path) -> None:
         part: The component, or a module in one: audio_encoder, fusion, decoder.prefix, ...
         out: The .safetensors file to write.
     """
+    from avcap.weights import write_part
+
     report = write_part(checkpoint, part, out)
     print(f"{report.part} ({report.component}): {len(report.names)} tensors, {report.values:,} values")
     print(f"sha256 of the source: {report.sha256}")
@@ -59,5 +63,7 @@ def part(checkpoint: Path, part: str, out: Path) -> None:
 
 def formats() -> None:
     """List the checkpoint formats that can be imported."""
+    from avcap.weights import FORMATS
+
     for kind in FORMATS.values():
         print(f"{kind.name:16} {kind.component:22} {kind.summary}")

@@ -111,7 +111,7 @@ def random_language_model(config: Any, *, dtype: torch.dtype | str, attention: s
     from transformers import AutoModelForCausalLM
 
     dtype = torch.float32 if dtype == "auto" else dtype
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention, trust_remote_code=False)
 
 
 def adapt(model: LanguageModel, *, frozen: bool, lora: LoRA | None, gradient_checkpointing: bool) -> LanguageModel:

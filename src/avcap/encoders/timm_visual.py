@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import Tensor, nn
 
+from avcap.checkpoints.reading import read_state
 from avcap.encoders.frame_encoder import FrameEncoder
 from avcap.layers.time_embedding import TimeEmbeddingName
 
@@ -142,13 +143,11 @@ def _create(model: str, image_size: int | None, model_args: dict[str, Any]) -> T
 
 def _load_file(backbone: TimmModel, path: Path, *, model: str) -> None:
     """Load a local file strictly; only the classifier's keys may be left over."""
-    from timm.models import load_state_dict
-
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no weights file {path}; download it, or set pretrained: {PUBLISHED} to let timm do so."
         )
-    state = load_state_dict(str(path), weights_only=True)
+    state = read_state(path)
     head = backbone.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{name}." for name in ((head,) if isinstance(head, str) else head))
     state = {key: value for key, value in state.items() if not key.startswith(heads)}

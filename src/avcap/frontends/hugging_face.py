@@ -91,10 +91,11 @@ class HuggingFaceFeatures(FrontEnd):
 
         kind = getattr(transformers, self.extractor, None)
         try:
-            if kind is not None:
+            if isinstance(kind, type) and issubclass(kind, transformers.FeatureExtractionMixin):
                 made = kind(**self.own_settings)
             else:
-                made = transformers.AutoFeatureExtractor.from_pretrained(self.extractor, **self.own_settings)
+                settings = {**self.own_settings, "trust_remote_code": False}
+                made = transformers.AutoFeatureExtractor.from_pretrained(self.extractor, **settings)
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(
                 f"frontend.extractor: {self.extractor!r} is no feature extractor ({str(error).splitlines()[0]}); name a class of "

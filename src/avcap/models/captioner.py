@@ -13,7 +13,7 @@ from avcap.checkpoints.state import check_state, reloadable
 from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import Inputs
-from avcap.fusion.base import FusionFactory
+from avcap.fusion.base import Fusion, FusionFactory
 from avcap.models.parts import encode, inputs_of, load_pretrained
 from avcap.types import Batch, FusionOutput
 
@@ -69,12 +69,24 @@ class CaptionModel(nn.Module):
             FileNotFoundError: if the file of a ``pretrained`` part is not there.
             ValueError: if a class is gone, or the weights belong to another architecture.
         """
-        audio, visual = (None if settings[name] is None else build(settings[name]) for name in cls.parts[:2])
-        fusion, decoder = (build(settings[name], deferred=True) for name in cls.parts[2:])
-        model = cls(audio, visual, fusion, decoder)
+        with torch.device("meta"):  # sizes are compared before memory is taken
+            planned = cls._of(settings)
+        check_state(planned, state, absent_ok=reloadable(planned, cls.parts))
+        model = cls._of(settings)
         model.load_pretrained()
         model.load_trained(state)
         return model.eval()
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any]) -> CaptionModel:
+        kinds = zip(cls.parts, (AudioEncoder, VisualEncoder, Fusion, Decoder), strict=True)
+        audio, visual, fusion, decoder = (
+            None
+            if settings[name] is None and name in cls.parts[:2]
+            else build(settings[name], kind=kind, deferred=name in cls.parts[2:])
+            for name, kind in kinds
+        )
+        return cls(audio, visual, fusion, decoder)
 
     @property
     def device(self) -> torch.device:

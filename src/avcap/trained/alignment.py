@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import yaml
 
-import avcap.encoders  # noqa: F401 (the classes that a checkpoint names must be imported)
+from avcap.checkpoints.build import build
+from avcap.checkpoints.carried_files import unpack_files
+from avcap.checkpoints.reading import SETTINGS, STATE, named, read_checkpoint
+from avcap.checkpoints.state import require_current
 from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import collate
 from avcap.data.dataset import ClipDataset
 from avcap.data.media import even_indices
 from avcap.data.provided import require_provided
+from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.layers.masking import have_both
+from avcap.losses import AlignmentObjective
 from avcap.systems import Alignment
-from avcap.trained.clips import one_clip, run_folder
+from avcap.trained.clips import data_settings, one_clip, run_folder, shards_of
 from avcap.types import Batch, Tokens
 
 
@@ -42,19 +47,21 @@ class AlignmentClips(NamedTuple):
             FileNotFoundError: if the checkpoint, its config or the shards are not there.
             ValueError: if the run is of a version whose encoders did not own their front ends, or the clips lack a stream.
         """
-        path = run_folder(ckpt_path) / "config.yaml"
-        for file in (ckpt_path, path):
-            if not file.is_file():
-                raise FileNotFoundError(f"There is no {file}; `make demo-dali` makes an alignment.")
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))["data"]["init_args"]
+        model = load_alignment(ckpt_path)
+        config = run_folder(ckpt_path) / "config.yaml"
+        settings = data_settings(config)
         if "target_length" in settings:
             raise ValueError(
-                f"{path} is of an earlier version, in which no encoder owned its front end; train it again."
+                f"{config} is of an earlier version, in which no encoder owned its front end; train it again."
             )
-        data = AudioCapsDataModule(shards or Path(settings["shards"]), frames=FrameChoice(**settings["frames"]))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = Alignment.load_from_checkpoint(ckpt_path, map_location="cpu").eval()
+        folder = shards or shards_of(config)
+        try:
+            frames = FrameChoice(**(settings.get("frames") or {}))
+        except TypeError as error:
+            raise ValueError(
+                f"{config} has other settings at data.init_args.frames ({error}); train it again."
+            ) from error
+        data = AudioCapsDataModule(folder, frames=frames)
         clips = data.serve(model.inputs).dataset(split)
         require_provided(model.inputs, clips.shards.info, clips.shards.folder, training=True)
         return cls(model, clips, data)
@@ -73,6 +80,31 @@ class AlignmentClips(NamedTuple):
     def clip(self, name: str | None = None) -> Batch:
         """Return one clip as a batch; the first of the split if none is named."""
         return one_clip(self.clips, name)
+
+
+def load_alignment(path: Path) -> Alignment:
+    """Rebuild an alignment from its checkpoint, on the CPU.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or the weights of its frozen tower are gone.
+        ValueError: if the file is no checkpoint of an alignment.
+    """
+    content = read_checkpoint(path)
+    require_current(content, path)
+    with named(path):
+        folder = unpack_files(content)
+    settings = content[SETTINGS]
+    if not set(Alignment.parts) <= settings.keys():
+        raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of an alignment.")
+    kinds = (AudioEncoder, VisualEncoder, AlignmentObjective)
+    with named(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parts = (build(settings[name], kind=kind) for name, kind in zip(Alignment.parts, kinds, strict=True))
+        model = Alignment(*parts)
+        model.configure_model()
+        model.load_state_dict(content[STATE])
+    weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
+    return model.eval()
 
 
 @torch.no_grad()

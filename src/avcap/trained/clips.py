@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from avcap.config_files import whole_config
 from avcap.data.collate import collate, move
@@ -102,10 +102,23 @@ def shards_of(config: Path) -> Path:
         FileNotFoundError: if there is no such config.
         ValueError: if it names no shards.
     """
-    if not config.is_file():
-        raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
-    data = whole_config(config).get("data") or {}
-    named = (data.get("init_args") or {}).get("shards") if isinstance(data, dict) else None
-    if named is None:
+    named = data_settings(config).get("shards")
+    if not isinstance(named, str):
         raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
     return Path(named)
+
+
+def data_settings(config: Path) -> Mapping[str, Any]:
+    """Return the settings of the data module that a config names; none where it names none.
+
+    Raises:
+        FileNotFoundError: if there is no such config.
+        ValueError: if it is no YAML mapping.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
+    settings: Any = whole_config(config)
+    for key in ("data", "init_args"):
+        settings = settings.get(key)
+        settings = settings if isinstance(settings, Mapping) else {}
+    return settings

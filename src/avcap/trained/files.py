@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
-import tempfile
 import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avcap.checkpoints.carried_files import unpack_files
+from avcap.checkpoints.reading import named, read_checkpoint
 from avcap.checkpoints.state import INPUTS_KEY, require_current
 from avcap.data.collate import collate, move, to_sample
 from avcap.data.frame_sampling import FrameChoice
@@ -63,16 +62,19 @@ class FileCaptioner:
         self.frames = FrameChoice(inputs["frames"] or None, inputs["frame_sampling"])
 
     @classmethod
-    def from_checkpoint(cls, path: Path) -> FileCaptioner:
+    def from_checkpoint(cls, path: str | Path) -> FileCaptioner:
         """Rebuild a captioner from its checkpoint.
 
         Raises:
             FileNotFoundError: if there is no such file, or one that the model needs is gone.
             ValueError: if the file is no checkpoint of a captioner.
         """
-        model, inputs = load_captioner(path)
+        model, inputs = load_captioner(Path(path))
         if inputs is None:
             raise ValueError(f"{path} does not say what its inputs were; it is no checkpoint of `avcap fit`.")
+        wanted = {"size": int, "stored_frames": int, "frames": int | None, "frame_sampling": str}
+        if not all(isinstance(inputs.get(name, ...), kind) for name, kind in wanted.items()):
+            raise ValueError(f"{path} is damaged: its {INPUTS_KEY} are not {', '.join(wanted)}.")
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"), inputs)
 
     def load(self, path: Path | tuple[Path, Path]) -> tuple[Batch, Caption]:
@@ -147,22 +149,14 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
         FileNotFoundError: if there is no such file, or one that the model needs is gone.
         ValueError: if the file is no checkpoint of a captioner, or of one that did not own its front end yet.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{path} is damaged or holds code instead of weights (it was not run); name a .ckpt file."
-        ) from error
-    if not isinstance(content, dict) or "hyper_parameters" not in content:
-        raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
+    content = read_checkpoint(path)
     require_current(content, path)
-    folder = tempfile.TemporaryDirectory(prefix="avcap_")
-    unpack_files(content, Path(folder.name))
+    with named(path):
+        folder = unpack_files(content)
     settings = content["hyper_parameters"]
     if not set(CaptionModel.parts) <= settings.keys():
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of a captioner.")
-    model = CaptionModel.from_settings(settings, content["state_dict"])
+    with named(path):
+        model = CaptionModel.from_settings(settings, content["state_dict"])
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model, content.get(INPUTS_KEY)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from avcap.checkpoints.loading import is_component, parts_of
-from avcap.weights.reading import find_file, read_state
+from avcap.checkpoints.reading import read_state
+from avcap.weights.reading import find_file
 from avcap.weights.registry import find_format
 from avcap.weights.writing import complete_file
 

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from avcap.checkpoints.loading import LEFT_OUT, PART
+from avcap.checkpoints.reading import SETTINGS, STATE, read_checkpoint
 from avcap.weights.exporting import SAFETENSORS, part_name
-from avcap.weights.reading import find_file, read_torch, sha256
+from avcap.weights.reading import find_file, sha256
 from avcap.weights.writing import complete_file, save_weights
 
 FORMAT = "avcap_part"
-STATE, CONFIG = "state_dict", "hyper_parameters"  # entries of a Lightning checkpoint
 ADAPTED = ".base_layer."  # peft moves an adapted weight below this name
 
 
@@ -63,10 +63,8 @@ def write_part(
     if out.suffix != SAFETENSORS:
         raise ValueError(f"the output {out} is no {SAFETENSORS} file; name one.")
     with complete_file(out, checkpoint) as partial:
-        content = read_torch(checkpoint)
-        if not isinstance(content, Mapping) or not isinstance(content.get(STATE), Mapping):
-            raise ValueError(f"{checkpoint} is no checkpoint of a run; name a .ckpt file of `avcap fit`.")
-        config = content.get(CONFIG) or {}
+        content = read_checkpoint(checkpoint)
+        config = content[SETTINGS]
         _require_all(part, content.get(LEFT_OUT, ()), config, checkpoint)
         state = _below(part, content[STATE], checkpoint)
         state = state if edit is None else edit(state)
@@ -109,7 +107,7 @@ def _require_all(part: str, left_out: Collection[str], config: Mapping[str, Any]
     absent = [name for name in left_out if name.startswith(f"{part}.")]
     if not absent:
         return
-    arguments = _settings(part.partition(".")[0], config).get("init_args", {})
+    arguments = _settings("init_args", _settings(part.partition(".")[0], config))
     source = arguments.get("pretrained") or arguments.get("model") or "its pretrained file"
     raise ValueError(
         f"{checkpoint} leaves out {len(absent)} frozen weights of {part} ({', '.join(absent[:3])}), which the run read from "
@@ -119,7 +117,7 @@ def _require_all(part: str, left_out: Collection[str], config: Mapping[str, Any]
 
 def _component(part: str, config: Mapping[str, Any]) -> str:
     """Return the class of a component from the checkpoint's config; for a module inside one, return its path."""
-    return _settings(part, config).get("class_path", "").rpartition(".")[2] or part
+    return str(_settings(part, config).get("class_path", "")).rpartition(".")[2] or part
 
 
 def _settings(part: str, config: Mapping[str, Any]) -> Mapping[str, Any]:

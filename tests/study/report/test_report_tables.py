@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from avcap.ids import id_hash
 from avcap.study.report.collect import CellRuns, Group, Run
@@ -161,11 +162,39 @@ AWKWARD = Table(
 
 def test_markdown_escapes():
     lines = markdown(AWKWARD).splitlines()
-    assert lines[0] == r"## 50 % of\_it & {more}"
+    assert lines[0] == r"## 50 % of\_it \& {more}"
     assert len({len(line) for line in lines[2:7]}) == 1
-    assert r"\[x\] “q” & " in lines[4]
+    assert r"\[x\] “q” \& " in lines[4]
     assert "**1.0 ± 0.2**" in lines[4]
     assert r"a\|b\*c\`d e" in lines[5]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["a | b", "<script>alert(1)</script>", "`code` ``x`", "a\nb", "[x](http://y)", "see https://y.z or www.y.z, me@y.z"]
+    + [
+        "- item",
+        "# head",
+        "1. one",
+        "> quote",
+        "**b** __c__ ~~d~~",
+        "&lt;b&gt;",
+        "\\|",
+        "$x$",
+        "---",
+        "a\\",
+        "![i](x)",
+    ],
+)
+def test_no_caption_and_no_title_is_read_as_markdown(said):
+    """As GitHub and every CommonMark parser reads it, here by the one that ships with rich."""
+    once = " ".join(said.split())
+    table = Table(said, ["name"], [[TableEntry(said)]], notes=[said])
+    parser = MarkdownIt("gfm-like", {"linkify": False}).enable("table")
+    pieces = [token for block in parser.parse(markdown(table)) for token in block.children or ()]
+    assert {piece.type for piece in pieces} <= {"text", "text_special"}
+    texts = ["".join(p.content for p in block.children) for block in parser.parse(markdown(table)) if block.children]
+    assert texts == [once, "name", once, once]
 
 
 def test_latex_escapes():

@@ -20,7 +20,7 @@ from avcap.study.report.matrix_tables import (
 )
 from avcap.study.report.page import Illustrations, write_page
 from avcap.study.report.page.clips import browser_data
-from avcap.study.report.text_tables import latex, markdown, results_csv
+from avcap.study.report.text_tables import escape_markdown, latex, markdown, results_csv
 
 
 class Content(NamedTuple):
@@ -108,7 +108,8 @@ def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping
     )
     tables = [table for _, part in content.tables for table in part]
     more = [table for _, part in content.appendix for table in part]
-    sentences = [f"# {title}", content.summary, *(f"> {sentence}" for sentence in content.warnings)]
+    title, summary, *warnings = map(escape_markdown, (title, content.summary, *content.warnings))
+    sentences = [f"# {title}", summary, *(f"> {sentence}" for sentence in warnings)]
     texts = {
         "report.md": "\n\n".join([*sentences, *(markdown(table) for table in tables + more)]),
         "report.tex": "\n".join(map(latex, tables)),

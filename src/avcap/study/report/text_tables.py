@@ -12,6 +12,7 @@ from avcap.study.report.collect import Run
 from avcap.study.report.matrix_tables import Table, TableEntry
 from avcap.study.report.table import align
 
+_MARKDOWN = re.compile(r"[\\|*_`~$<>\[\]&@]|:(?=//)|(?<=www)\.|^[-+#=]|(?<=^\d)[.)]", re.IGNORECASE)
 _TEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -35,13 +36,18 @@ def markdown(table: Table, *, heading: bool = True) -> str:
     """Format an optional heading, the table with aligned columns, and its notes; strong entries are bold."""
 
     def write(entry: TableEntry) -> str:
-        text = re.sub(r"([\\|*_`<\[\]])", r"\\\1", " ".join(entry.text.split()))
+        text = escape_markdown(entry.text)
         return f"**{text}**" if entry.strong else text
 
     body = [[write(entry) for entry in row] for row in [*table.rows, *table.below]]
     lines = align([write(TableEntry(name)) for name in table.head], body)
     title = [f"## {write(TableEntry(table.title))}", ""] if heading else []
-    return "\n".join([*title, *lines, *(f"\n{note}" for note in table.notes)]) + "\n"
+    return "\n".join([*title, *lines, *(f"\n{escape_markdown(note)}" for note in table.notes)]) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Escape what Markdown would read as a table, a tag, a link, an emphasis or code; the text is one line."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def latex(table: Table) -> str:
