@@ -64,6 +64,11 @@ GROUPS = {
         "ablation cell": ("avcap.commands.ablation:cell", "one cell of the ablation matrix: fit and test, unless done"),
         "ablation status": ("avcap.commands.ablation:status", "the status of the cells of an ablation matrix"),
     },
+    "drills": {
+        "drill prepare": ("avcap.commands.drill:drill_prepare", "kill the making of shards; nothing may be lost"),
+        "drill train": ("avcap.commands.drill:drill_train", "kill a training run; nothing may be lost"),
+        "drill resume": ("avcap.commands.drill:drill_resume", "stop a run of two processes by SIGTERM, and go on"),
+    },
     "DALI": {
         "dali run": ("avcap.commands.study:dali", "all missing stages on the embedded data set, and a report"),
         "dali stills": ("avcap.commands.dali_stills:stills", "images for the demo's image captioner"),
