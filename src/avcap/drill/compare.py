@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def steps_that_differ(whole: Path, other: Path) -> Iterator[str]:
     """
     for path in sorted(whole.glob("*.jsonl")):
         wanted, found = list(_read(path)), list(_read(other / path.name))
-        expected = {key: value for key, value in wanted}
+        expected = dict(wanted)
         for key, value in found:
             if key not in expected:
                 yield f"{other / path.name}: {_name(key)} does not belong to the undisturbed run."
@@ -67,7 +68,7 @@ def steps_done_again(folder: Path) -> int:
     most = 0
     for path in folder.glob("*.jsonl"):
         steps = [key[1] for key, _ in _read(path) if key[2] == "train"]
-        most = max([most, *(before - after + 1 for before, after in zip(steps, steps[1:], strict=False))])
+        most = max([most, *(before - after + 1 for before, after in pairwise(steps))])
     return most
 
 

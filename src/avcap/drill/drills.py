@@ -72,7 +72,7 @@ def drill_of_resume(folder: Path) -> Drill:
         places=("work", "training", "validation"),
         seen=_lines,
         signal=SIGTERM,
-        statuses=(128 + SIGTERM,),
+        statuses=(128 + SIGTERM, -SIGTERM),  # the second where all is done, or nothing was begun
         again=steps_done_again,
     )
 

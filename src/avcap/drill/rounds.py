@@ -29,7 +29,6 @@ class Drill:
         seen: Gives something that changes when such a place is reached.
         signal: What stops it.
         statuses: Exit statuses of a command that was stopped.
-        early: Those of one that was stopped in ``start``, besides.
         patience: Seconds that it may take to end.
         again: Gives the most work (steps, shards) that had to be done again after a stop, for a round's folder; None: unknown.
         at_most: The most that is right.
@@ -39,12 +38,11 @@ class Drill:
     command: Callable[[Path], list[str]]
     differences: Callable[[Path, Path], Iterable[str]]
     places: Sequence[str] = ("start", "work")
-    seen: Callable[[str, Path], object] = lambda place, folder: None
+    seen: Callable[[str, Path], object] = lambda *_: None
     signal: Signals = SIGKILL
     statuses: Sequence[int] = (-SIGKILL,)
-    early: Sequence[int] = ()
     patience: float = 30.0
-    again: Callable[[Path], int] = lambda folder: 0
+    again: Callable[[Path], int] = lambda _: 0
     at_most: int = 0
 
 
@@ -110,7 +108,9 @@ class _Rounds:
         self.drill, self.folder, self.stops, self.tell = drill, folder, stops, tell
         self.random = Random(seed)
         self.report = DrillReport(drill.name, seed, folder)
-        self.left: list[tuple[float, DrilledProcess]] = []  # commands that were stopped, and when all of it must be gone
+        self.left: list[
+            tuple[float, DrilledProcess]
+        ] = []  # commands that were stopped, and when all of it must be gone
 
     def run(self) -> DrillReport:
         whole = self.folder / "undisturbed"
@@ -168,7 +168,7 @@ class _Rounds:
         if status is None:
             self.report.faults.append(f"It did not end within {seconds:.0f} s{after}: {process.said}")
             process.send(SIGKILL, everyone=True)
-        elif status and not (moment and status in self._right(moment)):
+        elif status and not (moment and status in self.drill.statuses):
             self.report.faults.append(f"It ended with status {status}{after}: {process.said}")
 
     def _compare(self, whole: Path, folder: Path) -> None:
@@ -176,7 +176,9 @@ class _Rounds:
         self.report.rounds += 1
         self.report.again = max(self.report.again, self.drill.again(folder))
         if self.report.again > self.drill.at_most:
-            self.report.faults.append(f"{self.report.again} were done again in {folder}; right is {self.drill.at_most}.")
+            self.report.faults.append(
+                f"{self.report.again} were done again in {folder}; right is {self.drill.at_most}."
+            )
         self.report.faults += list(self.drill.differences(whole, folder))[:1]
         self.tell(f"round {self.report.rounds}: {'a difference' if self.report.faults else 'equal'}")
 
@@ -187,12 +189,11 @@ class _Rounds:
         process = self._start(folder)
         process.wait(lambda: False, self.length.limit)
         self._judge(process, None, process.seconds)
-        self.report.faults += [f"Started again when done: {fault}" for fault in self.drill.differences(whole, folder)][:1]
+        self.report.faults += [f"Started again when done: {fault}" for fault in self.drill.differences(whole, folder)][
+            :1
+        ]
         if not self.report.faults:
             shutil.rmtree(folder)
-
-    def _right(self, moment: Moment) -> Sequence[int]:
-        return (*self.drill.statuses, *(self.drill.early if moment.place == "start" else ()))
 
     def _sweep(self, *, wait: bool = False) -> None:
         """Count, and kill, what outlives a command that was stopped."""
