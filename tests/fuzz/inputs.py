@@ -75,6 +75,19 @@ def plain(text: str) -> str:
 Captions = dict[str, list[str]]
 
 
+class Perhaps(Captions):
+    """Captions that a reader may refuse to read, with a sentence; but none other may come out."""
+
+
+def recoded(draw: st.DrawFn, content: bytes, captions: Captions) -> tuple[bytes, Captions]:
+    """The same text in another encoding; one without a mark may be refused."""
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252"]))
+    text = content.decode()
+    if encoding == "cp1252" and (text.isascii() or not all("\xa0" <= c <= "\xff" for c in text if not c.isascii())):
+        return content, captions
+    return text.encode(encoding), Perhaps(captions) if encoding == "cp1252" else captions
+
+
 @st.composite
 def youtube_rows(draw: st.DrawFn) -> list[tuple[str, float, list[str]]]:
     """Clips of AudioCaps: id, start, captions; no two are the same."""
@@ -97,9 +110,9 @@ def audiocaps_csv(draw: st.DrawFn) -> tuple[bytes, Captions]:
     clips = draw(youtube_rows())
     rows: list[list[object]] = [["audiocap_id", "youtube_id", "start_time", "caption"]]
     rows += [[1000 + n, name, start, text] for n, (name, start, captions) in enumerate(clips) for text in captions]
-    content = _csv(rows, ending=draw(st.sampled_from(["\n", "\r\n"])))
-    bom = draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))
-    return bom + content, {clip_name(name, start): captions for name, start, captions in clips}
+    separator = draw(st.sampled_from([",", ",", ";", "\t"]))
+    content = _csv(rows, separator, draw(st.sampled_from(["\n", "\r\n"])))
+    return recoded(draw, content, {clip_name(name, start): captions for name, start, captions in clips})
 
 
 @st.composite
@@ -114,7 +127,26 @@ def file_csv(draw: st.DrawFn) -> tuple[bytes, Captions]:
         captions = draw(st.lists(texts, min_size=3, max_size=3) if several else st.lists(texts, min_size=1, max_size=1))
         rows.append([name, *captions])
         found[name] = captions
-    return _csv(rows), found
+    return recoded(draw, _csv(rows), found)
+
+
+@st.composite
+def unquoted_csv(draw: st.DrawFn) -> tuple[bytes, Captions]:
+    """A caption with commas and without quotes, in the last column: joined or refused, never cut."""
+    text = ",".join(draw(st.lists(st.sampled_from(["a dog", " a cat", " rain", "wind "]), min_size=2, max_size=4)))
+    name, other = draw(youtube_ids), draw(youtube_ids)
+    rows = f"youtube_id,start_time,caption\n{name},30,{text}\n{other},40,a bird sings\n"
+    return rows.encode(), Perhaps({f"{name}_30": [text], f"{other}_40": ["a bird sings"]})
+
+
+@st.composite
+def wavcaps_json(draw: st.DrawFn) -> tuple[bytes, Captions]:
+    clips = draw(
+        st.lists(names.map(lambda name: name.rpartition("/")[2]), min_size=1, max_size=4, unique_by=str.casefold)
+    )
+    found = {name: [draw(texts)] for name in clips}
+    data = [{"id": name, "caption": found[name][0], "duration": 9.5, "audio": name} for name in clips]
+    return _json(draw, {"num_captions_per_audio": 1, "data": data}), found
 
 
 @st.composite

@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from avcap.cli import EXPECTED
 from avcap.explain import cause
 from tests.fuzz.entrances import ENTRANCES, Entrance
+from tests.fuzz.inputs import Perhaps
 
 PATIENCE = 10.0  # seconds of this process's time for one input
 LONGEST = 2000  # characters of a sentence
@@ -112,6 +113,8 @@ class Runner:
             if isinstance(reason, UnicodeError):
                 return f"no sentence of ours {_place(reason)}: {type(reason).__name__}: {reason}"
             said = " ".join(str(reason).split())
+            if wanted is not None and not isinstance(wanted, Perhaps):
+                return f"refused what is right {_place(reason)}: {said}"
             if entrance.named and file.name not in said and str(file.parent) not in said:
                 return f"names no file {_place(reason)}: {said}"
             if len(said) > LONGEST:

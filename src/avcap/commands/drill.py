@@ -83,10 +83,10 @@ def _finish(report: DrillReport) -> None:
     print(f"  went on          {report.continued}")
     print(f"  came to the end  {report.rounds}")
     print(f"  slowest end      {report.slowest:.1f} s after the signal")
-    print(f"  done again       {report.again} steps at most")
+    print(f"  done again       {report.again} {report.unit} at most after one stop")
     print(f"  left alive       {report.alive} processes")
     for fault in report.faults:
         print(f"  fault            {fault}")
-    print("  " + ("equal to the undisturbed run" if report.ok else "NOT equal, or not clean"))
+    print("  " + ("Nothing was lost, and nothing is left." if report.ok else "Something was lost, or is left."))
     if not report.ok:
         raise SystemExit(1)

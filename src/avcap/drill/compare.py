@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from avcap.drill.moments import State
 
 
 def files_that_differ(whole: Path, other: Path) -> Iterator[str]:
@@ -70,6 +72,36 @@ def steps_done_again(folder: Path) -> int:
         steps = [key[1] for key, _ in _read(path) if key[2] == "train"]
         most = max([most, *(before - after + 1 for before, after in pairwise(steps))])
     return most
+
+
+def shards_done_again(folder: Path, states: Sequence[State]) -> int:
+    """Return the most whole shards that a start wrote anew.
+
+    Args:
+        folder: Of the shards.
+        states: What ``state`` gave after each start; the last is of the finished shards.
+    """
+    shards = [_shards(folder, state) for state in states]
+    sizes = {key: {size for _, size in found} for key, found in shards[-1].items()}
+    whole = [
+        {key: {time for time, size in found if {size} == sizes.get(key)} for key, found in s.items()} for s in shards
+    ]
+    pairs = pairwise(whole)
+    return max(
+        (sum(bool(times - after.get(key, set())) for key, times in before.items()) for before, after in pairs),
+        default=0,
+    )
+
+
+def _shards(folder: Path, state: State) -> dict[tuple[str, str], set[tuple[int, int]]]:
+    """Return time and size of the files of each shard (split and name), wherever they lie."""
+    found: dict[tuple[str, str], set[tuple[int, int]]] = {}
+    for name, (time, size, _) in state.items():
+        path = Path(name)
+        if path.suffix == ".bin":
+            split = path.relative_to(folder).parts[0].partition(".")[0]
+            found.setdefault((split, path.name), set()).add((time, size))
+    return found
 
 
 def _read(path: Path) -> Iterator[tuple[tuple[int, int, str, str], Any]]:

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGTERM
 
-from avcap.drill.compare import checkpoints_that_differ, files_that_differ, steps_done_again, steps_that_differ
-from avcap.drill.material import fit_words, make_clips, make_shards
+from avcap.drill.compare import (
+    checkpoints_that_differ,
+    files_that_differ,
+    shards_done_again,
+    steps_done_again,
+    steps_that_differ,
+)
+from avcap.drill.material import AVCAP, fit_command, make_clips, make_shards
 from avcap.drill.moments import state
 from avcap.drill.rounds import Drill
 
 EVERY = 3  # training steps from one last.ckpt to the next
+WORKERS = 2  # processes that each have a shard in hand
 TWO = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.init_args.batch_size", "2")
 
 
@@ -24,8 +31,8 @@ def drill_of_prepare(folder: Path) -> Drill:
     data = make_clips(folder / "data", train=96)
 
     def command(out: Path) -> list[str]:
-        sizes = ("--frames", "4", "--size", "96", "--clips_per_shard", "4", "--num_workers", "2")
-        return ["data", "prepare", str(data), "--out", str(out / "shards"), *sizes, "--progress", "false"]
+        sizes = ("--frames", "4", "--size", "96", "--clips_per_shard", "4", "--num_workers", str(WORKERS))
+        return [*AVCAP, "data", "prepare", str(data), "--out", str(out / "shards"), *sizes, "--progress", "false"]
 
     def differences(whole: Path, other: Path) -> Iterator[str]:
         yield from files_that_differ(whole / "shards", other / "shards")
@@ -36,6 +43,9 @@ def drill_of_prepare(folder: Path) -> Drill:
         differences,
         places=("start", "work", "work", "a write"),
         seen=lambda _, out: state(out),
+        unit="shards",
+        again=lambda out, states: shards_done_again(out / "shards", states),
+        at_most=WORKERS,
     )
 
 
@@ -49,11 +59,11 @@ def drill_of_train(folder: Path) -> Drill:
     every = ("--last.every_n_steps", str(EVERY))
     return Drill(
         "train",
-        lambda out: fit_words(data, out, *every),
+        lambda out: fit_command(data, out, *every),
         _runs_that_differ,
         places=("start", "work", "work", "a checkpoint", "a checkpoint"),
         seen=lambda _, out: state(out / "run" / "checkpoints"),
-        again=steps_done_again,
+        again=lambda out, _: steps_done_again(out / "steps"),
         at_most=EVERY,
     )
 
@@ -67,13 +77,13 @@ def drill_of_resume(folder: Path) -> Drill:
     data = make_shards(folder / "data")
     return Drill(
         "resume",
-        lambda out: fit_words(data, out, *TWO),
+        lambda out: fit_command(data, out, *TWO),
         _runs_that_differ,
         places=("work", "training", "validation"),
         seen=_lines,
         signal=SIGTERM,
         statuses=(128 + SIGTERM, -SIGTERM),  # the second where all is done, or nothing was begun
-        again=steps_done_again,
+        again=lambda out, _: steps_done_again(out / "steps"),
     )
 
 

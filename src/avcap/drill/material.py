@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from avcap.data.prepare import prepare
 from avcap.scenes.dataset import Settings, build_dataset
 
+AVCAP = (sys.executable, "-m", "avcap")
 CONFIG = Path(__file__).with_name("drill.yaml")
 
 
@@ -22,8 +24,8 @@ def make_shards(folder: Path) -> Path:
     return folder
 
 
-def fit_words(data: Path, folder: Path, *more: str) -> list[str]:
-    """Return the words of `avcap` that train on a data set, for the folder of a round.
+def fit_command(data: Path, folder: Path, *more: str) -> list[str]:
+    """Return the command that trains on a data set, for the folder of a round.
 
     Args:
         data: The data set.
@@ -31,6 +33,7 @@ def fit_words(data: Path, folder: Path, *more: str) -> list[str]:
         *more: Further options.
     """
     return [
+        *AVCAP,
         "fit",
         *("--config", str(CONFIG)),
         *("--data.init_args.shards", str(data / "shards")),

@@ -10,6 +10,8 @@ from random import Random
 
 from avcap.drill.process import DrilledProcess
 
+State = dict[str, tuple[int, int, int]]  # path -> time of its last change, size, number of the file
+
 AT_ONCE = 0.01  # seconds within which a stop follows what it was waiting for
 
 
@@ -84,9 +86,9 @@ def stop_at(
     return True
 
 
-def state(folder: Path) -> dict[str, tuple[int, int, int]]:
+def state(folder: Path) -> State:
     """Return what distinguishes the files below a folder from those at another time."""
-    found = {}
+    found: State = {}
     for path in folder.rglob("*"):
         try:
             facts = path.stat()

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,15 +18,15 @@ QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFL
 
 
 class DrilledProcess:
-    """`avcap` in a process that leads a session and a process group of its own.
+    """A command in a process that leads a session and a process group of its own.
 
     Args:
-        words: What follows `avcap` on the command line.
+        command: The program and its words.
         log: File of what it prints; a later process appends.
         temporary: Its TMPDIR; None: as here.
     """
 
-    def __init__(self, words: Sequence[str], log: Path, *, temporary: Path | None = None) -> None:
+    def __init__(self, command: Sequence[str], log: Path, *, temporary: Path | None = None) -> None:
         environment = {**os.environ, **QUIET}
         if temporary is not None:
             environment["TMPDIR"] = str(temporary)
@@ -36,7 +35,7 @@ class DrilledProcess:
         self.begun = time.monotonic()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "avcap", *words],
+                list(command),
                 cwd=log.parent,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 from signal import SIGKILL, Signals
 
-from avcap.drill.moments import Length, Moment, draw, state, stop_at
+from avcap.drill.moments import Length, Moment, State, draw, state, stop_at
 from avcap.drill.process import DYING, DrilledProcess
 
 OTHER_DISK = Path("/dev/shm")  # where there is one, every second TMPDIR is on it
@@ -23,14 +24,16 @@ class Drill:
 
     Attributes:
         name: The verb.
-        command: What follows `avcap`, for the folder of a round; the same words begin and go on.
+        command: The command, for the folder of a round; the same words begin and go on.
         differences: A sentence for each thing that a round's folder has otherwise than the undisturbed one.
         places: Where it is stopped: ``start``, ``work``, and names that ``seen`` knows.
         seen: Gives something that changes when such a place is reached.
         signal: What stops it.
         statuses: Exit statuses of a command that was stopped.
         patience: Seconds that it may take to end.
-        again: Gives the most work (steps, shards) that had to be done again after a stop, for a round's folder; None: unknown.
+        unit: What the work is counted in.
+        again: Gives the most work that had to be done again after a stop, for a round's folder and its files after each
+            start.
         at_most: The most that is right.
     """
 
@@ -42,7 +45,8 @@ class Drill:
     signal: Signals = SIGKILL
     statuses: Sequence[int] = (-SIGKILL,)
     patience: float = 30.0
-    again: Callable[[Path], int] = lambda _: 0
+    unit: str = "steps"
+    again: Callable[[Path, Sequence[State]], int] = lambda *_: 0
     at_most: int = 0
 
 
@@ -52,6 +56,7 @@ class DrillReport:
 
     Attributes:
         name: What was drilled.
+        unit: What its work is counted in.
         seed: Gives the same moments again.
         folder: Where it was done.
         stops: Stops by place.
@@ -64,6 +69,7 @@ class DrillReport:
     """
 
     name: str
+    unit: str
     seed: int
     folder: Path
     stops: Counter[str] = field(default_factory=Counter)
@@ -107,22 +113,24 @@ class _Rounds:
     def __init__(self, drill: Drill, folder: Path, stops: int, seed: int, tell: Callable[[str], None]) -> None:
         self.drill, self.folder, self.stops, self.tell = drill, folder, stops, tell
         self.random = Random(seed)
-        self.report = DrillReport(drill.name, seed, folder)
-        self.left: list[
-            tuple[float, DrilledProcess]
-        ] = []  # commands that were stopped, and when all of it must be gone
+        self.report = DrillReport(drill.name, drill.unit, seed, folder)
+        self.left: list[tuple[float, DrilledProcess]] = []  # what was stopped, and when all of it must be gone
 
     def run(self) -> DrillReport:
         whole = self.folder / "undisturbed"
         self.length = self._undisturbed(whole)
         self.tell(f"undisturbed: {self.length.starting:.1f} s to start, {self.length.working:.1f} s to work")
-        while sum(self.report.stops.values()) < self.stops and not self.report.faults:
+        while not self.report.faults:
             folder = self.folder / f"round-{self.report.rounds + 1}"
             folder.mkdir(parents=True)
             self._round(folder)
+            self._compare(whole, folder)
+            if over := self.report.stops.total() >= self.stops:
+                self._again_when_done(whole, folder)
             if not self.report.faults:
-                self._compare(whole, folder)
-        self._again_when_done(whole, folder)
+                shutil.rmtree(folder)
+            if over:
+                break
         self._sweep(wait=True)
         return self.report
 
@@ -141,20 +149,21 @@ class _Rounds:
 
     def _round(self, folder: Path) -> None:
         """Stop and take up one command until it is done, or a start fails."""
-        begun = False
+        states: list[State] = []
         while not self.report.faults:
             moment = None
-            if sum(self.report.stops.values()) < self.stops:
+            if self.report.stops.total() < self.stops:
                 moment = draw(self.random, self.drill.places, self.length, self.drill.signal)
             process = self._start(folder)
             stopped = moment is not None and stop_at(moment, process, folder, self.length, self.drill.seen)
             at = process.seconds
             process.wait(lambda: False, self.drill.patience if stopped else self.length.limit)
             self._judge(process, moment if stopped else None, process.seconds - at)
-            self.report.continued += begun and not self.report.faults
-            begun = True
+            self.report.continued += bool(states) and not self.report.faults
+            states.append(state(folder))
             if process.status == 0:
-                return
+                break
+        self.report.again = max(self.report.again, self.drill.again(folder, states))
 
     def _judge(self, process: DrilledProcess, moment: Moment | None, seconds: float) -> None:
         """Count a stop, or note how a start failed."""
@@ -162,7 +171,7 @@ class _Rounds:
         if moment is not None:
             self.report.stops[moment.place] += 1
             self.report.slowest = max(self.report.slowest, seconds)
-            self.tell(f"{sum(self.report.stops.values())} of {self.stops}: {moment}, ended in {seconds:.1f} s")
+            self.tell(f"{self.report.stops.total()} of {self.stops}: {moment}, ended in {seconds:.1f} s")
             self.left.append((time.monotonic() + DYING, process))
         after = f" after {moment}" if moment else ""
         if status is None:
@@ -173,13 +182,13 @@ class _Rounds:
 
     def _compare(self, whole: Path, folder: Path) -> None:
         """Compare a finished command with the undisturbed one."""
+        if self.report.faults:
+            return
         self.report.rounds += 1
-        self.report.again = max(self.report.again, self.drill.again(folder))
         if self.report.again > self.drill.at_most:
-            self.report.faults.append(
-                f"{self.report.again} were done again in {folder}; right is {self.drill.at_most}."
-            )
-        self.report.faults += list(self.drill.differences(whole, folder))[:1]
+            done = f"{self.report.again} {self.drill.unit} were done again after one stop"
+            self.report.faults.append(f"{done}; {self.drill.at_most} may be.")
+        self.report.faults += islice(self.drill.differences(whole, folder), 1)
         self.tell(f"round {self.report.rounds}: {'a difference' if self.report.faults else 'equal'}")
 
     def _again_when_done(self, whole: Path, folder: Path) -> None:
@@ -189,11 +198,8 @@ class _Rounds:
         process = self._start(folder)
         process.wait(lambda: False, self.length.limit)
         self._judge(process, None, process.seconds)
-        self.report.faults += [f"Started again when done: {fault}" for fault in self.drill.differences(whole, folder)][
-            :1
-        ]
-        if not self.report.faults:
-            shutil.rmtree(folder)
+        found = islice(self.drill.differences(whole, folder), 1)
+        self.report.faults += [f"Started again when it was done: {difference}" for difference in found]
 
     def _sweep(self, *, wait: bool = False) -> None:
         """Count, and kill, what outlives a command that was stopped."""
