@@ -83,8 +83,10 @@ def recoded(draw: st.DrawFn, content: bytes, captions: Captions) -> tuple[bytes,
     """The same text in another encoding; one without a mark may be refused."""
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252"]))
     text = content.decode()
-    if encoding == "cp1252" and (text.isascii() or not all("\xa0" <= c <= "\xff" for c in text if not c.isascii())):
-        return content, captions
+    if encoding == "cp1252":
+        western = all("\xa0" <= letter <= "\xff" for letter in text if not letter.isascii())
+        if not western or _is_utf8(text.encode(encoding)):
+            return content, captions
     return text.encode(encoding), Perhaps(captions) if encoding == "cp1252" else captions
 
 
@@ -103,6 +105,14 @@ def _csv(rows: list[list[object]], delimiter: str = ",", ending: str = "\r\n") -
     file = io.StringIO(newline="")
     csv.writer(file, delimiter=delimiter, lineterminator=ending).writerows(rows)
     return file.getvalue().encode()
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @st.composite
@@ -141,12 +151,14 @@ def unquoted_csv(draw: st.DrawFn) -> tuple[bytes, Captions]:
 
 @st.composite
 def wavcaps_json(draw: st.DrawFn) -> tuple[bytes, Captions]:
-    clips = draw(
-        st.lists(names.map(lambda name: name.rpartition("/")[2]), min_size=1, max_size=4, unique_by=str.casefold)
-    )
-    found = {name: [draw(texts)] for name in clips}
-    data = [{"id": name, "caption": found[name][0], "duration": 9.5, "audio": name} for name in clips]
-    return _json(draw, {"num_captions_per_audio": 1, "data": data}), found
+    clips = draw(st.lists(names.map(lambda name: name.rpartition("/")[2]), min_size=1, max_size=4, unique_by=_stem))
+    captions = {name: draw(texts) for name in clips}
+    data = [{"id": name, "caption": text, "duration": 9.5} for name, text in captions.items()]
+    return _json(draw, {"num_captions_per_audio": 1, "data": data}), {_stem(name): [t] for name, t in captions.items()}
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 @st.composite
