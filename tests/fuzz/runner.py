@@ -20,13 +20,13 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from avcap.cli import EXPECTED
-from avcap.explain import cause
+from avcap import cli
 from tests.fuzz.entrances import ENTRANCES, Entrance
 from tests.fuzz.inputs import Perhaps
 
@@ -100,28 +100,27 @@ class Runner:
         faulthandler.dump_traceback_later(12 * PATIENCE, exit=True)
         signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                entrance.read(file, wanted)
+            said, error = _as_program(lambda: entrance.read(file, wanted))
         except TooSlow:
             return "took longer than 10 s"
         except AssertionError as error:
             return f"wrong content: {error}"
         except Exception as error:
-            reason = cause(error)
-            if not isinstance(reason, EXPECTED):
-                return f"{type(reason).__name__} {_place(reason)}: {reason}"
-            if isinstance(reason, UnicodeError):
-                return f"no sentence of ours {_place(reason)}: {type(reason).__name__}: {reason}"
-            said = " ".join(str(reason).split())
-            if wanted is not None and not isinstance(wanted, Perhaps):
-                return f"refused what is right {_place(reason)}: {said}"
-            if entrance.named and file.name not in said and str(file.parent) not in said:
-                return f"names no file {_place(reason)}: {said}"
-            if len(said) > LONGEST:
-                return f"{len(said)} characters are no sentence {_place(reason)}: {said}"
+            return f"{type(error).__name__} {_place(error)}: {error}"
+        else:
+            return None if error is None else self._judge(entrance, file, wanted, said, _place(error))
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
+
+    def _judge(self, entrance: Entrance, file: Path, wanted: Any, said: str, place: str) -> str | None:
+        """Return what is not right with a sentence, or None."""
+        if wanted is not None and not isinstance(wanted, Perhaps):
+            return f"refused what is right {place}: {said}"
+        if entrance.named and file.name not in said and str(file.parent) not in said:
+            return f"names no file {place}: {said}"
+        if len(said) > LONGEST:
+            return f"{len(said)} characters are no sentence {place}: {said}"
         return None
 
     def write(self) -> None:
@@ -129,6 +128,31 @@ class Runner:
         lines = [json.dumps(found) + "\n" for found in self.found.values()]
         (self.folder / "found.jsonl").write_text("".join(lines))
         (self.folder / "tried.json").write_text(json.dumps(self.tried))
+
+
+def _as_program(read: Callable[[], object]) -> tuple[str, BaseException | None]:
+    """Run as `avcap` runs a verb; its error sentence and the exception behind that, where there is one."""
+    run = cli.run
+
+    def once(argv: list[str]) -> None:
+        cli.run = run
+        read()
+
+    cli.run = once
+    ended: SystemExit | None = None
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as written:
+        try:
+            cli.main([])
+        except SystemExit as stop:
+            ended = stop
+        finally:
+            cli.run = run
+    said = " ".join(written.getvalue().split())
+    if ended is None:
+        return said, None
+    assert ended.code == 1, f"status {ended.code}: {said[-300:]}"
+    assert "avcap: error: " in said, f"no error sentence: {said[-300:]}"
+    return said, ended.__context__ or ended
 
 
 def _place(error: BaseException) -> str:
