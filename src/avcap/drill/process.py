@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-POLL = 0.002  # seconds between two looks at a running command
+POLL = 0.004  # seconds between two looks at a running command
 DYING = 10.0  # seconds that what a killed process started may take to notice
 QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from signal import SIGKILL, Signals
 
-from avcap.drill.moments import Length, Moment, State, draw, state, stop_at
+from avcap.drill.moments import Changes, Length, Moment, State, draw, state, stop_at
 from avcap.drill.process import DYING, DrilledProcess
 
 OTHER_DISK = Path("/dev/shm")  # where there is one, every second TMPDIR is on it
@@ -119,7 +119,10 @@ class _Rounds:
     def run(self) -> DrillReport:
         whole = self.folder / "undisturbed"
         self.length = self._undisturbed(whole)
-        self.tell(f"undisturbed: {self.length.starting:.1f} s to start, {self.length.working:.1f} s to work")
+        length = self.length
+        self.tell(
+            f"undisturbed: {length.starting:.1f} s to start, {length.working:.1f} s with {length.changes} changes"
+        )
         while not self.report.faults:
             folder = self.folder / f"round-{self.report.rounds + 1}"
             folder.mkdir(parents=True)
@@ -137,15 +140,16 @@ class _Rounds:
     def _undisturbed(self, folder: Path) -> Length:
         folder.mkdir(parents=True)
         process = self._start(folder)
-        process.wait(lambda: bool(state(folder)), 600)
+        changes = Changes(folder)
+        process.wait(lambda: changes.count() > 0, 600)
         starting = process.seconds
-        process.wait(lambda: False, 600)
+        process.wait(lambda: changes.count() < 0, 600)
         working = process.seconds - starting
         if process.status != 0:
             process.clear(0)
             raise ValueError(f"The undisturbed command failed, so there is nothing to drill: {process.said}")
         self.report.alive += process.clear()
-        return Length(starting, working)
+        return Length(starting, working, max(1, changes.seen))
 
     def _round(self, folder: Path) -> None:
         """Stop and take up one command until it is done, or a start fails."""
