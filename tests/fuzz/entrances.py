@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import math
 import os
 import pickle
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +18,28 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save
 
+from avcap.checkpoints.loading import load_weights as load
+from avcap.cli import main, run
+from avcap.commands.score import read_references
+from avcap.commands.weights import import_, part
+from avcap.data.caption_rows import CaptionRows
+from avcap.data.captions import read_captions
+from avcap.data.item import clip_of, read_item
+from avcap.data.manifest import Clip
+from avcap.data.prepare import prepare
+from avcap.data.shards import Shards
+from avcap.drill.material import CONFIG
+from avcap.lightning_cli import build_cli
+from avcap.metrics.predictions import read_predictions
+from avcap.scenes.dataset import Settings, build_dataset
+from avcap.study.ablation.matrix import read_matrix
+from avcap.trained.files import FileCaptioner
+from tests.data.media_files import grey_ramp, tone, write_csv, write_media
 from tests.fuzz import inputs
 from tests.fuzz.inputs import Captions, damage, damaged, retyped
 
@@ -59,7 +81,6 @@ def same(found: Captions, wanted: Captions | None) -> None:
 
 
 def captions(path: Path, wanted: Captions | None) -> None:
-    from avcap.data.captions import read_captions
 
     entries = read_captions(path)
     ids = {entry.id: entry.captions for entry in entries}
@@ -70,7 +91,6 @@ def captions(path: Path, wanted: Captions | None) -> None:
 
 
 def caption_rows(path: Path, wanted: Captions | None) -> None:
-    from avcap.data.caption_rows import CaptionRows
 
     found: Captions = {}
     for row in CaptionRows.read(path).rows:
@@ -79,21 +99,17 @@ def caption_rows(path: Path, wanted: Captions | None) -> None:
 
 
 def predictions(path: Path, wanted: Captions | None) -> None:
-    from avcap.metrics.predictions import read_predictions
 
     same(dict(read_predictions(path)), wanted)
 
 
 def references(path: Path, wanted: Captions | None) -> None:
-    from avcap.commands.score import read_references
 
     same(read_references(path).captions, wanted)
 
 
 def prepared(path: Path, wanted: Any) -> None:
     """Prepare a CSV of odd names beside media of those names, and read the shards."""
-    from avcap.data.prepare import prepare
-    from avcap.data.shards import Shards
 
     for name in wanted or ():
         place = path.parent / "media" / name
@@ -130,11 +146,6 @@ IMAGES = ("png", "jpg", "webp", "bmp")
 @cache
 def media_files() -> dict[str, bytes]:
     """A small file of each kind, by suffix: a tone, and pictures that grow brighter."""
-    import tempfile
-
-    from PIL import Image
-
-    from tests.data.media_files import grey_ramp, tone, write_media
 
     found: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -169,7 +180,6 @@ def damaged_media(draw: st.DrawFn) -> tuple[bytes, str | None, str]:
 
 
 def media(path: Path, wanted: str | None) -> None:
-    from avcap.data.item import clip_of, read_item
 
     item = read_item(clip_of(path), frames=2, size=32)
     for stream in (item.waveform, item.frames):
@@ -194,8 +204,6 @@ def arrays(draw: st.DrawFn) -> tuple[bytes, None]:
 
 
 def features(path: Path, wanted: None) -> None:
-    from avcap.data.item import read_item
-    from avcap.data.manifest import Clip
 
     item = read_item(Clip("x", ("a dog",), None, (), path), frames=0, size=32)
     assert item.visual_features is not None
@@ -209,11 +217,6 @@ def features(path: Path, wanted: None) -> None:
 @cache
 def shards_folder() -> Path:
     """Shards of three clips of sound."""
-    import atexit
-    import tempfile
-
-    from avcap.data.prepare import prepare
-    from tests.data.media_files import write_csv
 
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, True)
@@ -238,7 +241,6 @@ def damaged_shards(draw: st.DrawFn) -> tuple[bytes, None, str]:
 
 def shards(path: Path, wanted: None) -> None:
     """Lay the damaged file over whole shards and read all clips: as they were, or a sentence."""
-    from avcap.data.shards import Shards
 
     folder = path.parent / "train"
     shutil.copytree(shards_folder(), folder)
@@ -256,12 +258,6 @@ def shards(path: Path, wanted: None) -> None:
 @cache
 def checkpoint() -> dict[str, Any]:
     """A checkpoint of a tiny captioner, as `avcap fit` writes it."""
-    import tempfile
-
-    from avcap.data.prepare import prepare
-    from avcap.drill.material import CONFIG
-    from avcap.lightning_cli import build_cli
-    from avcap.scenes.dataset import Settings, build_dataset
 
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -337,13 +333,11 @@ def _storable(value: Any) -> bool:
 
 
 def open_checkpoint(path: Path, wanted: None) -> None:
-    from avcap.trained.files import FileCaptioner
 
     FileCaptioner.from_checkpoint(path)
 
 
 def weights_part(path: Path, wanted: None) -> None:
-    from avcap.commands.weights import part
 
     part(path, "audio_encoder", path.parent / "out.safetensors")
 
@@ -351,7 +345,6 @@ def weights_part(path: Path, wanted: None) -> None:
 @st.composite
 def safetensors_files(draw: st.DrawFn) -> tuple[bytes, None]:
     """A safetensors file of few tensors with blows, most of them in its header."""
-    from safetensors.torch import save
 
     content = save({"blocks.0.norm1.weight": torch.zeros(2), "x": torch.ones(1, 2)}, {"avcap": '{"component": "X"}'})
     blows = draw(st.lists(inputs.blow, max_size=2))
@@ -359,13 +352,11 @@ def safetensors_files(draw: st.DrawFn) -> tuple[bytes, None]:
 
 
 def import_weights(path: Path, wanted: None) -> None:
-    from avcap.commands.weights import import_
 
     import_(path, path.parent / "out.safetensors")
 
 
 def load_weights(path: Path, wanted: None) -> None:
-    from avcap.checkpoints.loading import load_weights as load
 
     load(torch.nn.Linear(2, 2), path, component="Linear")
 
@@ -376,9 +367,6 @@ def load_weights(path: Path, wanted: None) -> None:
 @st.composite
 def configs(draw: st.DrawFn) -> tuple[bytes, None]:
     """The config of the drills with blows, or with a value of another type somewhere."""
-    import yaml
-
-    from avcap.drill.material import CONFIG
 
     text = CONFIG.read_bytes()
     if draw(st.booleans()):
@@ -390,7 +378,6 @@ def configs(draw: st.DrawFn) -> tuple[bytes, None]:
 @st.composite
 def matrices(draw: st.DrawFn) -> tuple[bytes, None]:
     """The table of the ablations with blows, or with a value of another type somewhere."""
-    import yaml
 
     text = (Path(__file__).parents[2] / "configs" / "ablation" / "matrix.yaml").read_bytes()
     if draw(st.booleans()):
@@ -399,7 +386,6 @@ def matrices(draw: st.DrawFn) -> tuple[bytes, None]:
 
 
 def matrix(path: Path, wanted: None) -> None:
-    from avcap.study.ablation.matrix import read_matrix
 
     read_matrix("demo", path).cells()
 
@@ -441,7 +427,6 @@ def command_lines(draw: st.DrawFn) -> tuple[bytes, None]:
 
 def command_line(path: Path, wanted: None) -> None:
     """Run a command line in the folder: its end is a status of ours."""
-    from avcap.cli import main
 
     before = Path.cwd()
     os.chdir(path.parent)
@@ -464,7 +449,6 @@ def ended(run: Callable[[], object]) -> None:
 
 
 def config(path: Path, wanted: None) -> None:
-    from avcap.cli import run
 
     ended(lambda: run(["check", "--config", str(path), "--data.init_args.shards", str(path.parent)]))
 
