@@ -91,9 +91,17 @@ format: install  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+KILLS ?= 100
+FUZZ ?= 10000
+
+.PHONY: drills
+drills: install  ## Kill prepare, training and DDP at random (KILLS=100 each), try FUZZ=10000 odd inputs at every entrance
+	@for drill in prepare train resume; do $(AVCAP) drill $$drill --kills $(KILLS) || exit 1; done
+	AVCAP_FUZZ=$(FUZZ) AVCAP_FUZZ_SEED=$${AVCAP_FUZZ_SEED:-$$RANDOM} OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
+
 .PHONY: bench
-bench: install  ## Print the benchmarks' ratios
-	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+bench: install  ## Run the benchmarks on small sizes, print their ratios
+	@for script in $(filter-out $(if $(wildcard /dev/nvidia0),,benchmarks/gpu.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 .PHONY: clean
 clean:  ## Remove caches and the demo's data and run; keeps .venv

@@ -66,6 +66,11 @@ GROUPS = {
         "ablation run": ("avcap.commands.study:ablation", "all missing runs of an ablation matrix"),
         "ablation cell": ("avcap.commands.study:cell", "one cell of the ablation matrix: fit and test, unless done"),
     },
+    "drills": {
+        "drill prepare": ("avcap.commands.drill:drill_prepare", "kill the making of shards; nothing may be lost"),
+        "drill train": ("avcap.commands.drill:drill_train", "kill a training run; nothing may be lost"),
+        "drill resume": ("avcap.commands.drill:drill_resume", "stop a run of two processes by SIGTERM, and go on"),
+    },
     "DALI": {
         "dali run": ("avcap.commands.study:dali", "all missing stages on the embedded data set, and a report"),
         "dali stills": ("avcap.scenes.stills:write_stills", "images for the demo's image captioner"),

@@ -51,7 +51,7 @@ def test_a_kill_while_saving_leaves_a_whole_last_checkpoint(tmp_path: Path, monk
     where = (os, call) if call != "replace" else (Path, call)
     real = getattr(*where)
     monkeypatch.setattr(*where, die)
-    for stop in (1, 2, 3):
+    for _ in range(3):
         count = 0
         try:
             save(tmp_path, 3)
