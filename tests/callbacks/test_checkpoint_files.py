@@ -110,4 +110,8 @@ def test_a_file_is_shared_also_where_there_are_no_links(tmp_path: Path, monkeypa
     save(tmp_path, 1)
     share(tmp_path / "last.ckpt", tmp_path / "best.ckpt")
     save(tmp_path, 2)
-    assert {path.name: step_of(path) for path in tmp_path.iterdir()} == {"last.ckpt": 2, "last-1.ckpt": 1, "best.ckpt": 1}
+    assert {path.name: step_of(path) for path in tmp_path.iterdir()} == {
+        "last.ckpt": 2,
+        "last-1.ckpt": 1,
+        "best.ckpt": 1,
+    }

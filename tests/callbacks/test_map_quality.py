@@ -23,10 +23,7 @@ from avcap.systems import Captioner
 from avcap.types import AssignmentMap, Tokens
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, WordDecoder, batch
 
-EVENTS = [
-    {"audio": [0.0, 0.08], "visual": [0.0, 0.06]},
-    {"audio": [0.08, 0.16], "visual": None},
-]
+EVENTS = [{"audio": [0.0, 0.08], "visual": [0.0, 0.06]}, {"audio": [0.08, 0.16], "visual": None}]
 
 
 class Diagonal(Concat):

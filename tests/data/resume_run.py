@@ -83,11 +83,7 @@ def run(
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     data = served(
-        shards,
-        batch_size=4 // devices,
-        num_workers=workers,
-        transforms=[SpecAugment(4, 20), NoiseRoll()],
-        seed=7,
+        shards, batch_size=4 // devices, num_workers=workers, transforms=[SpecAugment(4, 20), NoiseRoll()], seed=7
     )
     trainer = Trainer(
         max_epochs=EPOCHS,

@@ -63,10 +63,7 @@ def test_an_image_without_caption_is_left_out_by_name(tmp_path: Path) -> None:
     images = [IMAGE, {"id": 2, "file_name": "b.wav"}, {"id": "3", "file_name": "1.wav"}]
     notes = [NOTE, {"image_id": "3", "caption": "three"}, {"image_id": 99, "caption": "x"}, {**NOTE, "caption": "four"}]
     entries = _read(tmp_path, {"images": images, "annotations": notes})
-    assert [(e.id, e.file, e.captions) for e in entries] == [
-        ("1", "a.wav", ["one", "four"]),
-        ("3", "1.wav", ["three"]),
-    ]
+    assert [(e.id, e.file, e.captions) for e in entries] == [("1", "a.wav", ["one", "four"]), ("3", "1.wav", ["three"])]
     assert entries.notes == [
         f"{tmp_path}/test.json: an image has no caption and is left out: 2.",
         f"{tmp_path}/test.json: captions of an image that is not listed are left out: 99.",

@@ -133,12 +133,7 @@ def test_blanks_of_names_are_kept(tmp_path: Path) -> None:
 
 def test_files_of_one_stem_are_two_clips(tmp_path: Path) -> None:
     entries = _read(tmp_path, f"{FILES}x.wav,one\nx.flac,two\n./x.wav,three\ny.wav,four\nd\\x.wav,five\n")
-    assert _captions(entries) == {
-        "x.wav": ["one", "three"],
-        "x.flac": ["two"],
-        "y": ["four"],
-        "d/x": ["five"],
-    }
+    assert _captions(entries) == {"x.wav": ["one", "three"], "x.flac": ["two"], "y": ["four"], "d/x": ["five"]}
     assert [entry.exact for entry in entries] == [True, True, False, False]
     with pytest.raises(ValueError, match=r"x\.wav and x\.wav\.mp3 would be one clip, x\.wav; rename one"):
         _read(tmp_path, f"{FILES}x.wav,one\nx.flac,two\nx.wav.mp3,three\n")

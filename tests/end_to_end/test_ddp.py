@@ -21,10 +21,7 @@ def lines(path: Path) -> list[dict]:
 def test_two_processes_train_where_one_of_them_sees_no_pictures(demo_root: Path, tmp_path: Path):
     """Without a gradient for the idle encoder, DDP raises in the second step, or waits forever."""
     blind = ("--data", "tests.end_to_end.missing_stream.BlindRank", "--data.init_args.batch_size", "4")
-    log = (
-        "--trainer.callbacks+=tests.end_to_end.log_ids.LogIds",
-        f"--trainer.callbacks.path={tmp_path / 'log'}",
-    )
+    log = ("--trainer.callbacks+=tests.end_to_end.log_ids.LogIds", f"--trainer.callbacks.path={tmp_path / 'log'}")
     done = program("fit", *options(demo_root, tmp_path / "run", *TWO, *QUICK, *log, *blind))
     assert done.returncode == 0, done.stderr[-3000:]
     trained = [row for row in lines(tmp_path / "log") if row["kind"] == "train"]

@@ -101,11 +101,7 @@ def label(
         keep = [callback for callback in hooks.callbacks if not isinstance(callback, KeepCaptions | WritePredictions)]
         hooks.callbacks = [*keep, AppendCaptions(parts)]
         sampler = ClipBatchSampler(
-            len(missing),
-            data.eval_batch_size,
-            shuffle=False,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
+            len(missing), data.eval_batch_size, shuffle=False, rank=trainer.global_rank, world_size=trainer.world_size
         )
         loader = ClipLoader(_Rest(dataset, missing), sampler, num_workers=data.num_workers)
         trainer.predict(model, loader, ckpt_path=provenance["checkpoint"], return_predictions=False)

@@ -145,12 +145,7 @@ class _Piece(Job):
 
 
 def write_column(
-    shards: Shards,
-    frontend: FrontEnd,
-    *,
-    clips_per_file: int = 512,
-    num_workers: int = 2,
-    progress: bool = True,
+    shards: Shards, frontend: FrontEnd, *, clips_per_file: int = 512, num_workers: int = 2, progress: bool = True
 ) -> bool:
     """Write the column of a front end in one step; resume interrupted work.
 

@@ -139,11 +139,7 @@ def pack(item: Item, *, half: bool = True, quality: int = 95) -> Record:
 
 
 def unpack(
-    record: Record,
-    *,
-    frames: int | None = None,
-    choose: Choose = even_indices,
-    streams: tuple[str, ...] = BLOBS,
+    record: Record, *, frames: int | None = None, choose: Choose = even_indices, streams: tuple[str, ...] = BLOBS
 ) -> Item:
     """Decode the item of a record.
 

@@ -18,12 +18,7 @@ from avcap.frontends.base import SAMPLE_RATE
 
 
 def read_item(
-    clip: Clip,
-    *,
-    frames: int,
-    size: int,
-    sample_rate: int = SAMPLE_RATE,
-    max_seconds: float | None = None,
+    clip: Clip, *, frames: int, size: int, sample_rate: int = SAMPLE_RATE, max_seconds: float | None = None
 ) -> Item:
     """Decode a clip. A video without sound, or sound without frames, is a whole clip; the other stream is None.
 

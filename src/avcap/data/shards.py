@@ -220,12 +220,7 @@ class Shards:
         return [rows[index]["captions"] for index in indices]
 
     def item(
-        self,
-        index: int,
-        *,
-        frames: int | None = None,
-        choose: Choose = even_indices,
-        streams: tuple[str, ...] = BLOBS,
+        self, index: int, *, frames: int | None = None, choose: Choose = even_indices, streams: tuple[str, ...] = BLOBS
     ) -> Item:
         """Return a decoded clip; see :func:`avcap.data.item.unpack`. Its checksum is compared where the whole record is read.
 

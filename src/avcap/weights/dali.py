@@ -80,11 +80,7 @@ class DALIAudioOfficial(CheckpointFormat):
         if SCORERS.keys() & added.keys():
             required |= {*SCORERS.values()}
         return Conversion(
-            out,
-            frozenset(required),
-            (*ignored, *encoder.ignored),
-            encoder.unexpected,
-            _about(out, depths, options),
+            out, frozenset(required), (*ignored, *encoder.ignored), encoder.unexpected, _about(out, depths, options)
         )
 
     def export(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

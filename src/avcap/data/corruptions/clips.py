@@ -53,8 +53,7 @@ class CorruptedClips(ClipDataset):
         item = self._item(index)
         for corruption in self.corruptions:
             source = CorruptionSource(
-                generator=generator_for(self.seed, 0, item.id),
-                other=lambda stream: self.partner(index, stream),
+                generator=generator_for(self.seed, 0, item.id), other=lambda stream: self.partner(index, stream)
             )
             item = corruption(item, source)
         if self.frames.count is not None:

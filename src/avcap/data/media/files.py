@@ -105,7 +105,9 @@ def duration(path: Path) -> float:
     with opened(path) as container:
         if container.duration is not None and container.duration > 0:
             return container.duration / 1e6
-        stamps = [float(p.pts * p.time_base) for p in container.demux() if p.pts is not None and p.time_base is not None]
+        stamps = [
+            float(p.pts * p.time_base) for p in container.demux() if p.pts is not None and p.time_base is not None
+        ]
         return max(stamps, default=0.0) - min(stamps, default=0.0)
 
 
