@@ -29,14 +29,14 @@ from avcap.commands.score import read_references
 from avcap.commands.weights import import_, part
 from avcap.data.caption_rows import CaptionRows
 from avcap.data.captions import read_captions
-from avcap.data.reading import clip_of, read_item
 from avcap.data.manifest import Clip
 from avcap.data.prepare import prepare
+from avcap.data.reading import clip_of, read_item
 from avcap.data.shards import Shards
 from avcap.drill.material import CONFIG
 from avcap.lightning_cli import build_cli
 from avcap.metrics.predictions import read_predictions
-from avcap.scenes.dataset import Settings, build_dataset
+from avcap.scenes.dataset import build_dataset
 from avcap.study.ablation.matrix import read_matrix
 from avcap.trained.files import FileCaptioner
 from tests.data.media_files import grey_ramp, tone, write_csv, write_media
@@ -261,7 +261,7 @@ def checkpoint() -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        build_dataset(root, Settings(train=4, val=2, test=1, seconds=2.0), num_workers=0)
+        build_dataset(root, train=4, val=2, test=1, seconds=2.0, num_workers=0)
         prepare(root, frames=2, size=32, num_workers=0, progress=False)
         words = ["fit", "--config", str(CONFIG), "--data.init_args.shards", str(root / "shards")]
         words += ["--model.init_args.decoder.init_args.tokenizer", str(root / "tokenizer")]

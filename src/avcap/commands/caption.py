@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avcap.data.reading import whole_names
-
 if TYPE_CHECKING:
     from avcap.trained.files import Caption
     from avcap.types import Batch
@@ -37,7 +35,8 @@ def caption(
     Raises:
         FileNotFoundError: if the checkpoint is not there.
     """
-    from avcap.trained.files import FileCaptioner, parse_files
+    from avcap.data.reading import parse_files, whole_names
+    from avcap.trained.files import FileCaptioner
 
     captioner = FileCaptioner.from_checkpoint(ckpt_path)
     settings = {} if num_beams is None else {"num_beams": num_beams}

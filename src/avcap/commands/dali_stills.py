@@ -7,5 +7,5 @@ from avcap.data.shard_writer import WrittenSplit
 
 def print_stills(written: list[WrittenSplit]) -> None:
     """Print how many images each split has."""
-    for info, kept in written:
-        print(f"{info.split}: {len(info.ids):,} images{', made before and kept' if kept else ''}")
+    for split in written:
+        print(f"{split.info.split}: {len(split.info.ids):,} images{', made before and kept' if split.kept else ''}")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from avcap.data.prepare import prepare
-from avcap.scenes.dataset import Settings, build_dataset
+from avcap.scenes.dataset import build_dataset
 
 AVCAP = (sys.executable, "-m", "avcap")
 CONFIG = Path(__file__).with_name("drill.yaml")
@@ -14,7 +14,7 @@ CONFIG = Path(__file__).with_name("drill.yaml")
 
 def make_clips(folder: Path, *, train: int, seconds: float = 2.0) -> Path:
     """Make the media of some clips, and return their folder."""
-    build_dataset(folder, Settings(train=train, val=6, test=2, seconds=seconds), num_workers=0)
+    build_dataset(folder, train=train, val=6, test=2, seconds=seconds, num_workers=0)
     return folder
 
 
