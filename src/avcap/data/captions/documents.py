@@ -27,8 +27,8 @@ from avcap.ids import clip_id, name_some
 from avcap.jsonl import is_text, parse_json
 from avcap.text_file import decode_text
 
-_MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_(?P<end>\d+)$")
-_OF_YOUTUBE = re.compile(r"(?P<id>[\w-]{11})_(?P<start>\d+)_(?P<end>\d+)$", re.ASCII)
+_MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d{1,12})_(?P<end>\d{1,12})$")
+_OF_YOUTUBE = re.compile(r"(?P<id>[\w-]{11})_(?P<start>\d{1,12})_(?P<end>\d{1,12})$", re.ASCII)
 _NUMBERED = re.compile(r"caption_\d+$")
 
 
