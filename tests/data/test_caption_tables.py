@@ -46,6 +46,16 @@ def test_rows_broken_over_lines_are_joined_and_counted(tmp_path: Path, caplog: p
     assert note in caplog.text
 
 
+def test_broken_rows_that_another_program_filled_up_are_joined(tmp_path: Path) -> None:
+    text = f'{AUDIOCAPS}7994,2Cnv0FADwfo,30,"an animal, in water."\na dog is whimpering,,,\n1,aaaaaaaaaaa,0,a loud\n"bang, hiss",,,\n'
+    assert _captions(_read(tmp_path, text)) == {
+        "2Cnv0FADwfo_30": ["an animal, in water. a dog is whimpering"],
+        "aaaaaaaaaaa_0": ["a loud bang, hiss"],
+    }
+    with pytest.raises(ValueError, match="line 3: the caption is empty"):  # "bang" may be a file
+        _read(tmp_path, f"{FILES}a.wav,a loud\nbang,\n")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_in_any_way(tmp_path: Path, end: str) -> None:
     text = f'{FILES}a.wav,"one\ntwo"\nb.wav,three\nwith more\n'.replace("\n", end)

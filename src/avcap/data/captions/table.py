@@ -117,8 +117,8 @@ class _Table:
                 continue
             if [text.strip("\ufeff ").lower() for text in row.fields] == self.columns:
                 self.headers.append(f"line {row.line}")
-            elif last is not None and self._continues(row, last):
-                last.fields[-1] = f"{last.fields[-1].rstrip()} {row.raw.strip()}".strip()
+            elif last is not None and (rest := self._rest(row, last)):
+                last.fields[-1] = f"{last.fields[-1].rstrip()} {rest}".strip()
                 self.broken.append(f"line {row.line}")
             else:
                 if last is not None:
@@ -205,23 +205,25 @@ class _Table:
         name, start = self.clip
         return len(fields) > max(self.clip) and is_seconds(fields[start]) and " " not in fields[name].strip()
 
-    def _continues(self, row: _Row, last: _Row) -> bool:
-        """Return whether a row is the rest of the caption before it, and cannot be a row of its own."""
-        if not self._last or '"' in row.raw or last.raw.rstrip().endswith('"'):
-            return False
+    def _rest(self, row: _Row, last: _Row) -> str:
+        """Return a row that is the rest of the caption before it; nothing if it can be a row of its own."""
+        padded = self.file is None and len(row.fields) >= len(self.columns) and not any(map(str.strip, row.fields[1:]))
+        quoted = '"' in row.raw or last.raw.rstrip().endswith('"')
+        if not self._last or (quoted and not padded):
+            return ""
+        short = padded or len(row.fields) < len(self.columns)
         if self.file is not None:
-            known = self._begins(last.fields) and not any(MEDIA_SUFFIX.search(text.strip()) for text in row.fields)
-            return known and len(row.fields) < len(self.columns)
-        assert self.clip is not None  # noqa: S101
-        name, start = (row.fields[k].strip() if k < len(row.fields) else "" for k in self.clip)
-        first = row.fields[0].strip()
-        whole = (
-            (is_seconds(start) and " " not in name)
-            or _YOUTUBE_ID.match(name)
-            or first.isdecimal()
-            or _YOUTUBE_ID.match(first)
-        )
-        return not whole and (len(row.fields) < len(self.columns) or " " in name)
+            whole = not self._begins(last.fields) or any(MEDIA_SUFFIX.search(text.strip()) for text in row.fields)
+        else:
+            assert self.clip is not None  # noqa: S101
+            name, start = (row.fields[k].strip() if k < len(row.fields) else "" for k in self.clip)
+            first = row.fields[0].strip()
+            ids = bool(_YOUTUBE_ID.match(name) or _YOUTUBE_ID.match(first) or first.isdecimal())
+            whole = ids or (is_seconds(start) and " " not in name)
+            short = short or " " in name
+        if whole or not short:
+            return ""
+        return row.fields[0].strip() if padded else row.raw.strip()
 
 
 def _refuse_odd(path: Path, rows: list[_Row], entries: list[Entry]) -> None:
