@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from unicodedata import normalize
 
-from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaError
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,24 @@ def _streams_of(path: Path) -> frozenset[str]:
             return frozenset(stream.type for stream in container.streams if stream.type in ("audio", "video"))
     except (av.FFmpegError, OSError, ValueError):
         return frozenset()
+
+
+def header_seconds(path: Path) -> float:
+    """Return the length of a media file by its header, in seconds; NaN where it tells none.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        MediaError: if it cannot be opened.
+    """
+    import av
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with av.open(str(path)) as container:
+            return math.nan if container.duration is None else container.duration / 1e6
+    except (av.FFmpegError, OSError) as error:
+        raise MediaError(f"{path} is not a media file ({getattr(error, 'strerror', error)}).") from error
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -17,11 +17,12 @@ from avcap.data.clip_files import (
     at_start,
     choose_files,
     compared_name,
+    header_seconds,
     suffix_kind,
     tells_start,
     walk_files,
 )
-from avcap.data.media import MediaError, duration
+from avcap.data.media import MediaError
 from avcap.ids import file_name, name_some
 
 log = logging.getLogger(__name__)
@@ -108,12 +109,9 @@ class MediaIndex:
         if entry.file is not None:
             name = compared_name(entry.file).rpartition("/")[2]
             files = sorted(files, key=lambda path: compared_name(path.name) != name)
-            files = (
-                [path for path in files if name in (compared_name(path.name), compared_name(path.stem))]
-                if entry.exact
-                else files
-            )
-        stems = [] if entry.exact else stems
+            if entry.exact:
+                files = [path for path in files if name in (compared_name(path.name), compared_name(path.stem))]
+                stems = []
         images = [path for path in files if suffix_kind(path) == "image"]
         numbered = next((self._pictures[s] for s in stems if s in self._pictures), None)
         pictures = tuple(p for *_, p in sorted(numbered)) if numbered else tuple(images[:1])
@@ -239,7 +237,9 @@ def settled(clip: Clip) -> Clip:
     """
     if not clip.if_longer or clip.seconds is None:
         return clip
-    alone = {file: tells_start(file.stem, clip.start) or duration(file) <= clip.seconds + 1 for file in clip.media}
+    alone = {
+        file: tells_start(file.stem, clip.start) or header_seconds(file) <= clip.seconds + 1 for file in clip.media
+    }
     if len(set(alone.values())) > 1:
         whole, part = (next(file for file, short in alone.items() if short is wanted) for wanted in (False, True))
         raise MediaError(f"{whole} holds more than the clip {clip.id}, and {part} the clip alone; cut {whole.name}.")
