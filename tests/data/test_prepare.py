@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,16 @@ def test_a_caption_file_of_another_name_is_named(tmp_path: Path) -> None:
         FileNotFoundError, match=r"expected train\.csv or train\.json\. Is it captions\.csv\? Rename it"
     ):
         prepare(tmp_path)
+
+
+def test_a_broken_file_with_odd_bytes_in_its_path_is_listed(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "a_0.wav").write_bytes(b"no sound")
+    write_media(folder / "b_0.wav", wave=tone(0.5), codec="pcm_s16le")
+    write_csv(tmp_path / "test.csv", COLUMNS, [("a", 0, "x"), ("b", 0, "y")])
+    (info,) = prepare(tmp_path, frames=0, num_workers=0, progress=False).splits
+    assert info.ids == ["b_0"]
+    for path in (tmp_path / "shards/quarantine.jsonl", tmp_path / "shards/test/info.json"):
+        assert "caf\\udce9" in path.read_text(encoding="utf-8")
+    assert Shards(tmp_path / "shards/test").info.broken[0]["file"] == str(folder / "a_0.wav")

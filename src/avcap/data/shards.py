@@ -62,7 +62,8 @@ class ShardInfo:
 
     def save(self, folder: Path) -> None:
         """Write ``info.json`` into ``folder``."""
-        (folder / INFO).write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        (folder / INFO).write_text(text, encoding="utf-8", errors="backslashreplace")  # a file may have an odd name
 
     @classmethod
     def load(cls, folder: Path) -> ShardInfo:
