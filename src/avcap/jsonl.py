@@ -28,8 +28,7 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def json_line(row: Mapping[str, Any]) -> str:
     """Return an object as a line of JSON that UTF-8 can hold, whatever odd bytes a file's name had."""
-    line = json.dumps(row, ensure_ascii=False)
-    return (json.dumps(row) if _HALF.search(line) else line) + "\n"
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -145,6 +145,20 @@ def test_faults_of_the_coco_file_beside_are_named_with_it(tmp_path: Path) -> Non
         _read(tmp_path, [ROW])
 
 
+def test_captions_of_two_clips_of_one_video_stay_apart(tmp_path: Path) -> None:
+    """An image's id is the video's; its start is in the path of its sound."""
+    images = [{"id": "aaaaaaaaaaa", "audio_path": "aaaaaaaaaaa_90000_100000.wav"}]
+    notes = [{"image_id": "aaaaaaaaaaa", "caption": text} for text in ("three", "four")]
+    (tmp_path / "test_coco.json").write_text(json.dumps({"images": images, "annotations": notes}))
+    entries = _read(tmp_path, [ROW, {**ROW, "start_time": 90, "caption": "two"}])
+    assert [(e.id, e.captions) for e in entries] == [("aaaaaaaaaaa_30", ["one"]), ("aaaaaaaaaaa_90", ["three", "four"])]
+    assert [(e.id, e.captions) for e in _read(tmp_path, [ROW])] == [
+        ("aaaaaaaaaaa_30", ["one"])
+    ]  # not the image's start
+    (tmp_path / "test_coco.json").write_text(json.dumps({"images": [{"id": "aaaaaaaaaaa"}], "annotations": notes}))
+    assert [(e.id, e.captions) for e in _read(tmp_path, [ROW])] == [("aaaaaaaaaaa_30", ["three", "four"])]
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(min_size=1).filter(lambda text: text.strip() == text and "\n" not in text), min_size=1))
 def test_well_formed_documents_give_exactly_their_captions(captions: list[str]) -> None:

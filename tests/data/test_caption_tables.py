@@ -46,6 +46,16 @@ def test_rows_broken_over_lines_are_joined_and_counted(tmp_path: Path, caplog: p
     assert note in caplog.text
 
 
+def test_broken_rows_that_another_program_filled_up_are_joined(tmp_path: Path) -> None:
+    text = f'{AUDIOCAPS}7994,2Cnv0FADwfo,30,"an animal, in water."\na dog is whimpering,,,\n1,aaaaaaaaaaa,0,a loud\n"bang, hiss",,,\n'
+    assert _captions(_read(tmp_path, text)) == {
+        "2Cnv0FADwfo_30": ["an animal, in water. a dog is whimpering"],
+        "aaaaaaaaaaa_0": ["a loud bang, hiss"],
+    }
+    with pytest.raises(ValueError, match="line 3: the caption is empty"):  # "bang" may be a file
+        _read(tmp_path, f"{FILES}a.wav,a loud\nbang,\n")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_in_any_way(tmp_path: Path, end: str) -> None:
     text = f'{FILES}a.wav,"one\ntwo"\nb.wav,three\nwith more\n'.replace("\n", end)
@@ -53,11 +63,13 @@ def test_lines_may_end_in_any_way(tmp_path: Path, end: str) -> None:
 
 
 def test_commas_without_quotes_never_cut_a_caption(tmp_path: Path) -> None:
-    entries = _read(tmp_path, f"{FILES}a.wav,a dog barks, then a cat meows\nb.wav,rain, wind,,\nc.wav,x,,\n")
-    assert _captions(entries) == {"a": ["a dog barks, then a cat meows"], "b": ["rain, wind,,"], "c": ["x"]}
+    entries = _read(tmp_path, f"{FILES}a.wav,a dog barks, then a cat meows\nb.wav,rain, wind,,\nc.wav,x,\n")
+    assert _captions(entries) == {"a": ["a dog barks, then a cat meows"], "b": ["rain, wind,,"], "c": ["x,"]}
     assert entries.notes == [
-        f"{tmp_path / 'train.csv'}: 2 captions have commas but no quotes and are kept whole: line 2, line 3."
+        f"{tmp_path / 'train.csv'}: 3 captions have commas but no quotes and are kept whole: line 2, line 3, line 4."
     ]
+    spreadsheet = _read(tmp_path, "file_name,caption,,\na.wav,one,,\nb.wav,two\n")
+    assert (_captions(spreadsheet), spreadsheet.notes) == ({"a": ["one"], "b": ["two"]}, [])
 
 
 @pytest.mark.parametrize(
@@ -81,6 +93,7 @@ def test_commas_without_quotes_never_cut_a_caption(tmp_path: Path) -> None:
         (f"{FILES}a.wav,o\0ne\n", "line 2: there is a NUL byte"),
         (f"{FILES}a.wav,\n", "line 2: the caption is empty"),
         (f"{FILES},one\n", "line 2: file_name is empty"),
+        (f"{AUDIOCAPS}1,a b,30,one\n", "line 2: youtube_id 'a b' holds a blank"),
         (f"{FILES}../a.wav,one\n", r"line 2: file_name '\.\./a\.wav' leaves the folder"),
         (f"{FILES}x/../../a.wav,one\n", r"line 2: file_name '.*' leaves the folder"),
         (f"{FILES}..\\a.wav,one\n", r"line 2: file_name '.*' leaves the folder"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avcap.data import manifest
+from avcap.data import clip_files
 from avcap.data.captions import Entry, read_captions
 from avcap.data.manifest import Clip, MediaIndex, find_clips, settled
 from avcap.data.media import MediaError
@@ -30,7 +30,7 @@ def _youtube(name: str, start: float) -> Entry:
 @pytest.fixture
 def unopened(monkeypatch: pytest.MonkeyPatch) -> None:
     """No file may be opened."""
-    monkeypatch.setattr(manifest, "_streams_of", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(clip_files, "_streams_of", lambda path: pytest.fail(f"{path} was opened"))
 
 
 def test_sound_and_film_in_files_of_one_stem_are_told_by_content(tmp_path: Path) -> None:

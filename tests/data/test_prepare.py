@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,45 @@ def test_the_command_prints_a_table_and_where_to_look(tmp_path: Path, capsys: py
         lines = capsys.readouterr().out.splitlines()
         assert lines[1].split()[:6] == ["train", "3", "3", "0", "1", "2"]
         assert any(line.startswith(expected) for line in lines)
+
+
+def test_what_a_caption_file_lacks_is_in_the_report(tmp_path: Path) -> None:
+    """COCO with an image that has no caption: it is left out here, and does not fail in training."""
+    for name in "ab":
+        write_media(tmp_path / f"{name}.wav", wave=tone(0.5), codec="pcm_s16le")
+    images = [{"id": 1, "file_name": "a.wav"}, {"id": 2, "file_name": "b.wav"}]
+    content = {"images": images, "annotations": [{"image_id": 1, "caption": "a dog"}]}
+    (tmp_path / "test.json").write_text(json.dumps(content))
+    report = prepare(tmp_path, frames=0, num_workers=0, progress=False)
+    assert report.notes == [f"{tmp_path / 'test.json'}: an image has no caption and is left out: 2."]
+    assert [info.ids for info in report.splits] == [["1"]]
+    assert Shards(tmp_path / "shards" / "test").captions([0]) == [["a dog"]]
+
+
+def test_sound_and_video_in_two_folders_make_one_clip(tmp_path: Path) -> None:
+    write_media(tmp_path / "audio" / "x_0.webm", wave=tone(0.5, 48_000), rate=48_000, codec="libopus")
+    write_media(tmp_path / "videos" / "x_0.mp4", pictures=grey_ramp(4))
+    write_csv(tmp_path / "test.csv", ("youtube_id", "start_time", "caption"), [("x", 0, "a beep")])
+    (info,) = prepare(tmp_path, frames=2, size=16, num_workers=0, progress=False).splits
+    assert info.streams["audio"] == info.streams["frames"] == 1
+
+
+def test_a_caption_file_of_another_name_is_named(tmp_path: Path) -> None:
+    write_csv(tmp_path / "captions.csv", ("file_name", "caption"), [("a.wav", "x")])
+    with pytest.raises(
+        FileNotFoundError, match=r"expected train\.csv or train\.json\. Is it captions\.csv\? Rename it"
+    ):
+        prepare(tmp_path)
+
+
+def test_a_broken_file_with_odd_bytes_in_its_path_is_listed(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    (folder / "a_0.wav").write_bytes(b"no sound")
+    write_media(folder / "b_0.wav", wave=tone(0.5), codec="pcm_s16le")
+    write_csv(tmp_path / "test.csv", COLUMNS, [("a", 0, "x"), ("b", 0, "y")])
+    (info,) = prepare(tmp_path, frames=0, num_workers=0, progress=False).splits
+    assert info.ids == ["b_0"]
+    for path in (tmp_path / "shards/quarantine.jsonl", tmp_path / "shards/test/info.json"):
+        assert "caf\\udce9" in path.read_text(encoding="utf-8")
+    assert Shards(tmp_path / "shards/test").info.broken[0]["file"] == str(folder / "a_0.wav")

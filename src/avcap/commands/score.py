@@ -42,7 +42,7 @@ def score(
     Args:
         predictions: JSONL with a line {"id": ..., "caption": ...} a clip, or {"id": ..., "captions": [...]}, the best first;
             the id is youtube_id_start or youtube_id.
-        references: AudioCaps CSV (v1 or v2), Clotho CSV, COCO JSON, or JSONL with id and references.
+        references: A caption file that `avcap data prepare` reads (AudioCaps, Clotho, WavCaps, COCO), or JSONL with id and references.
         json: Print one flat JSON object instead (scores not multiplied by 100).
         metrics: Metrics to compute; if not given, all that are available but those on request.
         human: Add the human bound: the first reference of each clip scored against the others.
@@ -81,7 +81,7 @@ def human(
     """Score people: the first reference caption of each clip against the clip's others.
 
     Args:
-        references: AudioCaps CSV (v1 or v2), Clotho CSV, COCO JSON, or JSONL with id and references.
+        references: A caption file that `avcap data prepare` reads (AudioCaps, Clotho, WavCaps, COCO), or JSONL with id and references.
         json: Print one flat JSON object instead (scores not multiplied by 100).
         metrics: Metrics to compute; if not given, all that are available but those on request.
         leave_one_out: Score each reference in turn against the others, and give the mean.

@@ -6,33 +6,27 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unicodedata import normalize
 
 from avcap.data.captions import Entry
 from avcap.data.captions.entry import stem_of
-from avcap.data.media import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaError, duration, streams_of
+from avcap.data.clip_files import (
+    aliases_of,
+    at_start,
+    choose_files,
+    compared_name,
+    suffix_kind,
+    tells_start,
+    walk_files,
+)
+from avcap.data.media import MediaError, duration
 from avcap.ids import file_name, name_some
 
 log = logging.getLogger(__name__)
 
 CLIP_SECONDS = 10.0  # of AudioCaps: how much of a whole recording is a clip
-FEATURE_SUFFIXES = frozenset({".npy"})
-_KINDS = {
-    **dict.fromkeys(AUDIO_SUFFIXES, "audio"),
-    **dict.fromkeys(VIDEO_SUFFIXES, "video"),
-    **dict.fromkeys(IMAGE_SUFFIXES, "image"),
-    **dict.fromkeys(FEATURE_SUFFIXES, "feature"),
-}
-_NO_MEDIA = re.compile(
-    r"\.(csv|tsv|txt|jsonl?|xml|html|md|ya?ml|log|nfo|description|vtt|srt|ass|lrc|py|sh|zip|gz|tar|npz|pth?|pkl|ckpt|h5|hdf5"
-    r"|safetensors|parquet|bin|part|partial|ytdl|tmp|lock)$",
-    re.IGNORECASE,
-)
-_MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_\d+$")
-_SECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+(?:\.\d+)?)$")
 _FRAME_FOLDER = re.compile(r"frame_?(\d+)$")
 _PLAIN_FOLDERS = ("", "videos", "video", "waveforms", "audio", "audios", "frames", "visual_feature")
 
@@ -47,8 +41,8 @@ class Clip:
         audio: The file its sound is read from.
         frames: One video, or its frames in order.
         features: Visual features made beforehand, an array ``[N, C]``.
-        start: The clip begins so many seconds after the beginning of its files; None: they hold the clip alone.
-        seconds: The clip is at most so long; None: to the end of its files.
+        start: Second of the files at which the clip starts; None: they hold the clip alone.
+        seconds: How long it goes on from there.
         if_longer: Whether ``start`` counts only if the file is longer than the clip; see :func:`settled`.
     """
 
@@ -70,7 +64,7 @@ class Clip:
     def media(self) -> tuple[Path, ...]:
         """The sound and video files, which a start can cut."""
         files = (*([] if self.audio is None else [self.audio]), *self.frames)
-        return tuple(file for file in dict.fromkeys(files) if _KINDS.get(file.suffix.lower()) != "image")
+        return tuple(file for file in dict.fromkeys(files) if suffix_kind(file) != "image")
 
 
 class MediaIndex:
@@ -96,8 +90,8 @@ class MediaIndex:
         for folder in folders:
             if not folder.is_dir():
                 raise FileNotFoundError(f"There is no folder {folder}.")
-            for path, relative in _walk(folder, exclude):
-                self._add(folder, path, _key(relative))
+            for path, relative in walk_files(folder, exclude):
+                self._add(folder, path, compared_name(relative))
 
     def find(self, entry: Entry, *, others: Collection[str] = ()) -> Clip:
         """Return the clip of a caption-file entry, with the files that belong to it (perhaps none).
@@ -112,14 +106,15 @@ class MediaIndex:
         files = list(dict.fromkeys(path for stem in stems for path in self._files.get(stem, ())))
         files = files or self._on_disk(entry)
         if entry.file is not None:
-            name = _key(entry.file).rpartition("/")[2]
-            files = sorted(files, key=lambda path: _key(path.name) != name)
-            files = [path for path in files if name in (_key(path.name), _key(path.stem))] if entry.exact else files
-        stems = [] if entry.exact else stems
-        images = [path for path in files if _kind(path) == "image"]
+            name = compared_name(entry.file).rpartition("/")[2]
+            files = sorted(files, key=lambda path: compared_name(path.name) != name)
+            if entry.exact:
+                files = [path for path in files if name in (compared_name(path.name), compared_name(path.stem))]
+                stems = []
+        images = [path for path in files if suffix_kind(path) == "image"]
         numbered = next((self._pictures[s] for s in stems if s in self._pictures), None)
         pictures = tuple(p for *_, p in sorted(numbered)) if numbered else tuple(images[:1])
-        audio, video, pictures = _chosen(files, pictures)
+        audio, video, pictures = choose_files(files, pictures)
         names = [*stems, file_name(entry.id), f"./{entry.id}", f"./visual_feature/{entry.id}"]
         return Clip(
             id=entry.id,
@@ -133,26 +128,26 @@ class MediaIndex:
         """Return the files of an entry's name if there are several and none lies where the entry says."""
         if entry.file is None or "/" in entry.file:
             return []
-        name = _key(entry.file)
+        name = compared_name(entry.file)
         placed = any((f"./{place}/{name}" if place else f"./{name}") in self._files for place in _PLAIN_FOLDERS)
-        same = [path for path in self._files.get(stem_of(name), ()) if _key(path.name) == name]
+        same = [path for path in self._files.get(stem_of(name), ()) if compared_name(path.name) == name]
         return same if len(same) > 1 and not placed else []
 
     def _add(self, folder: Path, path: Path, relative: str) -> None:
-        kind = _kind(path)
+        kind = suffix_kind(path)
         if kind is None:
             return
         bare = relative.removesuffix(path.suffix)
         stem = bare.rpartition("/")[2]
         frame_folder = _FRAME_FOLDER.match(path.parent.name)
         if kind == "image" and path.parent != folder and path.parent.name not in _PLAIN_FOLDERS:
-            of, order = (stem, int(frame_folder[1])) if frame_folder else (_key(path.parent.name), 0)
+            of, order = (stem, int(frame_folder[1])) if frame_folder else (compared_name(path.parent.name), 0)
             natural = re.sub(r"\d+", lambda m: m[0].zfill(9), stem)
-            for alias in _aliases(of):
+            for alias in aliases_of(of):
                 self._pictures[alias].append((order, natural, path))
             if frame_folder:
                 return
-        for alias in (f"./{relative}", f"./{bare}", *_aliases(stem)):
+        for alias in (f"./{relative}", f"./{bare}", *aliases_of(stem)):
             if kind == "feature":
                 self._features.setdefault(alias, path)
             else:
@@ -160,18 +155,18 @@ class MediaIndex:
 
     def _stems(self, entry: Entry, others: Collection[str]) -> list[str]:
         if entry.file is not None:
-            file = _key(entry.file)
+            file = compared_name(entry.file)
             named = dict.fromkeys((file, file.strip()))
             stems = [f"./{place}/{name}" if place else f"./{name}" for name in named for place in _PLAIN_FOLDERS]
             bare = [stem_of(stem) for stem in stems]
             anywhere = [name for name in (file, stem_of(file)) if "/" not in name]
-            names = [] if entry.exact else [_key(name) for name in entry.names]
+            names = [] if entry.exact else [compared_name(name) for name in entry.names]
             return [*stems, *bare, *anywhere, *names]
-        stems = [_key(name) for name in entry.names]
+        stems = [compared_name(name) for name in entry.names]
         if entry.youtube_id is not None and entry.start is not None:
             prefixed = f"Y{entry.youtube_id}"
             ids = [entry.youtube_id, *([] if prefixed in others else [prefixed])]
-            stems += [_at(name, entry.start * 1000) for name in ids]
+            stems += [at_start(name, entry.start * 1000) for name in ids]
             stems += ids
         return stems
 
@@ -241,7 +236,9 @@ def settled(clip: Clip) -> Clip:
     """
     if not clip.if_longer or clip.seconds is None:
         return clip
-    alone = {file: _tells(file.stem, clip.start) or duration(file) <= clip.seconds + 1 for file in clip.media}
+    alone = {
+        file: tells_start(file.stem, clip.start) or duration(file) <= clip.seconds + 1 for file in clip.media
+    }
     if len(set(alone.values())) > 1:
         whole, part = (next(file for file, short in alone.items() if short is wanted) for wanted in (False, True))
         raise MediaError(f"{whole} holds more than the clip {clip.id}, and {part} the clip alone; cut {whole.name}.")
@@ -259,101 +256,5 @@ def _whole(entry: Entry, clip: Clip) -> set[Path]:
     return {
         f
         for f in files
-        if not _tells(f.stem, entry.start) and not (f in numbered and _tells(f.parent.name, entry.start))
+        if not tells_start(f.stem, entry.start) and not (f in numbered and tells_start(f.parent.name, entry.start))
     }
-
-
-def _tells(stem: str, start: float | None) -> bool:
-    """Return whether a name says that its file begins at a start."""
-    told = f"@{round((start or 0.0) * 1000)}ms"
-    return any(alias.endswith(told) for alias in _aliases(stem))
-
-
-def _chosen(files: list[Path], pictures: tuple[Path, ...]) -> tuple[Path | None, Path | None, tuple[Path, ...]]:
-    """Choose the files of sound and of video, and the images if there is no video, from those of a clip."""
-    sounds, films, others = ([p for p in files if _kind(p) == kind] for kind in ("audio", "video", "other"))
-    audio = sounds[0] if sounds else None
-    video = films[0] if films else None
-    if len(films) > 1 or (films and pictures):
-        video = next((film for film in films if "video" in _presented(film)), None)
-        heard = [] if audio else [film for film in films if "audio" in _presented(film)]
-        audio = audio or min(heard, key=lambda film: ("video" in _presented(film), film != video), default=None)
-        if audio is None and video is None and not pictures:
-            video = films[0]  # reading it tells what is wrong
-    elif audio is None:
-        audio = video
-    if others and (audio is None or (video is None and not pictures)):
-        for path in others:
-            streams = _presented(path)
-            audio = path if audio is None and "audio" in streams else audio
-            video = path if video is None and not pictures and "video" in streams else video
-            pictures = (path,) if video is None and not pictures and "image" in streams else pictures
-        if audio is None and video is None and not pictures:
-            audio = video = others[0]
-    return audio, video, pictures
-
-
-def _presented(path: Path) -> frozenset[str]:
-    """Return what a file presents; nothing if it cannot be opened."""
-    try:
-        return streams_of(path)
-    except (MediaError, FileNotFoundError):
-        return frozenset()
-
-
-def _walk(folder: Path, exclude: Path | None) -> Iterator[tuple[Path, str]]:
-    """Yield the regular files below a folder and their relative paths, each real folder once, linked folders last."""
-    seen = set() if exclude is None or not exclude.exists() else {_identity(exclude)}
-    todo, linked = [("", folder)], list[tuple[str, Path]]()
-    while todo or linked:
-        place, path = todo.pop() if todo else linked.pop(0)
-        try:
-            if _identity(path) in seen:
-                continue
-            seen.add(_identity(path))
-            with os.scandir(path) as listing:
-                below = sorted((item for item in listing if not item.name.startswith(".")), key=lambda item: item.name)
-        except OSError as error:
-            log.warning("The folder %s cannot be read (%s) and is left out.", path, error.strerror)
-            continue
-        folders: list[tuple[str, Path]] = []
-        for item in below:
-            try:
-                if item.is_file():
-                    yield path / item.name, place + item.name
-                elif item.is_dir():
-                    (linked if item.is_symlink() else folders).append((f"{place}{item.name}/", path / item.name))
-            except OSError:
-                log.warning("The link %s leads in a circle and is left out.", path / item.name)
-        todo += reversed(folders)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    facts = path.stat()
-    return facts.st_dev, facts.st_ino
-
-
-def _kind(path: Path) -> str | None:
-    suffix = path.suffix.lower()
-    return _KINDS.get(suffix) or (None if _NO_MEDIA.match(suffix) else "other")
-
-
-def _key(name: str) -> str:
-    """Return a name as it is compared: in normal form C; bytes that are no UTF-8 as Western European letters."""
-    if not name.isprintable():
-        name = os.fsencode(name).decode("cp1252", "replace") if any("\udc80" <= c <= "\udcff" for c in name) else name
-    return normalize("NFC", name)
-
-
-def _aliases(stem: str) -> list[str]:
-    """Return the stem, and the clip ids that it may stand for by id and start time."""
-    aliases = [stem]
-    if match := _MILLISECONDS.match(stem):
-        aliases.append(_at(match["id"], int(match["start"])))
-    if match := _SECONDS.match(stem):
-        aliases.append(_at(match["id"], float(match["start"]) * 1000))
-    return aliases
-
-
-def _at(name: str, milliseconds: float) -> str:
-    return f"{name}@{round(milliseconds)}ms"

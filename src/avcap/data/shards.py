@@ -68,7 +68,8 @@ class ShardInfo:
 
     def save(self, folder: Path) -> None:
         """Write ``info.json`` into ``folder``."""
-        write_atomically(folder / INFO, json.dumps(asdict(self), indent=1, ensure_ascii=False))
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        write_atomically(folder / INFO, text.encode(errors="backslashreplace"))  # a file may have an odd name
 
     @classmethod
     def load(cls, folder: Path) -> ShardInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -27,8 +28,8 @@ from avcap.ids import clip_id, name_some
 from avcap.jsonl import is_text, parse_json
 from avcap.text_file import decode_text
 
-_MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d+)_(?P<end>\d+)$")
-_OF_YOUTUBE = re.compile(r"(?P<id>[\w-]{11})_(?P<start>\d+)_(?P<end>\d+)$", re.ASCII)
+_MILLISECONDS = re.compile(r"(?P<id>.+)_(?P<start>\d{1,12})_(?P<end>\d{1,12})$")
+_OF_YOUTUBE = re.compile(r"(?P<id>[\w-]{11})_(?P<start>\d{1,12})_(?P<end>\d{1,12})$", re.ASCII)
 _NUMBERED = re.compile(r"caption_\d+$")
 
 
@@ -159,11 +160,16 @@ def read_document(path: Path, text: str) -> EntryList:
     coco = path.with_name(f"{path.stem}_coco.json")
     if not coco.is_file():
         return EntryList(joined(entries))
-    captions = _coco_captions(coco, parse_json(decode_text(coco)[0], str(coco)))
-    for entry in entries:
-        of_video = None if entry.youtube_id is None else captions.get(entry.youtube_id)
+    content = parse_json(decode_text(coco)[0], str(coco))
+    captions = _coco_captions(coco, content)
+    images = _coco_entries(coco, content)
+    captions |= {image.id: image.captions for image in images}
+    clips = {entry.id: entry for entry in entries}
+    videos = Counter(entry.youtube_id for entry in [*clips.values(), *images])  # an image with a start is of one clip
+    for entry in clips.values():
+        of_video = captions.get(entry.youtube_id or "") if videos[entry.youtube_id] == 1 else None
         entry.captions = list(captions.get(entry.id) or of_video or entry.captions)
-    return EntryList({entry.id: entry for entry in entries}.values())
+    return EntryList(clips.values())
 
 
 def checked_fields(model: type[_Model], content: object, where: str) -> _Model:
@@ -208,7 +214,7 @@ def _row_entry(path: Path, where: str, row: object) -> Entry:
     return checked_fields(_AudioCapsRow, row, where).entry(where, path.parent)
 
 
-def _coco_entries(path: Path, content: dict) -> EntryList:
+def _coco_entries(path: Path, content: Any) -> EntryList:
     captions = _coco_captions(path, content)
     images = [checked_fields(_Image, row, where) for where, row in _items(path, content, "images")]
     _refuse_mixed(path, ((image.id, index) for index, image in enumerate(images)))

@@ -65,9 +65,13 @@ def youtube_entry(where: str, youtube_id: str, start: str | float, captions: lis
         captions: Its captions.
 
     Raises:
-        ValueError: if the id is empty or the start no number of seconds.
+        ValueError: if the id is empty or holds a blank, or the start is no number of seconds.
     """
     name = checked_id(where, "youtube_id", youtube_id.strip())
+    if " " in name:
+        raise ValueError(
+            f"{where}: youtube_id {name!r} holds a blank; put the caption of a row that is broken in quotes."
+        )
     seconds = checked_start(where, start)
     return Entry(clip_id(name, seconds), captions, youtube_id=name, start=seconds)
 

@@ -72,6 +72,7 @@ class _Table:
     captions: list[int]
     file: int | None
     spaced: bool  # whether a blank follows the separators
+    spare: int  # columns without a name at the end, as spreadsheets write them
     clip: tuple[int, int] | None  # youtube_id and start_time
     broken: list[str] = field(default_factory=list)
     unquoted: list[str] = field(default_factory=list)
@@ -90,6 +91,8 @@ class _Table:
         names = {mark: _split(lines[head], mark) for mark in separators}
         separator = max(separators, key=lambda mark: sum(_known(name) for name in names[mark]))
         raw = names[separator]
+        named = max((k + 1 for k, name in enumerate(raw) if name.strip()), default=0)
+        raw, spare = raw[:named], len(raw) - named
         columns = [name.strip().lower() for name in raw]
         captions = [k for k, name in enumerate(columns) if name == "caption" or _NUMBERED.match(name)]
         file = next((columns.index(name) for name in _FILE_COLUMNS if name in columns), None)
@@ -103,18 +106,19 @@ class _Table:
             raise ValueError(
                 f"{path}, line {head + 1}: the column {double[0]} comes twice; name several captions caption_1, caption_2, ..."
             )
-        return cls(path, lines, head + 1, separator, columns, captions, file, raw[-1].startswith(" "), clip)
+        return cls(path, lines, head + 1, separator, columns, captions, file, raw[-1].startswith(" "), spare, clip)
 
     def rows(self) -> Iterator[_Row]:
         """Yield the rows with all their fields, mended where there is one way to do so."""
         last: _Row | None = None
         for row in self._records():
-            if not any(text.strip() for text in row.fields):
+            empty = not any(text.strip() for text in row.fields)
+            if empty and len(row.fields) in (0, 1, len(self.columns), len(self.columns) + self.spare):
                 continue
             if [text.strip("\ufeff ").lower() for text in row.fields] == self.columns:
                 self.headers.append(f"line {row.line}")
-            elif last is not None and self._continues(row, last):
-                last.fields[-1] = f"{last.fields[-1].rstrip()} {row.raw.strip()}".strip()
+            elif last is not None and (rest := self._rest(row, last)):
+                last.fields[-1] = f"{last.fields[-1].rstrip()} {rest}".strip()
                 self.broken.append(f"line {row.line}")
             else:
                 if last is not None:
@@ -171,7 +175,7 @@ class _Table:
     def _fitted(self, row: _Row) -> _Row:
         """Return a row with as many fields as there are columns, or refuse it."""
         wanted, given = len(self.columns), len(row.fields)
-        if given > wanted and not any(text.strip() for text in row.fields[wanted:]):
+        if given == wanted + self.spare and not any(text.strip() for text in row.fields[wanted:]):
             del row.fields[wanted:]
         elif given > wanted and self._last and '"' not in row.raw and self._one_caption(row.fields):
             row.fields[wanted - 1 :] = [row.raw.rstrip("\r\n").split(self.separator, wanted - 1)[-1]]
@@ -201,18 +205,25 @@ class _Table:
         name, start = self.clip
         return len(fields) > max(self.clip) and is_seconds(fields[start]) and " " not in fields[name].strip()
 
-    def _continues(self, row: _Row, last: _Row) -> bool:
-        """Return whether a row is the rest of the caption before it, and cannot be a row of its own."""
-        if not self._last or '"' in row.raw or last.raw.rstrip().endswith('"'):
-            return False
+    def _rest(self, row: _Row, last: _Row) -> str:
+        """Return a row that is the rest of the caption before it; nothing if it can be a row of its own."""
+        padded = self.file is None and len(row.fields) >= len(self.columns) and not any(map(str.strip, row.fields[1:]))
+        quoted = '"' in row.raw or last.raw.rstrip().endswith('"')
+        if not self._last or (quoted and not padded):
+            return ""
+        short = padded or len(row.fields) < len(self.columns)
         if self.file is not None:
-            known = self._begins(last.fields) and not any(MEDIA_SUFFIX.search(text.strip()) for text in row.fields)
-            return known and len(row.fields) < len(self.columns)
-        assert self.clip is not None  # noqa: S101
-        name, start = (row.fields[k].strip() if k < len(row.fields) else "" for k in self.clip)
-        first = row.fields[0].strip()
-        whole = is_seconds(start) or _YOUTUBE_ID.match(name) or first.isdecimal() or _YOUTUBE_ID.match(first)
-        return not whole and (len(row.fields) < len(self.columns) or " " in name)
+            whole = not self._begins(last.fields) or any(MEDIA_SUFFIX.search(text.strip()) for text in row.fields)
+        else:
+            assert self.clip is not None  # noqa: S101
+            name, start = (row.fields[k].strip() if k < len(row.fields) else "" for k in self.clip)
+            first = row.fields[0].strip()
+            ids = bool(_YOUTUBE_ID.match(name) or _YOUTUBE_ID.match(first) or first.isdecimal())
+            whole = ids or (is_seconds(start) and " " not in name)
+            short = short or " " in name
+        if whole or not short:
+            return ""
+        return row.fields[0].strip() if padded else row.raw.strip()
 
 
 def _refuse_odd(path: Path, rows: list[_Row], entries: list[Entry]) -> None:
