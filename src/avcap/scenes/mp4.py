@@ -35,9 +35,9 @@ def write_mp4(path: Path, audio: np.ndarray, *, frames: np.ndarray, fps: int, bi
         sound = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
         sound.bit_rate = bit_rate
         for number, pixels in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture.pts, picture.time_base = number, Fraction(1, fps)
-            container.mux(video.encode(picture))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(video.encode(frame))
         container.mux(video.encode(None))
         samples = av.AudioFrame.from_ndarray(audio[None], format="fltp", layout="mono")
         samples.sample_rate, samples.pts, samples.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
