@@ -17,7 +17,7 @@ def write_mp4(path: Path, audio: np.ndarray, *, frames: np.ndarray, fps: int, bi
     Args:
         path: Where to write; the folder must exist.
         audio: Mono samples at 16 kHz, float32 [samples] within +-1.
-        frames: Frames, uint8 [count, H, W, 3]; H and W even.
+        frames: uint8 [count, H, W, 3]; H and W even.
         fps: Frames a second.
         bit_rate: Of the sound, in bits a second.
 
