@@ -92,12 +92,7 @@ def rescaled(
 ) -> dict[str, Tensor]:
     """Fold ``x -> mean_i + gain A (x - mean_a)`` into the projection of an encoder's weights; see :func:`gaussian_map`.
 
-    Args:
-        state: The weights of the encoder.
-        audio: Mean and covariance of its tokens.
-        image: The same of the image tokens.
-        spread: Of the covariances take all, or the diagonals.
-        gain: Factor of the spread.
+    ``audio`` and ``image`` are mean and covariance of the tokens.
     """
     from avcap.transport import gaussian_map
 

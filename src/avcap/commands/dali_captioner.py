@@ -153,10 +153,7 @@ def _processor(parts: LlavaParts) -> Any:
 
 
 def chat_template(template: str) -> str:
-    r"""Convert the prompt template of a decoder to a Hugging Face chat template in Jinja.
-
-    Args:
-        template: Text with ``{tokens}`` and ``{prompt}``, the assistant's role at its end.
+    r"""Convert the prompt template of a decoder, the assistant's role at its end, to a Hugging Face chat template in Jinja.
 
     Example:
         >>> print(chat_template("USER: {tokens} ASSISTANT:").splitlines()[2])

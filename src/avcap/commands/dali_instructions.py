@@ -119,15 +119,6 @@ def draw_answers(
     Captions of like length are read together. Each batch is drawn by a seed of its own, so that an answer depends on
     nothing outside its batch; where nothing was said, the likeliest answer is taken. (Liu et al., NeurIPS 2023, section 3.)
 
-    Args:
-        model: With its weights.
-        captions: What images show.
-        task: Which of the model's instructions is asked.
-        generation: Decoding settings, over the decoder's own.
-        batch_size: Captions that are read at once.
-        seed: Seed of the draws.
-        progress: Show a progress bar.
-
     Raises:
         ValueError: if the model has nothing to say to a caption.
     """

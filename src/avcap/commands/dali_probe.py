@@ -70,7 +70,7 @@ def probe(
     scenes = read_scenes(events or beside_the_shards(opened.clips.shards.folder.parent))
     heard = {name: kinds_heard(scene.events) for name, scene in scenes.items()}
     train, val, test = (mean_tokens(opened.of(split), batch_size) for split in SPLITS)
-    found = _of_pictures(train, val, test) | (_of_kinds(heard, train, val, test) if heard else {})
+    found = _of_images(train, val, test) | (_of_kinds(heard, train, val, test) if heard else {})
     print(f"{len(test.ids)} clips of test; probes fitted to {len(train.ids)} of train, chosen by {len(val.ids)} of val")
     print(
         f"variance of the clips' mean tokens: audio {found['variance_audio']:.4g}, images {found['variance_image']:.4g}"
@@ -102,7 +102,7 @@ def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
     return Means(ids, torch.cat(audio), torch.cat(image))
 
 
-def _of_pictures(train: Means, val: Means, test: Means) -> dict[str, float]:
+def _of_images(train: Means, val: Means, test: Means) -> dict[str, float]:
     told = LinearProbe(Pairs(train.audio, train.image), Pairs(val.audio, val.image))
     return {
         "variance_audio": float(test.audio.var(dim=0).sum()),

@@ -79,14 +79,8 @@ def to_sample(
 ) -> Sample:
     """Build the sample of a clip: one row of a batch, not padded yet.
 
-    Args:
-        item: The decoded clip.
-        frontend: Makes ``audio`` of its waveform, unless the item has the features already; None leaves the sound out.
-        transforms: Augmentation of ``audio``.
-        generator: Random generator of the transforms.
-        caption: Target caption; None leaves it out.
-        prompt: Instruction that asks for it; None leaves it out.
-        references: Reference captions; None leaves them out.
+    ``frontend`` makes ``audio`` of its waveform, unless the item has the features already; what is None is left out.
+    ``generator`` is for the transforms of ``audio``.
     """
     sample = Sample(id=item.id)
     features = item.audio

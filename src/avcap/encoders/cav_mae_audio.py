@@ -76,17 +76,12 @@ class CAVMAEAudio(CAVMAEStream, AudioEncoder):
         self.restrict(frozen=frozen, lora=lora)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """Encode a spectrogram.
+        """Encode an fbank ``[B, T, F]`` with ``patch <= T <= target_length``; see :meth:`Encoder.forward`.
 
-        Args:
-            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and F mel bins, as the front end has them; frames beyond the
-                last whole patch are dropped, and a shorter one uses the first positions in time.
-            mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound.
-            time: ``[B, T]`` float32, middle of each frame in seconds.
+        Frames beyond the last whole patch are dropped; a shorter spectrogram uses the first positions in time.
 
         Returns:
-            Tokens ``[B, F/patch * T/patch, C]``, time fastest: token ``f * T/patch + t``; their mask is None where
-            ``mask`` is, their time is None where ``time`` is.
+            Tokens ``[B, F/patch * T/patch, C]``, time fastest: token ``f * T/patch + t``.
 
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.

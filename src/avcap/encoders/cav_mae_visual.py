@@ -97,17 +97,13 @@ class CAVMAEVisual(CAVMAEStream, VisualEncoder):
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """Encode the frames of a batch of clips.
+        """Encode frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float), N = ``frames``; see :meth:`Encoder.forward`.
 
-        Args:
-            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float), N = ``frames``.
-            mask: ``[B, N]`` bool, True where a frame is real. The missing half of a pair is filled with the other; a pair
-                without any real frame is kept out of the attention.
-            time: ``[B, N]`` float32, time of each frame in seconds; a pair has the mean of its real frames.
+        The missing half of a pair is filled with the other; a pair without any real frame is kept out of the attention. A pair
+        has the mean time of its real frames.
 
         Returns:
-            Tokens ``[B, N/2 * P, C]`` (``[B, P, C]`` for one frame), P patches row by row, pair after pair; their mask is
-            None where ``mask`` is, their time is None where ``time`` is.
+            Tokens ``[B, N/2 * P, C]`` (``[B, P, C]`` for one frame), P patches row by row, pair after pair.
 
         Raises:
             ValueError: if the clips have another number of frames.

@@ -97,17 +97,11 @@ class CEDEncoder(Freezable, AudioEncoder):
         self.restrict(frozen=frozen, lora=lora)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """Encode a spectrogram.
-
-        Args:
-            x: fbank ``[B, T, F]`` with ``patch <= T <= target_length`` and F mel bins, as the front end has them.
-            mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound: all of its
-                tokens are masked.
-            time: ``[B, T]`` float32, middle of each frame in seconds.
+        """Encode an fbank ``[B, T, F]`` with ``patch <= T <= target_length``; see :meth:`Encoder.forward`.
 
         Returns:
-            Tokens ``[B, T/patch, C]``, or ``[B, F/patch * T/patch, C]`` without the mean over frequency; their mask is None
-            where ``mask`` is, their time is None where ``time`` is.
+            Tokens ``[B, T/patch, C]``, or ``[B, F/patch * T/patch, C]`` without the mean over frequency; all are masked where a
+            clip has no real frame.
 
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
@@ -132,12 +126,7 @@ class CEDEncoder(Freezable, AudioEncoder):
             return Tokens(tokens, real, when)
 
     def load_pretrained(self) -> None:
-        """Load the file that ``pretrained`` names; do nothing if it is None.
-
-        Raises:
-            FileNotFoundError: if the file is not there.
-            ValueError: if it does not hold exactly the weights of this encoder.
-        """
+        """Load the file that ``pretrained`` names; see :meth:`Encoder.load_pretrained`."""
         if self.pretrained is not None:
             load_weights(self, self.pretrained, component="CEDEncoder")
 

@@ -94,16 +94,10 @@ class DALIAudio(Freezable, AudioEncoder):
         return () if self._no_grad else ("stream", "joint", "projection")
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """Encode a spectrogram to tokens like those of an image.
-
-        Args:
-            x: fbank ``[B, T, F]``, as :meth:`CAVMAEAudio.forward` takes it.
-            mask: ``[B, T]`` bool, True where a frame is real. A row without any is a clip without sound.
-            time: ``[B, T]`` float32, middle of each frame in seconds.
+        """Encode an fbank ``[B, T, F]``, as :meth:`CAVMAEAudio.forward` takes it, to tokens like those of an image.
 
         Returns:
-            Tokens ``[B, F/patch * T/patch, output_width]``, time fastest; their mask is None where
-            ``mask`` is, their time is None where ``time`` is.
+            Tokens ``[B, F/patch * T/patch, output_width]``, time fastest.
 
         Raises:
             ValueError: if the spectrogram is too long, too short, or has another number of mel bins.
@@ -119,12 +113,11 @@ class DALIAudio(Freezable, AudioEncoder):
         return tokens._replace(x=self.joint(tokens.x, seen))
 
     def load_pretrained(self) -> None:
-        """Load the file that ``pretrained`` names; do nothing if it is None.
+        """Load the file that ``pretrained`` names; see :meth:`Encoder.load_pretrained`.
 
         A CAV-MAE file leaves the projection at random, with a notice in the log.
 
         Raises:
-            FileNotFoundError: if the file is not there.
             ValueError: if it does not hold exactly the weights of this encoder, or a frozen projection would stay random.
         """
         if self.pretrained is None:

@@ -55,12 +55,7 @@ class FrameEncoder(Freezable, VisualEncoder):
         return frames, 3, self.normalise.image_size, self.normalise.image_size
 
     def forward(self, x: Tensor, mask: Tensor | None = None, time: Tensor | None = None) -> Tokens:
-        """Encode the frames of a batch of clips.
-
-        Args:
-            x: Frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float).
-            mask: ``[B, N]`` bool, True where a frame is real.
-            time: ``[B, N]`` float32, time of each frame in seconds.
+        """Encode frames ``[B, N, 3, H, W]``, values 0..255 (uint8 or float); see :meth:`Encoder.forward`.
 
         Returns:
             Tokens ``[B, N * P, C]`` with the P tokens of every frame, those of frame 0 first; masked where their frame is, at
@@ -73,13 +68,9 @@ class FrameEncoder(Freezable, VisualEncoder):
         return Tokens(tokens.flatten(1, 2), per_token(mask, P), per_token(time, P))
 
     def load_pretrained(self) -> None:
-        """Load what ``pretrained`` names; do nothing if it is None.
+        """Load what ``pretrained`` names; see :meth:`Encoder.load_pretrained`.
 
         A file made by ``avcap weights part`` holds the whole encoder, anything else the backbone alone.
-
-        Raises:
-            FileNotFoundError: if it is not there.
-            ValueError: if it does not hold exactly the weights that are needed.
         """
         if self.pretrained is None:
             return

@@ -61,11 +61,11 @@ def figure_map(
     Raises:
         ValueError: If an array has not the shape stated here, the plan is negative or has no times, or ``seconds`` is not positive.
     """
-    spectrogram, pictures = _array(fbank, "fbank [T, F]", dims=2), _array(frames, "frames [N, 3, H, W]", dims=4)
+    spectrogram, images = _array(fbank, "fbank [T, F]", dims=2), _array(frames, "frames [N, 3, H, W]", dims=4)
     if not seconds > 0:
         raise ValueError(f"a clip of {seconds} s cannot be drawn: seconds must be positive")
     heard_at = _times(fbank_time, "fbank_time", len(spectrogram), seconds)
-    seen_at = _times(frames_time, "frames_time", len(pictures), seconds)
+    seen_at = _times(frames_time, "frames_time", len(images), seconds)
     timed = None
     if plan is not None:
         if visual_time is None or audio_time is None:
@@ -73,14 +73,14 @@ def figure_map(
         timed = by_time(plan, visual_time=visual_time, audio_time=audio_time)
     known = [(event, _COLOURS[i % len(_COLOURS)]) for i, event in enumerate(events or ())]
     text = _lines(caption, references)
-    heights = [_strip_height(pictures), 0.24 * len(known) + 0.01, 1.4, 0.22 * len(text) + 0.45]
+    heights = [_strip_height(images), 0.24 * len(known) + 0.01, 1.4, 0.22 * len(text) + 0.45]
     if timed is not None:
         heights.insert(3, 3.4)
     figure = new_figure(_WIDTH, sum(heights) + 0.9, layout=None)
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[60, 1], hspace=0.09, wspace=0.03)
     grid.update(left=0.115, right=0.925, top=0.97, bottom=0.02)
     last = figure.add_subplot(grid[-2, 0])  # the one with the time axis
-    _draw_frames(figure.add_subplot(grid[0, 0], sharex=last), pictures, seen_at, seconds)
+    _draw_frames(figure.add_subplot(grid[0, 0], sharex=last), images, seen_at, seconds)
     _draw_events(figure.add_subplot(grid[1, 0], sharex=last), known)
     if timed is None:
         _draw_spectrogram(last, spectrogram, heard_at, known)
@@ -176,17 +176,17 @@ def _array(values: Tensor | np.ndarray, name: str, *, dims: int) -> np.ndarray:
     return array
 
 
-def _strip_height(pictures: np.ndarray) -> float:
+def _strip_height(images: np.ndarray) -> float:
     """Compute the height in inches at which frames, side by side, fill the width."""
-    count, _, height, width = pictures.shape
+    count, _, height, width = images.shape
     return min(1.3, 0.8 * _WIDTH / count * height / width) + 0.2
 
 
-def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: float) -> None:
+def _draw_frames(axes: Axes, images: np.ndarray, times: np.ndarray, seconds: float) -> None:
     """Draw frames at their times, in their own proportions, with the time above."""
     from matplotlib.transforms import blended_transform_factory
 
-    _, _, height, width = pictures.shape
+    _, _, height, width = images.shape
     step = np.diff(np.unique(times)).min(initial=seconds)
     box, whole = axes.get_position(), axes.figure
     inches = whole.bbox.width / whole.dpi, whole.bbox.height / whole.dpi
@@ -194,9 +194,9 @@ def _draw_frames(axes: Axes, pictures: np.ndarray, times: np.ndarray, seconds: f
     shown = min(step * 0.96, (room - 0.2) * width / height / per_second)  # seconds wide
     tall = shown * per_second * height / width / room
     place = blended_transform_factory(axes.transData, axes.transAxes)
-    for i, (middle, picture) in enumerate(zip(times, pictures.astype(np.uint8).transpose(0, 2, 3, 1), strict=True)):
+    for i, (middle, frame) in enumerate(zip(times, images.astype(np.uint8).transpose(0, 2, 3, 1), strict=True)):
         inset = axes.inset_axes((middle - shown / 2, 0, shown, tall), transform=place)
-        inset.imshow(picture, aspect="auto", interpolation="bilinear")
+        inset.imshow(frame, aspect="auto", interpolation="bilinear")
         inset.set(xticks=[], yticks=[])
         inset.spines[:].set_visible(False)
         time = f"{middle:.1f} s" if i == 0 else f"{middle:.1f}"

@@ -29,8 +29,8 @@ def picture_parts(batch: Batch, found: AssignmentMap, clip: int, caption: str) -
         return None
     plan, visual_time, audio_time = (tensor[clip].float().cpu() for tensor in found)
     heard, seen = batch["audio_mask"][clip], batch["frames_mask"][clip] & batch["frames_time"][clip].isfinite()
-    rows, pictures = batch["audio_time"][clip, heard].cpu().numpy(), batch["frames_time"][clip, seen].cpu().numpy()
-    if not len(rows) or not len(pictures):
+    rows, frame_times = batch["audio_time"][clip, heard].cpu().numpy(), batch["frames_time"][clip, seen].cpu().numpy()
+    if not len(rows) or not len(frame_times):
         return None
     end = edges(rows)[-1]
     spectrogram, rows = spectrogram_of(batch["audio"][clip, heard], rows)
@@ -41,9 +41,9 @@ def picture_parts(batch: Batch, found: AssignmentMap, clip: int, caption: str) -
         "fbank": spectrogram,
         "frames": batch["frames"][clip, seen].cpu().numpy(),
         "plan": plan.numpy(),
-        "seconds": float(max(end, edges(pictures)[-1])),
+        "seconds": float(max(end, edges(frame_times)[-1])),
         "fbank_time": rows,
-        "frames_time": pictures,
+        "frames_time": frame_times,
         "visual_time": visual_time.numpy(),
         "audio_time": audio_time.numpy(),
         "caption": caption,

@@ -24,16 +24,9 @@ class TransportDistance(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """Compute the distance of each clip.
+        """Compute the distance ``[B]`` of tokens ``[B, n, C]`` and ``[B, m, C]``; see :func:`avcap.transport.transport_cost`.
 
-        Args:
-            x: Tokens ``[B, n, C]``, finite also where they have no mass.
-            y: Tokens ``[B, m, C]``.
-            a: Masses of ``x`` ``[B, n]``, not negative, of sum 1, or all 0 for a clip that lacks the set.
-            b: Masses of ``y`` ``[B, m]``.
-
-        Returns:
-            Distances ``[B]`` with gradients by tokens and masses; 0 for a clip that lacks a set.
+        Their masses ``[B, n]`` and ``[B, m]`` are not negative, of sum 1, or all 0 for a clip that lacks the set.
         """
 
 

@@ -106,17 +106,11 @@ def constant_caption(
 
 
 def constant_scores(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
-    """Compute the corpus CIDEr-D of each candidate as the caption of every clip.
+    """Compute the corpus CIDEr-D ``[candidates]`` of each tokenised candidate as the caption of every clip.
 
     Sums over all references are made once, per n-gram and reference length (the length penalty depends on it); a
-    candidate then costs one small product, however many references there are.
-
-    Args:
-        candidates: Tokenised captions.
-        references: For each clip its tokenised references.
-
-    Returns:
-        Scores ``[candidates]``, equal to the mean of ``CiderD(references).scores([candidate] * clips)``.
+    candidate then costs one small product, however many references there are. Equal to the mean of
+    ``CiderD(references).scores([candidate] * clips)``.
     """
     cider = CiderD(references)
     table = _ReferenceTable(cider)

@@ -102,11 +102,7 @@ class MapQuality(Metric):
             self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, plan: Tensor, truth: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            plan: Assignment maps ``[B, Nv, Na]``, not negative.
-            truth: True pairs ``[B, Nv, Na]`` bool.
+        """Add assignment maps ``[B, Nv, Na]``, not negative, and their true pairs ``[B, Nv, Na]`` bool.
 
         Raises:
             ValueError: If the shapes differ or the plan is negative somewhere.

@@ -20,15 +20,9 @@ _BAR = " ||| "
 def meteor(
     captions: Sequence[str], references: Sequence[Sequence[str]], *, java: Path, jar: Path
 ) -> tuple[float, list[float]]:
-    """Compute METEOR of one caption per clip; it takes seconds, mostly to read the paraphrase table.
+    """Compute METEOR of one tokenised caption per clip, without bars; it takes seconds, mostly to read the paraphrase table.
 
     The program turns each caption into statistics, and then the statistics of all into scores.
-
-    Args:
-        captions: Tokenised captions: words joined by blanks, without bars.
-        references: For each clip its tokenised references.
-        java: The program ``java``.
-        jar: ``meteor-1.5.jar``, with ``data/paraphrase-en.gz`` beside it.
 
     Returns:
         The score of all clips (statistics are summed first, so it is not the mean), and that of every clip.

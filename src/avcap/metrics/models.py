@@ -11,10 +11,7 @@ from avcap.metrics.jars import CORENLP_JARS, prepare_jars, spice_lib
 
 
 def install_corenlp(archive: Path) -> Path:
-    """Install two jars for SPICE from CoreNLP's distribution, and link the others from pycocoevalcap.
-
-    Args:
-        archive: ``stanford-corenlp-full-2015-12-09.zip``, the distribution of CoreNLP 3.6.0.
+    """Install two jars for SPICE from ``stanford-corenlp-full-2015-12-09.zip``, and link the others from pycocoevalcap.
 
     Returns:
         The folder that holds SPICE's jars now.

@@ -14,15 +14,7 @@ PUNCTUATION = frozenset(
 
 
 def ptb_split(lines: Sequence[str], *, java: Path, jar: Path) -> list[str]:
-    """Split lines into lower-case words joined by blanks, without punctuation, in one run of the program.
-
-    Args:
-        lines: Texts that are not empty, each on one line.
-        java: The program ``java``.
-        jar: ``stanford-corenlp-3.4.1.jar``.
-
-    Returns:
-        As many strings.
+    """Split lines, not empty, into lower-case words joined by blanks, without punctuation, in one run of the program.
 
     Raises:
         ValueError: If the program fails or gives back another number of lines.

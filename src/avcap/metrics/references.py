@@ -24,13 +24,9 @@ class References:
         self._aliases = aliases or {}
 
     def rename(self, predictions: Iterable[tuple[str, T]]) -> dict[str, T]:
-        """Map predictions to the ids of the references.
+        """Map predictions, pairs of an id (``youtube_id_start`` or a bare ``youtube_id``) and what is predicted, to clip ids.
 
-        Args:
-            predictions: Pairs of an id, ``youtube_id_start`` or a bare ``youtube_id``, and what is predicted.
-
-        Returns:
-            Clip id to prediction. An id that is unknown here is kept, for ``evaluate`` to refuse.
+        An id that is unknown here is kept, for ``evaluate`` to refuse.
 
         Raises:
             ValueError: If an id has two predictions, or a bare id may mean more than one clip.

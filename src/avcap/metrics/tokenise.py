@@ -27,14 +27,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def split(self, captions: Sequence[str]) -> list[str]:
-        """Tokenise many captions at once.
-
-        Args:
-            captions: Captions as written.
-
-        Returns:
-            As many strings, whose words ``str.split`` gives back. A caption without words gives an empty string.
-        """
+        """Tokenise many captions at once, to strings whose words ``str.split`` gives back; empty for a caption without words."""
 
 
 class PlainTokenizer(Tokenizer):

@@ -26,12 +26,7 @@ def unpack_rows(parts: Tensor | Sequence[Tensor]) -> list[Any]:
 
 
 def on_first_process(compute: Callable[[], T]) -> T:
-    """Run a slow function on the first process only, and return its result, or raise its error, on all.
-
-    To be called by every process of the default group.
-
-    Args:
-        compute: What to run; its result must be picklable.
+    """Run a slow function on the first process only, and return its (picklable) result, or raise its error, on all.
 
     Raises:
         RuntimeError: On the other processes, with the text of the fault, if it failed on the first.

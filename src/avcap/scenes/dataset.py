@@ -194,10 +194,10 @@ def _write_tables(root: Path, scenes: list[Scene]) -> str:
             writer = csv.writer(file)
             writer.writerow(("audiocap_id", "youtube_id", "start_time", "caption"))
             writer.writerows(lines)
-    pictures = [row for scene in scenes for row in image_captions(scene)]
+    images = [row for scene in scenes for row in image_captions(scene)]
     write_json_lines(root / "events.jsonl", (scene.to_dict() for scene in scenes))
-    write_json_lines(root / "image_captions.jsonl", pictures)
+    write_json_lines(root / "image_captions.jsonl", images)
     seen = {scene.id for scene in scenes if scene.split == "train"}
-    texts = [line[-1] for line in rows["train"]] + [row["caption"] for row in pictures if row["id"] in seen]
+    texts = [line[-1] for line in rows["train"]] + [row["caption"] for row in images if row["id"] in seen]
     train_tokenizer(root / "tokenizer", texts)
     return digest.hexdigest()

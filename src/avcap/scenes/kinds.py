@@ -13,13 +13,7 @@ from avcap.scenes.kind import Kind
 
 
 def read_kinds(path: Path) -> tuple[Kind, ...]:
-    """Read a table of kinds; its head says what the fields mean.
-
-    Args:
-        path: A YAML file with a list of kinds.
-
-    Returns:
-        The kinds in the order of the file.
+    """Read a table of kinds, a YAML file, in its order; its head says what the fields mean.
 
     Raises:
         ValueError: If a name stands twice, or a kind has an unknown field, lacks one, or has one of a wrong form.

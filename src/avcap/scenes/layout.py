@@ -17,21 +17,11 @@ _STAY = 0.3
 def arrange(
     rng: np.random.Generator, relation: Relation, heard: Sequence[Event], distractors: Sequence[Event], seconds: float
 ) -> tuple[Event, ...]:
-    """Give every visible event a place in the frame and a time.
+    """Give every visible event a place in the frame and a time; return heard events first.
 
     The frame has one column, or two when something must be seen beside something else: events that sound together, an
     object in the background, a silent one. Events that follow each other share a column and take turns, or, at times,
     stand beside each other for the whole clip and move only while they sound.
-
-    Args:
-        rng: Source of sizes and places.
-        relation: How the events stand in time.
-        heard: Events that sound, in order of telling.
-        distractors: Silent objects.
-        seconds: Length of the clip.
-
-    Returns:
-        All events with ``visual`` and ``box`` set, heard ones first.
     """
     in_row = [event for event in heard if not event.background] if relation.name != "while" else []
     stay = relation.name == "then" and not distractors and rng.random() < _STAY

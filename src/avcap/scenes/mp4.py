@@ -17,7 +17,7 @@ def write_mp4(path: Path, audio: np.ndarray, *, frames: np.ndarray, fps: int, bi
     Args:
         path: Where to write; the folder must exist.
         audio: Mono samples at 16 kHz, float32 [samples] within +-1.
-        frames: Frames, uint8 [count, H, W, 3]; H and W even.
+        frames: uint8 [count, H, W, 3]; H and W even.
         fps: Frames a second.
         bit_rate: Of the sound, in bits a second.
 
@@ -35,9 +35,9 @@ def write_mp4(path: Path, audio: np.ndarray, *, frames: np.ndarray, fps: int, bi
         sound = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
         sound.bit_rate = bit_rate
         for number, pixels in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            picture.pts, picture.time_base = number, Fraction(1, fps)
-            container.mux(video.encode(picture))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(video.encode(frame))
         container.mux(video.encode(None))
         samples = av.AudioFrame.from_ndarray(audio[None], format="fltp", layout="mono")
         samples.sample_rate, samples.pts, samples.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)

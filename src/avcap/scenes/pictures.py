@@ -37,11 +37,11 @@ def draw(
         if event.visual is None or event.box is None:
             continue
         x, y, right, _ = event.box
-        pictures = sprites(event.of.look_group, colour=event.colour, side=max(8, round((right - x) * size)))
+        images = sprites(event.of.look_group, colour=event.colour, side=max(8, round((right - x) * size)))
         shape = (len(times), 2)
         sway = np.rint(rng.uniform(0.012, 0.035, shape) * size * rng.choice([-1, 1], shape)).astype(int)
         for frame in np.flatnonzero((event.visual[0] <= times) & (times < event.visual[1])):
-            picture = pictures[phase[frame]]
+            image = images[phase[frame]]
             dx, dy = sway[frame] if phase[frame] else (0, 0)
-            frames[frame].paste(picture, (round(x * size) + int(dx), round(y * size) + int(dy)), picture)
+            frames[frame].paste(image, (round(x * size) + int(dx), round(y * size) + int(dy)), image)
     return np.stack([np.asarray(frame) for frame in frames])  # [N, size, size, 3]

@@ -104,11 +104,7 @@ class Scene:
         )
 
     def rng(self, stream: str) -> np.random.Generator:
-        """Return a random generator for one purpose, independent of the clip's other generators.
-
-        Args:
-            stream: Name of the purpose, for instance ``"audio"``.
-        """
+        """Return a random generator for one purpose (``"audio"``), independent of the clip's other generators."""
         return generator(self.seed, self.split, self.index, stream)
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,11 +121,6 @@ class Scene:
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """Return a random generator keyed by a seed and any number of names.
-
-    Args:
-        seed: Seed of the data set.
-        *names: Words and numbers; other names give an independent stream.
-    """
+    """Return a random generator keyed by a seed and any number of names; other names give an independent stream."""
     keys = [int.from_bytes(str(name).encode(), "little") for name in names]
     return np.random.default_rng([seed, *keys])

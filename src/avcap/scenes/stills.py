@@ -67,8 +67,8 @@ class Stills:
     def item(self, index: int, *, split: str) -> Item:
         """Return a still as a clip of one frame without sound and of unknown length."""
         scene = self.scene(index, split)
-        picture, caption = still(scene, size=self.size)
-        return Item(scene.id, [caption], frames=torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous())
+        image, caption = still(scene, size=self.size)
+        return Item(scene.id, [caption], frames=torch.from_numpy(image).permute(2, 0, 1)[None].contiguous())
 
 
 def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
@@ -81,8 +81,8 @@ def still(scene: Scene, *, size: int = 64) -> tuple[np.ndarray, str]:
     moments = image_captions(scene)
     moment = moments[rng.integers(len(moments))]
     phases = rng.integers(PHASES, size=(len(scene.events), 1))
-    (picture,) = draw(scene, scene.rng("frames"), times=np.array([moment["time"]]), phases=list(phases), size=size)
-    return picture, moment["caption"]
+    (image,) = draw(scene, scene.rng("frames"), times=np.array([moment["time"]]), phases=list(phases), size=size)
+    return image, moment["caption"]
 
 
 def write_stills(

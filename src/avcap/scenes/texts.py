@@ -31,14 +31,6 @@ def texts(count: int, *, seed: int = 1, seconds: float = 5.0) -> Iterator[dict[s
     is heard in the scene (task ``hear``). Both are drawn by the grammar of the data set, so that a text is as probable,
     given what is seen, as it is there: things that look alike may sound either way, and what is off-screen is a guess.
 
-    Args:
-        count: Number of rows, each from a scene of its own.
-        seed: Seed of the scenes.
-        seconds: Length of the scenes.
-
-    Returns:
-        Rows ``{"prompt_text", "task", "text"}``.
-
     Raises:
         ValueError: if ``count`` or ``seed`` is out of range.
     """

@@ -60,7 +60,7 @@ class Stages:
         texts, answers = self.data / "texts.jsonl", out / "instructions.jsonl"
         lm, captions, llava = (out / name / "model.safetensors" for name in ("language/lm", "llava_captions", "llava"))
         ask = ("--language_model", lm.parent, "--shards", self.data / "stills", "--out", answers)
-        picture, instructed = out / "image_captioner", out / "instructed"
+        image, instructed = out / "image_captioner", out / "instructed"
         train_instructed = fit(["0b_image_captioner", "0c_instructions"], instructed)
         train_backbone = fit(["1b_alignment", "0d_audio_backbone"], out / "backbone")
         spread = avcap("dali calibrate", last(out / "backbone"), self.backbone, "--spread", "channels")
@@ -69,7 +69,7 @@ class Stages:
             self.step(lm, [texts], fit(["0a_language"], out / "language")),
             self.step(stills, [], avcap("dali stills", "--out", self.data / "stills")),
             self.step(answers, [lm, stills], avcap("dali instructions", *ask)),
-            self.step(captions, [lm, stills], fit(["0b_image_captioner"], picture), llava_of(picture, captions.parent)),
+            self.step(captions, [lm, stills], fit(["0b_image_captioner"], image), llava_of(image, captions.parent)),
             self.step(llava, [captions, answers], train_instructed, llava_of(instructed, llava.parent)),
             self.step(
                 self.prefix,

@@ -212,11 +212,6 @@ def run_steps(steps: Sequence[Step], runner: Runner, *, jobs: int = 1) -> Outcom
 
     SIGTERM and Ctrl-C are passed on to the commands that run; the same call later goes on where they stopped.
 
-    Args:
-        steps: In the order in which they are wanted; none before one that it needs.
-        runner: What runs their commands.
-        jobs: How many run at once.
-
     Raises:
         ValueError: if a step stands before one that it needs.
     """

@@ -10,20 +10,13 @@ Blocks = nn.ModuleList | nn.Sequential
 
 
 def layer_decay_scales(module: nn.Module, layer_decay: Mapping[str, float]) -> dict[Tensor, float]:
-    """Return the learning rate factors of the parameters of some submodules.
+    """Return the learning rate factors of the parameters of some submodules, by path (``decoder.text``); others are left out.
 
     In a submodule with blocks 0 to n - 1, block i has the factor ``decay ** (n - 1 - i)``, so the last one has 1; what comes
     before the blocks has ``decay ** n``, what comes after them 1 (Clark et al., "ELECTRA", ICLR 2020; BEiT and MAE tune so,
     with their new head as layer n). Blocks are found in any architecture as the list of modules of one class
     (``nn.ModuleList`` or ``nn.Sequential``) that holds the most parameters; before and after are the order in which
     layers were made, which is the order of data in encoders and decoders here.
-
-    Args:
-        module: The system.
-        layer_decay: Path of a submodule (``audio_encoder``, ``decoder.text``) -> decay.
-
-    Returns:
-        Parameter -> factor; parameters outside of those submodules are left out.
 
     Raises:
         ValueError: if a decay is not in (0, 1], a path is not in the system or within another one, or there are no blocks.

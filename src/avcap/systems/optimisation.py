@@ -56,13 +56,13 @@ def parameter_groups(
     lr_scales: Mapping[str, float],
     layer_decay: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Group trainable parameters by learning rate, and matrices apart from vectors (biases, norms, scales), which have no weight decay.
+    """Group trainable parameters by learning rate, and matrices apart from vectors (biases, norms, scales).
 
     Args:
         module: The system.
         parts: Names of its parts.
-        lr_scales: Part, or path inside of one -> learning rate factor; that of the innermost path counts.
-        layer_decay: Part, or path inside of one -> decay by layer; see :func:`layer_decay_scales`.
+        lr_scales: See :func:`path_scales`.
+        layer_decay: See :func:`layer_decay_scales`.
 
     Returns:
         Groups with ``params``, ``lr_scale`` and, for vectors, ``weight_decay`` 0; empty groups are left out.
@@ -90,15 +90,9 @@ def parameter_groups(
 
 
 def path_scales(module: nn.Module, lr_scales: Mapping[str, float]) -> dict[Tensor, float]:
-    """Return the learning rate factors of the parameters of some submodules.
+    """Return the learning rate factors of the parameters of some submodules, by path (``audio_encoder.projection``).
 
-    Args:
-        module: The system.
-        lr_scales: Path of a submodule (``audio_encoder``, ``audio_encoder.projection``) -> factor. Where one holds another, the
-            inner one counts.
-
-    Returns:
-        Parameter -> factor; parameters outside of those submodules are left out, and so is a part that is None.
+    Of two paths one in the other the inner one counts. Parameters outside are left out, and so is a part that is None.
 
     Raises:
         ValueError: if a path is not in the system.

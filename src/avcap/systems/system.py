@@ -48,11 +48,9 @@ class System(LightningModule, ABC):
         """Compute the loss that a step minimises; ``batch`` is what the data module of this system yields."""
 
     def dry_loss(self, batch: Batch, *, text_tokens: int) -> Tensor:
-        """Compute the loss of made-up inputs without a tokenizer, to measure a training step (``avcap check``).
+        """Compute the loss of made-up inputs, on the meta device as a rule, to measure a training step (``avcap check``).
 
-        Args:
-            batch: The inputs of the encoders, on the meta device as a rule; nothing else.
-            text_tokens: Text tokens a clip, prompt and caption together, where the system reads text.
+        ``text_tokens`` are the text tokens of a clip, prompt and caption together, where the system reads text.
 
         Raises:
             ValueError: if the parts do not fit together, or this system cannot do so.
@@ -68,11 +66,7 @@ class System(LightningModule, ABC):
     ) -> None:
         """Keep the settings of the optimiser; to be called at the end of a constructor, when all parts are there.
 
-        Args:
-            optimizer: An optimiser class; it is given the parameter groups.
-            schedule: The learning rate as a share of its maximum, over the progress of the run; None: warm-up and cosine.
-            lr_scales: Learning rate factor of a part, or of a module in one, by path; see :func:`path_scales`.
-            layer_decay: Learning rate decay from layer to layer; see :func:`layer_decay_scales`.
+        ``schedule`` None is warm-up and cosine; for the others see :func:`path_scales` and :func:`layer_decay_scales`.
 
         Raises:
             ValueError: if ``lr_scales`` or ``layer_decay`` names no part.

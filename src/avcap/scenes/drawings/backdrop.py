@@ -44,5 +44,5 @@ def paint(rng: np.random.Generator, backdrop: str, size: int) -> np.ndarray:
     rows = np.empty((size, 3), dtype=np.float32)
     rows[:line] = np.array(place.top) * (1 - part) + np.array(place.horizon) * part
     rows[line:] = np.array(place.ground) * np.linspace(1.0, 0.85, size - line)[:, None]
-    picture = np.repeat(rows[:, None, :], size, axis=1) * rng.uniform(0.88, 1.06)
-    return speckle(rng, picture, 3.0)
+    image = np.repeat(rows[:, None, :], size, axis=1) * rng.uniform(0.88, 1.06)
+    return speckle(rng, image, 3.0)

@@ -79,7 +79,7 @@ class Canvas:
         return self.image.resize((self.side, self.side), Image.Resampling.BOX)
 
 
-def speckle(rng: np.random.Generator, picture: np.ndarray, amount: float) -> np.ndarray:
+def speckle(rng: np.random.Generator, image: np.ndarray, amount: float) -> np.ndarray:
     """Add Gaussian grain of ``amount`` grey levels to an image (uint8 [H, W, 3])."""
-    grain = rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None] * amount
-    return np.clip(picture + grain, 0, 255).astype(np.uint8)
+    grain = rng.standard_normal(image.shape[:2], dtype=np.float32)[..., None] * amount
+    return np.clip(image + grain, 0, 255).astype(np.uint8)

@@ -66,9 +66,9 @@ LOOKS: dict[str, Look] = {
 
 def sprites(look: str, *, colour: str, side: int) -> list[Image.Image]:
     """Draw an object, a key of :data:`LOOKS`, at rest and in its two moving phases: :data:`PHASES` transparent RGBA images."""
-    pictures = []
+    images = []
     for phase in range(PHASES):
         canvas = Canvas(side)
         LOOKS[look].draw(canvas, PALETTE[colour], phase)
-        pictures.append(canvas.finish())
-    return pictures
+        images.append(canvas.finish())
+    return images

@@ -114,13 +114,7 @@ def decay(samples: int, seconds: float) -> np.ndarray:
 
 
 def lay(samples: int, starts: np.ndarray, sounds: list[np.ndarray]) -> np.ndarray:
-    """Lay short sounds on a silent line, one after another; what hangs over the end is cut.
-
-    Args:
-        samples: Length of the line.
-        starts: First sample of each [sounds].
-        sounds: The sounds, used in turn when there are fewer than starts.
-    """
+    """Lay short sounds at ``starts`` on a line of silent samples, in turn; what hangs over the end is cut."""
     line = np.zeros(samples, dtype=np.float32)
     for number, start in enumerate(starts.astype(int)):
         piece = sounds[number % len(sounds)]

@@ -40,16 +40,8 @@ def mean_and_std(values: np.ndarray) -> Spread:
 def paired_bootstrap(differences: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Difference]:
     """Compute percentile intervals of mean differences, clips drawn with replacement.
 
-    Every system is resampled with the same draws of clips, and a clip's two scores stay together (Koehn, "Statistical
-    Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron and Tibshirani, "An Introduction to the
-    Bootstrap", 1993, section 13.3). The interval says what other clips would change; what other seeds would change is
-    the standard deviation over seeds.
-
-    Args:
-        differences: ``[K, N]``: for each of K systems, its score minus the baseline's on each of N clips, both averaged
-            over seeds.
-        resamples: How many times the clips are drawn.
-        seed: Of the draws.
+    ``differences`` ``[K, N]`` are, for each of K systems, its score minus the baseline's on each of N clips, both averaged
+    over seeds.
 
     Returns:
         For each system the mean and the bounds of the 95 % interval.

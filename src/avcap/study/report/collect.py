@@ -133,13 +133,6 @@ class Group:
 def find_runs(places: Iterable[Path]) -> list[Run]:
     """Read every run in or below the folders, in the order given, and by name below one folder.
 
-    A run is one seed of a matrix where its folder is called by a number (``0`` or ``seed_0``): the folder above it is the
-    variant and the one above that the axis. Every other run stands alone. Links are followed: a run that is linked into
-    another axis counts there too.
-
-    Args:
-        places: Folders of runs, or roots of them.
-
     Raises:
         FileNotFoundError: If a folder has no ``results.json`` in or below it.
         ValueError: If a file is damaged, or predictions and results are of different clips.
@@ -179,14 +172,10 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
 
 
 def choose_baselines(groups: Sequence[Group], name: str | None) -> dict[tuple[str, str], CellRuns]:
-    """Return the cell that each axis is compared with.
+    """Return the cell that each axis, by clip hash and name, is compared with.
 
-    Args:
-        groups: Cells by clips.
-        name: ``axis/variant``, or a variant, sought in the axis itself first; None takes the first cell of each axis.
-
-    Returns:
-        Clip hash and axis -> baseline. An axis on whose clips no cell of that name was tested has none.
+    ``name`` is ``axis/variant``, or a variant, sought in the axis itself first; None takes the first cell of each axis. An
+    axis on whose clips no cell of that name was tested has none.
 
     Raises:
         ValueError: If no cell has that name.

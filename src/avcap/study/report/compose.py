@@ -48,7 +48,7 @@ def compose_report(
 
     Args:
         groups: Cells, by the clips they were tested on.
-        baselines: Clip hash and axis -> the cell that the axis is compared with.
+        baselines: See :func:`choose_baselines`.
         curves: Folder of a run -> its learning curves.
         kinds: Clip hash -> clip id -> kind of scene; may be empty.
         clips: How many clips the caption browser shows at most.
@@ -84,16 +84,9 @@ def compose_report(
 
 
 def write_report(out: Path, content: Content, *, title: str, thumbnails: Mapping[str, str]) -> list[Path]:
-    """Write ``report.html``, ``report.md``, ``report.tex`` and ``report.csv``.
+    """Write ``report.html``, ``report.md``, ``report.tex`` and ``report.csv`` into a folder, and return the files.
 
-    Args:
-        out: Their folder; it is made.
-        content: What they say.
-        title: The heading.
-        thumbnails: Clip id -> image as a data URI; clips without one are shown without.
-
-    Returns:
-        The files.
+    ``thumbnails`` are images as data URIs by clip id; clips without one are shown without.
     """
     out.mkdir(parents=True, exist_ok=True)
     write_page(

@@ -26,12 +26,9 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the keys that differ, each with its value in every config, or "–" if a config lacks it.
+    """Return the keys in which nested configs differ, each with its value in every config, or "–" if a config lacks it.
 
     Left out are the seeds, the folders, and the arguments of classes that only some configs use: the class says enough.
-
-    Args:
-        configs: Nested, as YAML gives them.
     """
     flat = [dict(flatten(config)) for config in configs]
     keys = [key for key in dict.fromkeys(key for values in flat for key in values) if key not in _SILENT]

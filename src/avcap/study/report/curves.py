@@ -27,11 +27,9 @@ class Curve(NamedTuple):
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """Read all scalars of a run: tag -> curve.
+    """Read all scalars of a run, from ``csv/version_<n>/metrics.csv`` of each of its starts: tag -> curve.
 
-    Args:
-        folder: The run, with a ``csv/version_<n>/metrics.csv`` for each of its starts. Where a resumed training wrote a step
-            again, the later counts; a line cut short by a kill is passed over.
+    Where a resumed training wrote a step again, the later counts; a line cut short by a kill is passed over.
     """
     files = sorted(Path(folder).glob("csv/version_*/metrics.csv"), key=lambda file: int(file.parent.name.split("_")[1]))
     if not files and (Path(folder) / "tensorboard").is_dir():
@@ -57,11 +55,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
 
 def shown(runs: Sequence[Mapping[str, Curve]]) -> list[str]:
-    """Choose the curves to show: CIDEr-D on the validation split, then losses, without a single part beside its sum.
-
-    Args:
-        runs: The curves of each run.
-    """
+    """Choose the curves of runs to show: CIDEr-D on the validation split, then losses, without a single part beside its sum."""
     tags = {tag for curves in runs for tag in curves}
     losses = sorted(tag for tag in tags if tag.startswith(("train/loss", "val/loss")))
     drawn = [
@@ -76,14 +70,7 @@ def _same(curves: Mapping[str, Curve], part: str, whole: str) -> bool:
 
 
 def clips_per_second(run: Run, curves: Mapping[str, Curve]) -> float | None:
-    """Return the training speed of a run: that of ``speed.json``, else the median over the logged steps.
-
-    Args:
-        run: Its config has the batch size and the number of devices.
-        curves: Its curves.
-
-    Returns:
-        None if it is not known.
+    """Return the training speed of a run: that of ``speed.json``, else the median over the logged steps; None: not known.
 
     Raises:
         ValueError: If ``speed.json`` is damaged.

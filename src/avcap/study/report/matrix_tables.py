@@ -46,9 +46,7 @@ class Table(NamedTuple):
 def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
     """Build the main table: each cell's mean and standard deviation over seeds, the best of each metric in bold.
 
-    Args:
-        group: Cells tested on the same clips.
-        speeds: Cell name -> clips a second in training, where known.
+    ``speeds`` are clips a second in training by cell name, where known.
     """
     metrics = metrics_of(group)
     head = ["system", *(f"{TITLES[m]} ↑" for m in metrics), "words", "trained", "parameters", "clips/s", "seeds"]
@@ -88,10 +86,7 @@ def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
 def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = None) -> Table | None:
     """Build the table of one metric by kind of scene and of all clips; None if kinds or clips' scores are unknown.
 
-    Args:
-        group: Cells tested on the same clips; a cell without a score of every clip has dashes.
-        kinds: Clip id -> kind of scene.
-        metric: Which; None takes the group's first clip metric.
+    A cell without a score of every clip has dashes. ``metric`` None takes the group's first clip metric.
     """
     metric = metric or next(iter(group.clip_metrics), None)
     if not kinds or not group.ids or metric is None:

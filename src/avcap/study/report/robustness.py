@@ -48,10 +48,7 @@ def drops(
 ) -> list[ScoreDrop]:
     """Compute the paired drops of every condition, all resampled with the same draws of clips.
 
-    Args:
-        clean: Clip id -> score on the clean clip.
-        corrupted: Condition -> clip id -> score.
-        kinds: Condition -> its stream and its family.
+    Scores are by clip id; ``kinds`` are the stream and the family of each condition.
 
     Raises:
         ValueError: if a condition was scored on other clips.
@@ -91,13 +88,7 @@ def biases(found: Sequence[ScoreDrop]) -> list[Bias]:
 
 
 def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -> str:
-    """Format two Markdown tables: the conditions with their drops, and the families with their index; scores times 100.
-
-    Args:
-        clean: Score on the clean clips.
-        found: The conditions.
-        metric: Name of the metric.
-    """
+    """Format two Markdown tables: the conditions with their drops, and the families with their index; scores times 100."""
     title = TITLES.get(metric, metric)
     head = ["condition", title, "drop", "95 %", "relative"]
     body = [["clean", f"{100 * clean:.1f}", "", "", ""], *map(_cells, found)]
@@ -111,14 +102,7 @@ def robustness_table(clean: float, found: Sequence[ScoreDrop], *, metric: str) -
 
 
 def draw_robustness(path: Path, clean: float, found: Sequence[ScoreDrop], *, metric: str) -> None:
-    """Draw the drops as bars with their intervals, one panel per family, and write the figure.
-
-    Args:
-        path: The file; its suffix chooses the format. Folders are made.
-        clean: Score on the clean clips.
-        found: The conditions, at least one.
-        metric: Name of the metric.
-    """
+    """Draw the drops as bars with their intervals, one panel per family, and write the figure, its format by the suffix."""
     families = list(dict.fromkeys(drop.family for drop in found))
     rows = [[drop for drop in found if drop.family == family] for family in families]
     heights = [len(row) for row in rows]

@@ -40,11 +40,7 @@ class Row(NamedTuple):
 
 
 def rows_of(results: Mapping[str, Any]) -> list[Row]:
-    """Return the lines of one results file: the system, the human bound and the constant caption, if computed.
-
-    Args:
-        results: As ``avcap.metrics.results.read_results`` gives them.
-    """
+    """Return the lines of one results file, as read: the system, the human bound and the constant caption, if computed."""
     clips, hashed = results["clips"], results["id_hash"]
     rows = [Row(results["name"], results["scores"], clips, hashed)]
     if results.get("human_bound"):

@@ -77,9 +77,7 @@ def escape_latex(text: str) -> str:
 def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
     """Format a line per run with every score as in ``results.json`` (not multiplied by 100).
 
-    Args:
-        runs: All runs.
-        speeds: Folder of a run -> clips a second in training, where known.
+    ``speeds`` are clips a second in training by the folder of a run, where known.
     """
     runs = list(runs)
     metrics = list(dict.fromkeys(metric for run in runs for metric in run.results["scores"]))

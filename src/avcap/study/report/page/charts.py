@@ -26,12 +26,9 @@ class Line(NamedTuple):
 
 
 def line_chart(title: str, lines: Sequence[Line], *, log: bool = False) -> str:
-    """Return an SVG element; empty if no value is finite.
+    """Return lines, long ones averaged over stretches of steps, as an SVG element; empty if no value is finite.
 
-    Args:
-        title: What is drawn.
-        lines: At least one, each with at least one point; long ones are averaged over stretches of steps.
-        log: Whether to draw on a logarithmic scale if all values are positive and span more than a factor of 20.
+    ``log`` draws on a logarithmic scale if all values are positive and span more than a factor of 20.
     """
     drawn = [_thin(line) for line in lines]
     values = np.concatenate([line.values for line in drawn])

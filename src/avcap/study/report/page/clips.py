@@ -59,12 +59,7 @@ def browser_data(group: Group, *, clips: int, kinds: Mapping[str, str]) -> dict[
 
 
 def choose_clips(group: Group, clips: int) -> list[str]:
-    """Return all clips, or half those on which the systems disagree most and half evenly spaced over the others.
-
-    Args:
-        group: Cells tested on the same clips.
-        clips: How many.
-    """
+    """Return all clips, or half those on which the systems disagree most and half evenly spaced over the others."""
     ids = group.ids
     if len(ids) <= clips:
         return ids

@@ -16,14 +16,9 @@ _HEAT = np.array([[10, 8, 26], [84, 18, 96], [180, 48, 84], [244, 122, 60], [252
 
 
 def sprite(fbank: np.ndarray | None, frames: np.ndarray | None) -> str | None:
-    """Return the spectrogram above a strip of frames as a data URI of about 6 to 10 kB.
+    """Return the spectrogram ``[T, F]`` above a strip of frames ``[N, 3, H, W]`` uint8 as a data URI of about 6 to 10 kB.
 
-    Args:
-        fbank: Mel spectrogram ``[T, F]`` in any scale; None for a clip without sound.
-        frames: Frames ``[N, 3, H, W]`` uint8; None for a clip without video.
-
-    Returns:
-        A WebP image ``WIDTH`` wide, or None for a clip with neither.
+    The image is WebP, ``WIDTH`` wide; None for a clip with neither.
     """
     parts = []
     if fbank is not None and fbank.size:
