@@ -257,9 +257,10 @@ class _Scan:
     def _hear(self, context: AudioCodecContext, packet: Packet) -> None:
         import av
 
+        base = float(packet.time_base)
         try:
             for frame in context.decode(packet):
-                self.recording.add(frame, frame.time)
+                self.recording.add(frame, None if frame.pts is None else frame.pts * base)
         except av.FFmpegError as error:
             self._damaged(reason(error))
 
