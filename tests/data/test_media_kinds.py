@@ -471,7 +471,9 @@ def test_what_is_no_file_never_hangs(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n#EXT-X-ENDLIST\n")
     (tmp_path / "page.txt").write_text("not a film\n" * 50)
+    write_film(tmp_path / "photo.heic", container="mp4", muxing={"brand": "heic"})
     for path, why in {
+        tmp_path / "photo.heic": "is a HEIC image; save it as JPEG",
         tmp_path / "pipe.mp4": "is a pipe or a device",
         Path("/dev/zero"): "is a pipe or a device",
         tmp_path: "is a folder",

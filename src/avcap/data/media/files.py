@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STILL_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "ICO")  # Pillow's
 JPEG_FILMS = frozenset({".mjpeg", ".mjpg"})  # their content begins like an image
+HEIC = frozenset({"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"})  # brands of its files
 IMAGE_ERRORS = (  # what Pillow raises at damaged files
     *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
     *(RuntimeError, ZeroDivisionError, MemoryError, struct.error, Image.DecompressionBombError),
@@ -90,6 +91,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
         with container:
             if container.format.name in NO_MEDIA:
                 raise MediaError(f"{path} is text or a playlist, not a media file.")
+            if container.metadata.get("major_brand", "").strip() in HEIC:
+                raise MediaError(f"{path} is a HEIC image; save it as JPEG or PNG.")
             yield container
 
 

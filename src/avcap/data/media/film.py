@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av import Packet, VideoStream
     from av.container import InputContainer
 
+DAMAGED = "Damaged parts of the video are left out."
 ORDINAL = frozenset({"avi"})  # its packets tell their order only, not when a frame is shown
 
 
@@ -171,7 +172,15 @@ class Film:
             stream.codec_context.thread_count = 1  # clips are decoded in parallel, not frames
             if self.sought is not None:
                 seek(container, self.sought)
-            yield stream, (p for p in packets(container, tracks.chosen) if p.stream is stream and p.size)
+            yield stream, self._packets(container, tracks)
+
+    def _packets(self, container: InputContainer, tracks: Tracks) -> Iterator[Packet]:
+        import av
+
+        try:
+            yield from (p for p in packets(container, tracks.chosen) if p.stream is tracks.video and p.size)
+        except (av.FFmpegError, IndexError):
+            self.notes[DAMAGED] = None
 
     def _decode(self, stream: VideoStream, packet: Packet | None) -> list[av.VideoFrame]:
         import av
@@ -179,5 +188,5 @@ class Film:
         try:
             return stream.codec_context.decode(packet)
         except av.FFmpegError:
-            self.notes["Damaged parts of the video are left out."] = None
+            self.notes[DAMAGED] = None
             return []
