@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 MOST_STRETCHED = 16.0  # a larger pixel aspect ratio is a damaged header
 UPRIGHT = (1, 0, 0, 1)
 QUARTER_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}  # anticlockwise
-HDR = {16: "PQ", 18: "HLG"}  # transfer functions
+PQ, HLG, BT2020 = 16, 18, 9  # numbers of transfer functions and of primaries in the tags of a frame
+WHITE = 203.0  # candelas a square metre of white in HDR video (ITU-R BT.2408); what is brighter is clipped
+TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])  # of BT.2020
 
 
 class Display:
@@ -57,13 +59,31 @@ class Display:
             interpolation=Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND,
             threads=1,
         )
-        if name := HDR.get(int(frame.color_trc)):
-            self.notes[f"The video is HDR ({name}); it is shown without tone mapping."] = None
         if turn != UPRIGHT:
             self.notes["The video is turned as its container says."] = None
         if self.aspect != 1.0:
             self.notes[f"The pixels are {self.aspect:.3g} times as wide as high; the video is stretched."] = None
-        return np.ascontiguousarray(crop(turned(shown.to_ndarray(), turn), self.size))
+        picture = np.ascontiguousarray(crop(turned(shown.to_ndarray(), turn), self.size))
+        if int(frame.color_trc) == PQ:
+            self.notes["The video is HDR (PQ); what is brighter than white is clipped."] = None
+            return from_pq(picture, wide=int(frame.color_primaries) == BT2020)
+        if int(frame.color_trc) == HLG:
+            self.notes["The video is HDR (HLG); it is shown as a screen without HDR shows it."] = None
+        return picture
+
+
+def from_pq(frame: np.ndarray, *, wide: bool) -> np.ndarray:
+    """Bring a frame from the PQ transfer function (SMPTE ST 2084) to sRGB.
+
+    Args:
+        frame: ``[H, W, 3]`` uint8.
+        wide: Whether its primaries are those of BT.2020.
+    """
+    power = (frame / 255.0) ** (32 / 2523)
+    light = (np.maximum(power - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * power)) ** (16384 / 2610) * 10_000 / WHITE
+    light = (light @ TO_BT709.T if wide else light).clip(0, 1)
+    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (encoded * 255).round().astype(np.uint8)
 
 
 def short_side(width: float, height: float, size: int) -> tuple[int, int]:

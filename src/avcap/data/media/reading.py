@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MARGIN = 1.0  # seconds that decoding may need beyond the end
 INTERLEAVE = 600.0  # seconds that one track may lie behind the other in a file
+WORTH_A_NOTE = 0.1  # seconds that the tracks may begin and end apart
 LEFT_OUT = 0.1  # seconds: what an encoder may add to the end of a file is not worth a note
 
 
@@ -166,13 +167,12 @@ class _Scan:
         self.recording = Recording(path, sample_rate, -math.inf)
         until = math.inf if seconds is None else begin + seconds
         self._read(begin, until, may_seek=begin > SEEK_FROM)
-        if self.sought is not None and max(self._firsts(), default=math.inf) > self.sought:
+        if self.sought is not None and max((b for b, _ in self._spans().values()), default=math.inf) > self.sought:
             self._read(begin, until, may_seek=False)  # a track has nothing before the place, or the seek went too far
-        firsts = self._firsts()
+        spans = self._spans().values()
         if self.sought is None:
-            self.origin = min(firsts, default=0.0)
-        span = None if self.film is None else self.film.span()
-        self.end = max([*([] if span is None else [span[1]]), self.recording.end], default=0.0)
+            self.origin = min((begin for begin, _ in spans), default=0.0)
+        self.end = max((end for _, end in spans), default=0.0)
 
     @property
     def seconds(self) -> float:
@@ -181,9 +181,7 @@ class _Scan:
 
     def starts(self) -> dict[str, float]:
         """Return when each track begins, in seconds after the first one."""
-        span = None if self.film is None else self.film.span()
-        found = {"audio": self.recording.first, "video": None if span is None else span[0]}
-        return {kind: first - self.origin for kind, first in found.items() if first is not None}
+        return {kind: begin - self.origin for kind, (begin, _) in self._spans().items()}
 
     def waveform(self, begin: float, seconds: float) -> Tensor:
         """Return the sound ``[samples]`` of a part of the file."""
@@ -210,16 +208,32 @@ class _Scan:
 
     def notes(self) -> list[str]:
         """Return what is worth knowing."""
-        return [*self._notes, *self.recording.notes, *(self.film.notes if self.film is not None else ())]
+        found = [*self._notes, *self.recording.notes, *(self.film.notes if self.film is not None else ())]
+        spans = self._spans()
+        if len(spans) == 2 and self.sought is None:
+            (sound_from, sound_to), (video_from, video_to) = spans["audio"], spans["video"]
+            if sound_from - video_from > WORTH_A_NOTE:
+                found.append(f"The sound begins {sound_from - video_from:.3f} s after the video; silence before.")
+            if video_from - sound_from > WORTH_A_NOTE:
+                found.append(
+                    f"The video begins {video_from - sound_from:.3f} s after the sound; its first frame before."
+                )
+            if video_to - sound_to > WORTH_A_NOTE and not self.cut_short:
+                found.append(f"The sound ends {video_to - sound_to:.3f} s before the video; silence after.")
+            if sound_to - video_to > WORTH_A_NOTE and not self.cut_short:
+                found.append(f"The video ends {sound_to - video_to:.3f} s before the sound; its last frame after.")
+        return found
 
-    def _firsts(self) -> list[float]:
-        span = None if self.film is None else self.film.span()
-        return [first for first in (self.recording.first, None if span is None else span[0]) if first is not None]
+    def _spans(self) -> dict[str, tuple[float, float]]:
+        """Return when each track begins and ends, in seconds of the file's clock."""
+        film = None if self.film is None else self.film.span()
+        found = {} if self.recording.first is None else {"audio": (self.recording.first, self.recording.end)}
+        return found if film is None else {**found, "video": film}
 
     def _read(self, begin: float, until: float, *, may_seek: bool) -> None:
         import av
 
-        self.reason, splices = "", Splices()
+        self.reason, self.cut_short, splices = "", False, Splices()
         with opened(self.path) as container:
             tracks = choose_tracks(container, audio=self.audio, video=self.video)
             self._notes = dict.fromkeys(tracks.notes)
@@ -246,7 +260,8 @@ class _Scan:
                     over = stamp - first - until
                     if over > MARGIN:
                         done.add(packet.stream_index)
-                        if len(done) == len(tracks.chosen) or over > INTERLEAVE:
+                        self.cut_short = len(done) == len(tracks.chosen) or over > INTERLEAVE
+                        if self.cut_short:
                             break
             except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError where a track's number is damaged
                 self._damaged(reason(error))
