@@ -79,6 +79,7 @@ def close(found: list[int], wanted: tuple[int, int, int], within: int = 8) -> bo
         "late_video.mp4": {"video_from": 0.6},
         "late_video.ts": {"video_from": 0.6},
         "variable_rate.mkv": {"keep": lambda k: k in (0, 1, 2, 25, 35, 49)},
+        "variable_rate.mp4": {"keep": lambda k: k in (0, 1, 2, 25, 35, 49)},
         "no_stamps.h264": {**RAW, "container": "h264"},
         "no_stamps.m4v": {**RAW, "container": "m4v", "codec": "mpeg4"},
         "ten_bits.mkv": {"pix_fmt": "yuv420p10le"},
@@ -131,6 +132,17 @@ def test_stamps_that_jump_where_recordings_were_joined(tmp_path: Path) -> None:
         assert heard[0] == pytest.approx(seen[0], abs=0.06)
         assert heard[-1] - heard[0] == pytest.approx(0.4, abs=0.01)
     assert "Its time stamps jump; what follows is joined on." in media.notes
+
+
+@pytest.mark.parametrize("every", ["10", "250"])
+def test_an_edit_list_cuts_the_beginning_off(every: str, tmp_path: Path) -> None:
+    edited = {"avoid_negative_ts": "disabled"}
+    media = look(write_film(tmp_path / "a.mp4", clock=-0.52, muxing=edited, options={"g": every}))
+    assert media.seconds == pytest.approx(1.48, abs=0.03)
+    assert tone_times(media.waveform) == pytest.approx((FLASH[0] - 0.52, FLASH[1] - 0.52), abs=0.003)
+    white = flash_times(media.frames, media.frame_times)
+    assert white == pytest.approx((FLASH[0] - 0.52 + 0.02, FLASH[1] - 0.52 - 0.02), abs=0.03)
+    assert media.notes == []
 
 
 def test_gaps_in_the_sound_are_silent_and_overlaps_dropped(tmp_path: Path) -> None:

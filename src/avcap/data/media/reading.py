@@ -202,7 +202,7 @@ class _Scan:
         """Return the frames on screen at some times after the beginning of the file."""
         if self.film is None:
             raise NoVideo(f"{self.path} has no video track.")
-        if not self.film.shown():
+        if not self.film.shown:
             raise NoVideo(f"{self.path} has a video track without a single frame.")
         return self.film.squares([self.origin + time for time in times], size)
 
@@ -245,7 +245,7 @@ class _Scan:
             self.sought = place if may_seek and seek(container, place) else None
             keep_from = place - PREROLL if begin > SEEK_FROM else -math.inf
             self.recording = Recording(self.path, self.rate, keep_from)
-            self.film = None if tracks.video is None else Film.of(self.path, tracks, container, self.sought)
+            self.film = None if tracks.video is None else Film(self.path, tracks, container, self.sought)
             first, done = self.origin if self.sought is not None else math.inf, set()
             try:
                 for packet in packets(container, tracks.chosen, splices):
@@ -266,6 +266,8 @@ class _Scan:
             except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError where a track's number is damaged
                 self._damaged(reason(error))
             self.wave = self.recording.finish()
+            if self.film is not None:
+                self.film.finish()
         if splices.count:
             self._notes["Its time stamps jump; what follows is joined on."] = None
 
