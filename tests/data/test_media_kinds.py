@@ -190,8 +190,19 @@ def test_a_part_of_a_long_recording_is_cut_out_exactly(tmp_path: Path) -> None:
     assert tone_times(read_media(path, frames=0, size=8, start=38.5, seconds=4.0).waveform)[0] == pytest.approx(
         1.5, abs=0.001
     )
-    with pytest.raises(MediaError, match=r"begins at 99 s, but .*long\.mkv lasts 60\.000 s"):
+    with pytest.raises(MediaError, match=r"begins at 99 s, but .*long\.mkv ends at 60\.000 s"):
         read_item(Clip("a", (), path, (path,), start=99.0), frames=4, size=16)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "flac", "mp3", "ts"])
+def test_a_part_of_a_long_sound(suffix: str, tmp_path: Path) -> None:
+    wave = tone(50.0, 48_000, hz=1000) * (np.arange(50 * 48_000) >= 40 * 48_000)
+    codec = {"ogg": "libopus", "flac": "flac", "mp3": "libmp3lame", "ts": "mp2"}[suffix]
+    path = write_media(tmp_path / f"a.{suffix}", wave=wave, rate=48_000, codec=codec)
+    media = read_media(path, frames=0, size=8, start=38.5, seconds=4.0)
+    assert media.seconds == 4.0
+    assert media.more
+    assert tone_times(media.waveform)[0] == pytest.approx(1.5, abs=0.012)
 
 
 def test_only_frames_that_are_needed_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,6 +397,7 @@ def test_channels_and_rate_that_change_in_mid_stream(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(b"".join(parts))
     media = look(tmp_path / "a.mp3")
     assert media.seconds == pytest.approx(3.0, abs=0.25)
+    assert "Its channels or its rate change in mid-stream." in media.notes
     for second in (0.5, 1.6, 2.7):
         piece = media.waveform[round(second * 16_000) :][:1_600]
         assert float(torch.fft.rfft(piece).abs().argmax()) * 10 == 1000

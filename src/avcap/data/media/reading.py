@@ -43,7 +43,7 @@ class Media:
         frame_times: The middles of N equal parts of the clip, in seconds; NaN where ``seconds`` is.
         audio_stream: Number of the audio track in its file; None without.
         video_stream: Number of the video track in its file; None without.
-        starts: When each track begins, in seconds of its file's own clock.
+        starts: When each track begins, in seconds after the first one of its file.
         absent: Why there is no sound, or are no frames.
         notes: What is worth knowing of the files.
         more: Whether the files go on after the clip.
@@ -106,7 +106,7 @@ def read_media(
     if ends:
         if begin and begin >= max(ends):
             names = " and ".join(str(source.path) for source in sources)
-            raise MediaError(f"The clip begins at {begin:g} s, but {names} lasts {max(ends):.3f} s.")
+            raise MediaError(f"The clip begins at {begin:g} s, but {names} ends at {max(ends):.3f} s.")
         media.seconds = min(max(ends) - begin, math.inf if seconds is None else seconds)
         media.more = max(ends) - begin > media.seconds + LEFT_OUT
     if heard is not None:
@@ -212,22 +212,27 @@ class _Scan:
         spans = self._spans()
         if len(spans) == 2 and self.sought is None:
             (sound_from, sound_to), (video_from, video_to) = spans["audio"], spans["video"]
-            if sound_from - video_from > WORTH_A_NOTE:
-                found.append(f"The sound begins {sound_from - video_from:.3f} s after the video; silence before.")
-            if video_from - sound_from > WORTH_A_NOTE:
-                found.append(
-                    f"The video begins {video_from - sound_from:.3f} s after the sound; its first frame before."
-                )
-            if video_to - sound_to > WORTH_A_NOTE and not self.cut_short:
-                found.append(f"The sound ends {video_to - sound_to:.3f} s before the video; silence after.")
-            if sound_to - video_to > WORTH_A_NOTE and not self.cut_short:
-                found.append(f"The video ends {sound_to - video_to:.3f} s before the sound; its last frame after.")
+            after = (
+                {}
+                if self.cut_short
+                else {
+                    "The sound ends {:.3f} s before the video; silence after.": video_to - sound_to,
+                    "The video ends {:.3f} s before the sound; its last frame after.": sound_to - video_to,
+                }
+            )
+            apart = {
+                "The sound begins {:.3f} s after the video; silence before.": sound_from - video_from,
+                "The video begins {:.3f} s after the sound; its first frame before.": video_from - sound_from,
+                **after,
+            }
+            found += [text.format(gap) for text, gap in apart.items() if gap > WORTH_A_NOTE]
         return found
 
     def _spans(self) -> dict[str, tuple[float, float]]:
         """Return when each track begins and ends, in seconds of the file's clock."""
         film = None if self.film is None else self.film.span()
-        found = {} if self.recording.first is None else {"audio": (self.recording.first, self.recording.end)}
+        sound = self.recording
+        found = {} if sound.begun is None else {"audio": (sound.begun, sound.end)}
         return found if film is None else {**found, "video": film}
 
     def _read(self, begin: float, until: float, *, may_seek: bool) -> None:

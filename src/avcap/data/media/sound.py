@@ -72,7 +72,8 @@ class Recording:
 
     def __init__(self, path: Path, rate: int, keep_from: float) -> None:
         self.path, self.rate, self.keep_from = path, rate, keep_from
-        self.first: float | None = None  # when its first sample is heard, in seconds of the container's clock
+        self.begun: float | None = None  # when the track begins, in seconds of the container's clock
+        self.first: float | None = None  # when the first sample that is kept is heard
         self.notes: dict[str, None] = {}  # in order, each once
         self._now = 0.0  # when the next sample is due
         self._kind: tuple[int, str, tuple[str, ...]] = (0, "", ())  # rate, sample format and channels of the source
@@ -91,7 +92,9 @@ class Recording:
         """
         rate, samples = frame.sample_rate, frame.samples
         if self.first is None:
-            time = 0.0 if time is None else time
+            time = self._now if time is None else time
+            self.begun = time if self.begun is None else self.begun
+            self._now = time + samples / rate
             if time + samples / rate < self.keep_from:
                 return
             self.first = self._now = time
@@ -101,6 +104,8 @@ class Recording:
             self._mix()
             if rate != self._kind[0]:
                 self._resample(last=True)
+            if self._kind[0]:
+                self.notes["Its channels or its rate change in mid-stream."] = None
             self._kind = kind
         wave = frame.to_ndarray()
         wave = wave if frame.format.is_planar else wave.reshape(samples, -1).T
