@@ -134,6 +134,35 @@ def test_stamps_that_jump_where_recordings_were_joined(tmp_path: Path) -> None:
     assert "Its time stamps jump; what follows is joined on." in media.notes
 
 
+def test_a_frame_that_stays_for_long_is_no_splice(tmp_path: Path) -> None:
+    path = tmp_path / "slides.ts"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream("mp2", rate=44_100, layout="mono")
+        resampler = av.AudioResampler(audio.format.name, "mono", 44_100, frame_size=audio.frame_size)
+        for second in range(24):
+            if second % 12 == 0:
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 100 + 10 * second, np.uint8))
+                frame.pts, frame.time_base = second * 25, Fraction(1, 25)
+                out.mux(video.encode(frame))
+            sound = av.AudioFrame.from_ndarray(tone(1.0, 44_100)[None], format="fltp", layout="mono")
+            sound.sample_rate, sound.pts = 44_100, second * 44_100
+            for piece in resampler.resample(sound):
+                out.mux(audio.encode(piece))
+        out.mux([*video.encode(), *audio.encode()])
+    media = look(path, frames=4)
+    assert media.seconds == pytest.approx(24.0, abs=0.2)
+    assert media.frames.float().mean((1, 2, 3)).tolist() == pytest.approx([100, 100, 220, 220], abs=4)
+
+
+def test_a_ribbon_of_an_image_does_not_fill_the_memory(tmp_path: Path) -> None:
+    ribbon = np.zeros((2, 20_000, 3), np.uint8)
+    ribbon[:, 9_990:10_010] = 255
+    Image.fromarray(ribbon).save(tmp_path / "a.png")
+    assert float(look(tmp_path / "a.png", frames=1, size=224).frames.float().mean()) > 250
+
+
 @pytest.mark.parametrize("every", ["10", "250"])
 def test_an_edit_list_cuts_the_beginning_off(every: str, tmp_path: Path) -> None:
     edited = {"avoid_negative_ts": "disabled"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import av
     from av.video.reformatter import VideoReformatter
 
+LONGEST = 8  # times the short side
 MOST_STRETCHED = 16.0  # a larger pixel aspect ratio is a damaged header
 UPRIGHT = (1, 0, 0, 1)
 QUARTER_TURNS = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}  # anticlockwise
@@ -46,12 +48,13 @@ class Display:
 
         turn = display_matrix(frame)
         width, height = short_side(frame.width * self.aspect, frame.height, self.size)
+        ribbon = max(width, height) > LONGEST * self.size
         unknown = int(frame.colorspace) == 2
         large = frame.width >= 1280 or frame.height > 576
         shown = self._reformatter.reformat(
             frame,
-            width=width,
-            height=height,
+            width=frame.width if ribbon else width,
+            height=frame.height if ribbon else height,
             format="rgb24",
             src_colorspace=(Colorspace.ITU709 if large else Colorspace.ITU601) if unknown else None,
             src_color_range=ColorRange.JPEG if int(frame.color_range) == 2 else None,
@@ -63,7 +66,11 @@ class Display:
             self.notes["The video is turned as its container says."] = None
         if self.aspect != 1.0:
             self.notes[f"The pixels are {self.aspect:.3g} times as wide as high; the video is stretched."] = None
-        picture = np.ascontiguousarray(crop(turned(shown.to_ndarray(), turn), self.size))
+        if ribbon:
+            picture = turned(square_image(Image.fromarray(shown.to_ndarray()), self.size, self.aspect), turn)
+        else:
+            picture = crop(turned(shown.to_ndarray(), turn), self.size)
+        picture = np.ascontiguousarray(picture)
         if int(frame.color_trc) == PQ:
             self.notes["The video is HDR (PQ); what is brighter than white is clipped."] = None
             return from_pq(picture, wide=int(frame.color_primaries) == BT2020)
@@ -100,6 +107,11 @@ def crop(frame: np.ndarray, size: int) -> np.ndarray:
 
 def square_image(image: Image.Image, size: int, aspect: float = 1.0) -> np.ndarray:
     """Return the central square of an RGB image, uint8 ``[size, size, 3]``; the short side is resized (bicubic) to it."""
+    kept = LONGEST * min(image.width * aspect, image.height)  # of a ribbon the middle is enough, and fits the memory
+    across, down = min(image.width, math.ceil(kept / aspect)), min(image.height, math.ceil(kept))
+    if (across, down) != image.size:
+        left, top = (image.width - across) // 2, (image.height - down) // 2
+        image = image.crop((left, top, left + across, top + down))
     wanted = short_side(image.width * aspect, image.height, size)
     resized = image if image.size == wanted else image.resize(wanted, Image.Resampling.BICUBIC)
     return np.ascontiguousarray(crop(np.asarray(resized, dtype=np.uint8), size))

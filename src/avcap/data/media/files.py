@@ -60,10 +60,10 @@ def require_file(path: Path) -> os.stat_result:
     """
     try:
         facts = path.stat()
-    except (OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise MediaError(f"{path} cannot be opened: permission denied.") from error
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise FileNotFoundError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise MediaError(f"{path} cannot be opened ({reason(error)}).") from error
     if stat.S_ISDIR(facts.st_mode):
         raise MediaError(f"{path} is a folder; name a media file.")
     if not stat.S_ISREG(facts.st_mode):
