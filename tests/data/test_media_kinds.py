@@ -79,6 +79,7 @@ def close(found: list[int], wanted: tuple[int, int, int], within: int = 8) -> bo
         "late_video.mp4": {"video_from": 0.6},
         "late_video.ts": {"video_from": 0.6},
         "variable_rate.mkv": {"keep": lambda k: k in (0, 1, 2, 25, 35, 49)},
+        "variable_rate.mp4": {"keep": lambda k: k in (0, 1, 2, 25, 35, 49)},
         "no_stamps.h264": {**RAW, "container": "h264"},
         "no_stamps.m4v": {**RAW, "container": "m4v", "codec": "mpeg4"},
         "ten_bits.mkv": {"pix_fmt": "yuv420p10le"},
@@ -130,7 +131,47 @@ def test_stamps_that_jump_where_recordings_were_joined(tmp_path: Path) -> None:
         seen, heard = ([float(t) for t in times if part[0] < t < part[1]] for times in (white, loud))
         assert heard[0] == pytest.approx(seen[0], abs=0.06)
         assert heard[-1] - heard[0] == pytest.approx(0.4, abs=0.01)
-    assert media.notes[0] == "Its time stamps jump; what follows is joined on."
+    assert "Its time stamps jump; what follows is joined on." in media.notes
+
+
+def test_a_frame_that_stays_for_long_is_no_splice(tmp_path: Path) -> None:
+    path = tmp_path / "slides.ts"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg2video", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream("mp2", rate=44_100, layout="mono")
+        resampler = av.AudioResampler(audio.format.name, "mono", 44_100, frame_size=audio.frame_size)
+        for second in range(24):
+            if second % 12 == 0:
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 100 + 10 * second, np.uint8))
+                frame.pts, frame.time_base = second * 25, Fraction(1, 25)
+                out.mux(video.encode(frame))
+            sound = av.AudioFrame.from_ndarray(tone(1.0, 44_100)[None], format="fltp", layout="mono")
+            sound.sample_rate, sound.pts = 44_100, second * 44_100
+            for piece in resampler.resample(sound):
+                out.mux(audio.encode(piece))
+        out.mux([*video.encode(), *audio.encode()])
+    media = look(path, frames=4)
+    assert media.seconds == pytest.approx(24.0, abs=0.2)
+    assert media.frames.float().mean((1, 2, 3)).tolist() == pytest.approx([100, 100, 220, 220], abs=4)
+
+
+def test_a_ribbon_of_an_image_does_not_fill_the_memory(tmp_path: Path) -> None:
+    ribbon = np.zeros((2, 20_000, 3), np.uint8)
+    ribbon[:, 9_990:10_010] = 255
+    Image.fromarray(ribbon).save(tmp_path / "a.png")
+    assert float(look(tmp_path / "a.png", frames=1, size=224).frames.float().mean()) > 250
+
+
+@pytest.mark.parametrize("every", ["10", "250"])
+def test_an_edit_list_cuts_the_beginning_off(every: str, tmp_path: Path) -> None:
+    edited = {"avoid_negative_ts": "disabled"}
+    media = look(write_film(tmp_path / "a.mp4", clock=-0.52, muxing=edited, options={"g": every}))
+    assert media.seconds == pytest.approx(1.48, abs=0.03)
+    assert tone_times(media.waveform) == pytest.approx((FLASH[0] - 0.52, FLASH[1] - 0.52), abs=0.003)
+    white = flash_times(media.frames, media.frame_times)
+    assert white == pytest.approx((FLASH[0] - 0.52 + 0.02, FLASH[1] - 0.52 - 0.02), abs=0.03)
+    assert media.notes == []
 
 
 def test_gaps_in_the_sound_are_silent_and_overlaps_dropped(tmp_path: Path) -> None:
@@ -178,8 +219,19 @@ def test_a_part_of_a_long_recording_is_cut_out_exactly(tmp_path: Path) -> None:
     assert tone_times(read_media(path, frames=0, size=8, start=38.5, seconds=4.0).waveform)[0] == pytest.approx(
         1.5, abs=0.001
     )
-    with pytest.raises(MediaError, match=r"begins at 99 s, but .*long\.mkv lasts 60\.000 s"):
+    with pytest.raises(MediaError, match=r"begins at 99 s, but .*long\.mkv ends at 60\.000 s"):
         read_item(Clip("a", (), path, (path,), start=99.0), frames=4, size=16)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "flac", "mp3", "ts"])
+def test_a_part_of_a_long_sound(suffix: str, tmp_path: Path) -> None:
+    wave = tone(50.0, 48_000, hz=1000) * (np.arange(50 * 48_000) >= 40 * 48_000)
+    codec = {"ogg": "libopus", "flac": "flac", "mp3": "libmp3lame", "ts": "mp2"}[suffix]
+    path = write_media(tmp_path / f"a.{suffix}", wave=wave, rate=48_000, codec=codec)
+    media = read_media(path, frames=0, size=8, start=38.5, seconds=4.0)
+    assert media.seconds == 4.0
+    assert media.more
+    assert tone_times(media.waveform)[0] == pytest.approx(1.5, abs=0.012)
 
 
 def test_only_frames_that_are_needed_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +310,23 @@ def test_full_range_and_the_matrix_of_the_colours_are_heeded(tmp_path: Path) -> 
         out.mux(video.encode(frame))
         out.mux(video.encode())
     assert close(corners(look(path, frames=1))[0], (255, 0, 0), within=4)
+
+
+def test_hdr_is_brought_to_what_a_screen_shows(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream("ffv1", rate=5)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p10le"
+        video.codec_context.color_trc, video.codec_context.color_primaries = 16, 9
+        for code in (64, 64 + round(0.5807 * 876), 64 + 876):  # black, white (203 cd/m²) and the most there is
+            frame = av.VideoFrame(64, 48, "yuv420p10le")
+            for plane, value in zip(frame.planes, (code, 512, 512), strict=True):
+                plane.update(np.full(plane.buffer_size // 2, value, np.uint16).tobytes())
+            frame.color_trc, frame.color_primaries = 16, 9
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+    media = look(tmp_path / "a.mkv", frames=3)
+    assert media.frames.float().mean((1, 2, 3)).tolist() == pytest.approx([0, 254, 255], abs=2)
+    assert media.notes == ["The video is HDR (PQ); what is brighter than white is clipped."]
 
 
 def test_a_cover_is_never_the_video(tmp_path: Path) -> None:
@@ -357,6 +426,7 @@ def test_channels_and_rate_that_change_in_mid_stream(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(b"".join(parts))
     media = look(tmp_path / "a.mp3")
     assert media.seconds == pytest.approx(3.0, abs=0.25)
+    assert "Its channels or its rate change in mid-stream." in media.notes
     for second in (0.5, 1.6, 2.7):
         piece = media.waveform[round(second * 16_000) :][:1_600]
         assert float(torch.fft.rfft(piece).abs().argmax()) * 10 == 1000
@@ -471,7 +541,9 @@ def test_what_is_no_file_never_hangs(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n#EXT-X-ENDLIST\n")
     (tmp_path / "page.txt").write_text("not a film\n" * 50)
+    write_film(tmp_path / "photo.heic", container="mp4", muxing={"brand": "heic"})
     for path, why in {
+        tmp_path / "photo.heic": "is a HEIC image; save it as JPEG",
         tmp_path / "pipe.mp4": "is a pipe or a device",
         Path("/dev/zero"): "is a pipe or a device",
         tmp_path: "is a folder",
@@ -547,7 +619,11 @@ def test_look_writes_what_the_model_hears_and_sees(tmp_path: Path, capsys: pytes
     item = read_item(clip_of(film), frames=5, size=32)
     assert facts["seconds"] == pytest.approx(item.duration, abs=1e-4)
     assert facts["frame_times"] == pytest.approx(item.frames_time.tolist(), abs=1e-3)
-    assert (facts["audio_stream"], facts["video_stream"], facts["notes"]) == (1, 0, [])
+    assert (facts["audio_stream"], facts["video_stream"], facts["notes"]) == (
+        1,
+        0,
+        ["The sound begins 0.576 s after the video; silence before."],
+    )
     wave, rate = soundfile.read(out / "late.mp4/sound.wav", dtype="float32")
     assert rate == 16_000
     assert np.abs(wave - item.waveform.numpy()).max() < 1e-6

@@ -36,7 +36,7 @@ class Splices:
             return
         index, base = packet.stream_index, float(packet.time_base)
         time, shift, end = stamp * base, self.shifts.get(index, 0.0), self.ends.get(index)
-        if end is not None and not -BACK < time + shift - end < JUMP:
+        if end is not None and (time + shift < end - BACK or time + shift > max(self.ends.values()) + JUMP):
             if not -BACK < time + self.latest - end < 1.0:
                 self.latest = end - time
                 self.count += 1

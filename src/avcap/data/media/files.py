@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STILL_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "ICO")  # Pillow's
 JPEG_FILMS = frozenset({".mjpeg", ".mjpg"})  # their content begins like an image
+HEIC = frozenset({"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"})  # brands of its files
 IMAGE_ERRORS = (  # what Pillow raises at damaged files
     *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError),
     *(RuntimeError, ZeroDivisionError, MemoryError, struct.error, Image.DecompressionBombError),
@@ -59,10 +60,10 @@ def require_file(path: Path) -> os.stat_result:
     """
     try:
         facts = path.stat()
-    except (OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise MediaError(f"{path} cannot be opened: permission denied.") from error
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise FileNotFoundError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise MediaError(f"{path} cannot be opened ({reason(error)}).") from error
     if stat.S_ISDIR(facts.st_mode):
         raise MediaError(f"{path} is a folder; name a media file.")
     if not stat.S_ISREG(facts.st_mode):
@@ -90,6 +91,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
         with container:
             if container.format.name in NO_MEDIA:
                 raise MediaError(f"{path} is text or a playlist, not a media file.")
+            if container.metadata.get("major_brand", "").strip() in HEIC:
+                raise MediaError(f"{path} is a HEIC image; save it as JPEG or PNG.")
             yield container
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,71 +20,74 @@ if TYPE_CHECKING:
     from av import Packet, VideoStream
     from av.container import InputContainer
 
+DAMAGED = "Damaged parts of the video are left out."
 ORDINAL = frozenset({"avi"})  # its packets tell their order only, not when a frame is shown
 
 
-@dataclass
-class Film:
-    """The time stamps of a video track, of each packet in the order of decoding.
+class Stamp(NamedTuple):
+    """What a packet says of its frame: when it is shown and decoded and for how long, in ticks."""
 
-    Attributes:
+    pts: int | None
+    dts: int | None
+    length: int
+    key: bool
+    hidden: bool  # decoded, never shown
+
+
+class Film:
+    """The time stamps of a video track, and from them the frames at some times.
+
+    Args:
         path: The file.
-        base: Seconds of a tick.
-        nominal: Ticks between frames at the nominal rate.
+        tracks: What is read of it.
+        container: The same file, open.
         sought: Where reading began, in seconds; None: at the beginning.
-        beside_sound: Whether an audio track is read with it.
-        ordinal: Frames have no times of their own: frame k is shown at the k-th stamp.
     """
 
-    path: Path
-    base: float
-    nominal: float
-    ordinal: bool
-    beside_sound: bool
-    sought: float | None = None
-    stamps: list[int | None] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    keys: list[bool] = field(default_factory=list)
-    notes: dict[str, None] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, path: Path, tracks: Tracks, container: InputContainer, sought: float | None) -> Film:
-        """Begin the table of the video track of a file."""
+    def __init__(self, path: Path, tracks: Tracks, container: InputContainer, sought: float | None) -> None:
         stream = tracks.video
         if stream is None:
             raise NoVideo(f"{path} has no video track.")
-        base = float(stream.time_base or 1)
-        rate = stream.average_rate or stream.guessed_rate or 25
-        return cls(
-            path, base, 1 / (float(rate) * base), container.format.name in ORDINAL, tracks.audio is not None, sought
-        )
+        self.path, self.sought, self.beside_sound = path, sought, tracks.audio is not None
+        self.notes: dict[str, None] = {}
+        self.base = float(stream.time_base or 1)  # seconds of a tick
+        self.nominal = 1 / (float(stream.guessed_rate or stream.average_rate or 25) * self.base)  # ticks of a frame
+        self.ordinal = (
+            container.format.name in ORDINAL
+        )  # frame k is shown at the k-th stamp: they have no times of their own
+        self.packets: list[Stamp] = []  # in the order of decoding
+        self.stamps: list[int | None] = []  # when the frame of each packet is shown
+        self.shown: list[int] = []  # the stamps that are shown, in order
 
     def add(self, packet: Packet) -> None:
         """Append a packet."""
-        stamp = packet.dts if self.ordinal else packet.pts
-        if stamp is None and not self.ordinal:
-            self.ordinal = not any(known is not None for known in self.stamps)
-        self.stamps.append(None if packet.is_discard else self._guess() if stamp is None else stamp)
-        self.lengths.append(packet.duration or round(self.nominal))
-        self.keys.append(packet.is_keyframe)
+        self.packets.append(Stamp(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
 
-    def _guess(self) -> int:
-        known = [stamp for stamp in self.stamps[-1:] if stamp is not None]
-        return round(known[-1] + self.nominal) if known else 0
-
-    def shown(self) -> list[int]:
-        """Return the stamps of the frames that are shown, in order: none before the first key frame."""
-        first = next((s for s, key in zip(self.stamps, self.keys, strict=True) if key and s is not None), None)
-        known = sorted(stamp for stamp in self.stamps if stamp is not None)
-        return [stamp for stamp in known if first is None or stamp >= first] or known
+    def finish(self) -> None:
+        """Make the table of stamps, when all packets are there."""
+        pts, dts = [p.pts for p in self.packets], [p.dts for p in self.packets]
+        self.ordinal = self.ordinal or (None in pts and None not in dts) or not any(p is not None for p in pts)
+        if not self.ordinal:
+            self.stamps = pts
+        elif None not in dts:
+            self.stamps = dts
+        else:
+            self.stamps = [round(k * self.nominal) for k in range(len(self.packets))]
+        first = next((s for s, p in zip(self.stamps, self.packets, strict=True) if p.key), None)
+        shown = [s for s, p in zip(self.stamps, self.packets, strict=True) if s is not None and not p.hidden]
+        self.shown = sorted(s for s in shown if first is None or s >= first) or sorted(
+            shown
+        )  # none before the first key frame
 
     def span(self) -> tuple[float, float] | None:
         """Return when its first frame appears and its last one goes, in seconds of the container's clock."""
-        shown = self.shown()
-        if not shown:
+        if not self.shown:
             return None
-        end = max(s + n for s, n in zip(self.stamps, self.lengths, strict=True) if s is not None)
-        return shown[0] * self.base, end * self.base
+        known = [stamp for stamp in self.stamps if stamp is not None]
+        length = self.packets[self.stamps.index(self.shown[-1])].length or self.nominal
+        if known != sorted(known):  # lengths are told in the order of decoding, and may be another frame's
+            length = min(length, self.nominal)
+        return self.shown[0] * self.base, (self.shown[-1] + length) * self.base
 
     def squares(self, times: Sequence[float], size: int) -> list[np.ndarray]:
         """Return the frames on screen at some times of the container's clock, before and after the film the nearest one.
@@ -96,7 +98,7 @@ class Film:
         Raises:
             NoVideo: if not one frame can be decoded.
         """
-        shown = self.shown()
+        shown = self.shown
         targets = [shown[max(0, bisect_right(shown, time / self.base + 1e-6) - 1)] for time in times]
         found = {} if self.ordinal else self._planned(set(targets), size)
         if set(targets) - found.keys():
@@ -134,7 +136,9 @@ class Film:
         ranges: list[tuple[int, int]] = []
         for index in wanted:
             stamp = self.stamps[index]
-            begin = next((k for k in range(index, -1, -1) if self.keys[k] and (self.stamps[k] or 0) <= (stamp or 0)), 0)
+            begin = next(
+                (k for k in range(index, -1, -1) if self.packets[k].key and (self.stamps[k] or 0) <= (stamp or 0)), 0
+            )
             if ranges and begin <= ranges[-1][1] + 1:
                 ranges[-1] = (min(begin, ranges[-1][0]), index)
             else:
@@ -143,7 +147,7 @@ class Film:
 
     def _all(self, targets: Sequence[int], size: int) -> dict[int, np.ndarray]:
         """Decode frame after frame, for files whose stamps or data are damaged: the one on screen at each target."""
-        pending, shown = sorted(set(targets)), self.shown()
+        pending, shown = sorted(set(targets)), self.shown
         found: dict[int, np.ndarray] = {}
         last: av.VideoFrame | None = None
         with self._opened() as (stream, source):
@@ -171,7 +175,15 @@ class Film:
             stream.codec_context.thread_count = 1  # clips are decoded in parallel, not frames
             if self.sought is not None:
                 seek(container, self.sought)
-            yield stream, (p for p in packets(container, tracks.chosen) if p.stream is stream and p.size)
+            yield stream, self._packets(container, tracks)
+
+    def _packets(self, container: InputContainer, tracks: Tracks) -> Iterator[Packet]:
+        import av
+
+        try:
+            yield from (p for p in packets(container, tracks.chosen) if p.stream is tracks.video and p.size)
+        except (av.FFmpegError, IndexError):
+            self.notes[DAMAGED] = None
 
     def _decode(self, stream: VideoStream, packet: Packet | None) -> list[av.VideoFrame]:
         import av
@@ -179,5 +191,5 @@ class Film:
         try:
             return stream.codec_context.decode(packet)
         except av.FFmpegError:
-            self.notes["Damaged parts of the video are left out."] = None
+            self.notes[DAMAGED] = None
             return []

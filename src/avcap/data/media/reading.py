@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from avcap.data.media.clock import PREROLL, SEEK_FROM, Splices, packets, seconds_of, seek
-from avcap.data.media.files import MediaError, NoAudio, NoVideo, opened, opened_image, reason, streams_of
-from avcap.data.media.film import Film
-from avcap.data.media.sound import MOST_SILENCE, Recording, cut
+from avcap.data.media.files import MediaError, NoAudio, NoVideo, opened_image, streams_of
+from avcap.data.media.scan import Scan
 from avcap.data.media.stills import Animation, read_image
-from avcap.data.media.tracks import choose_tracks
 
-if TYPE_CHECKING:
-    from av import Packet
-    from av.audio.codeccontext import AudioCodecContext
-
-log = logging.getLogger(__name__)
-
-MARGIN = 1.0  # seconds that decoding may need beyond the end
-INTERLEAVE = 600.0  # seconds that one track may lie behind the other in a file
 LEFT_OUT = 0.1  # seconds: what an encoder may add to the end of a file is not worth a note
 
 
@@ -42,7 +29,7 @@ class Media:
         frame_times: The middles of N equal parts of the clip, in seconds; NaN where ``seconds`` is.
         audio_stream: Number of the audio track in its file; None without.
         video_stream: Number of the video track in its file; None without.
-        starts: When each track begins, in seconds of its file's own clock.
+        starts: When each track begins, in seconds after the first one of its file.
         absent: Why there is no sound, or are no frames.
         notes: What is worth knowing of the files.
         more: Whether the files go on after the clip.
@@ -95,8 +82,8 @@ def read_media(
     begin = start or 0.0
     window = (sample_rate, begin, seconds)
     same = audio is not None and list(visual) == [audio]
-    heard = None if audio is None else _Scan(audio, *window, audio=True, video=same)
-    seen: _Scan | _Images | Animation | None = heard
+    heard = None if audio is None else Scan(audio, *window, audio=True, video=same)
+    seen: Scan | _Images | Animation | None = heard
     if not same:
         seen = _open_visual(visual, *window) if visual else None
     sources = [source for source in (heard, None if same else seen) if source is not None]
@@ -105,7 +92,7 @@ def read_media(
     if ends:
         if begin and begin >= max(ends):
             names = " and ".join(str(source.path) for source in sources)
-            raise MediaError(f"The clip begins at {begin:g} s, but {names} lasts {max(ends):.3f} s.")
+            raise MediaError(f"The clip begins at {begin:g} s, but {names} ends at {max(ends):.3f} s.")
         media.seconds = min(max(ends) - begin, math.inf if seconds is None else seconds)
         media.more = max(ends) - begin > media.seconds + LEFT_OUT
     if heard is not None:
@@ -140,134 +127,12 @@ def even_indices(total: int, count: int) -> list[int]:
 
 def _open_visual(
     paths: Sequence[Path], sample_rate: int, begin: float, seconds: float | None
-) -> _Scan | _Images | Animation:
+) -> Scan | _Images | Animation:
     if len(paths) > 1 or "image" in streams_of(paths[0]):
         return _Images(paths)
     with opened_image(paths[0]) as image:
         moves = image is not None
-    return Animation(paths[0]) if moves else _Scan(paths[0], sample_rate, begin, seconds, audio=False, video=True)
-
-
-class _Scan:
-    """The packets of a sound or video file, read once: all its sound, and the time stamps of its frames.
-
-    Attributes:
-        origin: When the first of its tracks is presented, in seconds of the file's clock.
-        end: When the last one ends.
-    """
-
-    def __init__(
-        self, path: Path, sample_rate: int, begin: float, seconds: float | None, *, audio: bool, video: bool
-    ) -> None:
-        self.path, self.audio, self.video = path, audio, video
-        self.rate = sample_rate
-        self.sought: float | None = None
-        self.film: Film | None = None
-        self.recording = Recording(path, sample_rate, -math.inf)
-        until = math.inf if seconds is None else begin + seconds
-        self._read(begin, until, may_seek=begin > SEEK_FROM)
-        if self.sought is not None and max(self._firsts(), default=math.inf) > self.sought:
-            self._read(begin, until, may_seek=False)  # a track has nothing before the place, or the seek went too far
-        firsts = self._firsts()
-        if self.sought is None:
-            self.origin = min(firsts, default=0.0)
-        span = None if self.film is None else self.film.span()
-        self.end = max([*([] if span is None else [span[1]]), self.recording.end], default=0.0)
-
-    @property
-    def seconds(self) -> float:
-        """How long it is presented, from its beginning."""
-        return max(0.0, self.end - self.origin)
-
-    def starts(self) -> dict[str, float]:
-        """Return when each track begins, in seconds after the first one."""
-        span = None if self.film is None else self.film.span()
-        found = {"audio": self.recording.first, "video": None if span is None else span[0]}
-        return {kind: first - self.origin for kind, first in found.items() if first is not None}
-
-    def waveform(self, begin: float, seconds: float) -> Tensor:
-        """Return the sound ``[samples]`` of a part of the file."""
-        if self.audio_stream is None:
-            raise NoAudio(f"{self.path} has no audio track.")
-        if self.recording.first is None or not len(self.wave):
-            if self.reason:
-                raise MediaError(f"The sound of {self.path} cannot be decoded ({self.reason}).")
-            raise NoAudio(f"{self.path} has an audio track without a single sample.")
-        skip = self.origin + begin - self.recording.first
-        if seconds - len(self.wave) / self.rate > MOST_SILENCE:
-            raise MediaError(
-                f"{self.path} claims to last {seconds:.0f} s, far longer than its sound; make the file anew."
-            )
-        return torch.from_numpy(cut(self.wave, skip, round(seconds * self.rate), self.rate))
-
-    def squares(self, times: Sequence[float], size: int) -> list[np.ndarray]:
-        """Return the frames on screen at some times after the beginning of the file."""
-        if self.film is None:
-            raise NoVideo(f"{self.path} has no video track.")
-        if not self.film.shown():
-            raise NoVideo(f"{self.path} has a video track without a single frame.")
-        return self.film.squares([self.origin + time for time in times], size)
-
-    def notes(self) -> list[str]:
-        """Return what is worth knowing."""
-        return [*self._notes, *self.recording.notes, *(self.film.notes if self.film is not None else ())]
-
-    def _firsts(self) -> list[float]:
-        span = None if self.film is None else self.film.span()
-        return [first for first in (self.recording.first, None if span is None else span[0]) if first is not None]
-
-    def _read(self, begin: float, until: float, *, may_seek: bool) -> None:
-        import av
-
-        self.reason, splices = "", Splices()
-        with opened(self.path) as container:
-            tracks = choose_tracks(container, audio=self.audio, video=self.video)
-            self._notes = dict.fromkeys(tracks.notes)
-            self.audio_stream = None if tracks.audio is None else tracks.audio.index
-            self.video_stream = None if tracks.video is None else tracks.video.index
-            starts = [seconds_of(track.start_time, track) for track in tracks.chosen]
-            self.origin = min((start for start in starts if start is not None), default=0.0)
-            place = self.origin + begin
-            self.sought = place if may_seek and seek(container, place) else None
-            keep_from = place - PREROLL if begin > SEEK_FROM else -math.inf
-            self.recording = Recording(self.path, self.rate, keep_from)
-            self.film = None if tracks.video is None else Film.of(self.path, tracks, container, self.sought)
-            first, done = self.origin if self.sought is not None else math.inf, set()
-            try:
-                for packet in packets(container, tracks.chosen, splices):
-                    if tracks.audio is not None and packet.stream is tracks.audio:
-                        self._hear(tracks.audio.codec_context, packet)
-                    elif self.film is not None and packet.size:
-                        self.film.add(packet)
-                    stamp = seconds_of(packet.pts if packet.dts is None else packet.dts, packet.stream)
-                    if stamp is None:
-                        continue
-                    first = min(first, stamp)
-                    over = stamp - first - until
-                    if over > MARGIN:
-                        done.add(packet.stream_index)
-                        if len(done) == len(tracks.chosen) or over > INTERLEAVE:
-                            break
-            except (av.FFmpegError, IndexError) as error:  # PyAV raises IndexError where a track's number is damaged
-                self._damaged(reason(error))
-            self.wave = self.recording.finish()
-        if splices.count:
-            self._notes["Its time stamps jump; what follows is joined on."] = None
-
-    def _hear(self, context: AudioCodecContext, packet: Packet) -> None:
-        import av
-
-        try:
-            for frame in context.decode(packet):
-                self.recording.add(frame, frame.time)
-        except av.FFmpegError as error:
-            self._damaged(reason(error))
-
-    def _damaged(self, why: str) -> None:
-        if not self.reason:
-            log.warning("Damaged parts of %s are left out (%s).", self.path, why)
-            self.reason = why
-            self._notes[f"Damaged parts are left out ({why})."] = None
+    return Animation(paths[0]) if moves else Scan(paths[0], sample_rate, begin, seconds, audio=False, video=True)
 
 
 class _Images:

@@ -72,12 +72,15 @@ class Recording:
 
     def __init__(self, path: Path, rate: int, keep_from: float) -> None:
         self.path, self.rate, self.keep_from = path, rate, keep_from
-        self.first: float | None = None  # when its first sample is heard, in seconds of the container's clock
+        self.begun: float | None = None  # when the track begins, in seconds of the container's clock
+        self.first: float | None = None  # when the first sample that is kept is heard
         self.notes: dict[str, None] = {}  # in order, each once
         self._now = 0.0  # when the next sample is due
-        self._source_rate = 0
+        self._kind: tuple[int, str, tuple[str, ...]] = (0, "", ())  # rate, sample format and channels of the source
+        self._decoded: list[np.ndarray] = []  # of one kind, [channels, samples]
+        self._length = 0  # of these
+        self._mixed: list[np.ndarray] = []
         self._resampler: AudioResampler | None = None
-        self._waiting: list[np.ndarray] = []
         self._done: list[np.ndarray] = []
         self._peak = self._filled = 0.0
 
@@ -87,33 +90,42 @@ class Recording:
         Raises:
             MediaError: if it holds NaN or infinity, or has gaps of more than an hour.
         """
-        wave = self._mono(frame)
-        rate = frame.sample_rate
+        rate, samples = frame.sample_rate, frame.samples
         if self.first is None:
-            time = 0.0 if time is None else time
-            if time + len(wave) / rate < self.keep_from:
+            time = self._now if time is None else time
+            self.begun = time if self.begun is None else self.begun
+            self._now = time + samples / rate
+            if time + samples / rate < self.keep_from:
                 return
             self.first = self._now = time
-        if rate != self._source_rate:
-            self._flush()
-            self._source_rate = rate
+        names = tuple(channel.name for channel in frame.layout.channels)
+        kind = (rate, frame.format.name, names or ("NONE",) * frame.layout.nb_channels)
+        if kind != self._kind:
+            self._mix()
+            if rate != self._kind[0]:
+                self._resample(last=True)
+            if self._kind[0]:
+                self.notes["Its channels or its rate change in mid-stream."] = None
+            self._kind = kind
+        wave = frame.to_ndarray()
+        wave = wave if frame.format.is_planar else wave.reshape(samples, -1).T
         off = 0.0 if time is None else time - self._now
         if off > TOLERANCE:
-            self._filled += off
-            if self._filled > MOST_SILENCE:
-                raise MediaError(
-                    f"The time stamps of the sound of {self.path} jump by {off:.0f} s; make the file anew."
-                )
-            self._append(np.zeros(round(off * rate), np.float32))
-            self.notes["Gaps in the sound are filled with silence."] = None
+            self._fill(off)
         elif off < -TOLERANCE:
-            wave = wave[round(-off * rate) :]
+            wave = wave[:, round(-off * rate) :]
             self.notes["Sound that overlaps is left out."] = None
-        self._append(wave)
+        self._decoded.append(wave)
+        self._length += wave.shape[1]
+        self._now += wave.shape[1] / rate
+        if self._length > BLOCK:
+            self._mix()
+            self._resample()
 
     def finish(self) -> np.ndarray:
         """Return the recording, float32 ``[samples]``; empty where nothing was added."""
-        self._flush()
+        self._mix()
+        self._resample(last=True)
         if self._peak > 1.0001:
             self.notes[f"The sound is louder than full scale (peak {self._peak:.3g}); it will be clipped."] = None
         return np.concatenate([*self._done, np.zeros(0, np.float32)])
@@ -123,60 +135,53 @@ class Recording:
         """When the last sample ends, in seconds of the container's clock."""
         return self._now
 
-    def _append(self, wave: np.ndarray) -> None:
-        self._waiting.append(wave)
-        self._now += len(wave) / self._source_rate
-        if sum(map(len, self._waiting)) > BLOCK:
-            self._resample()
+    def _fill(self, seconds: float) -> None:
+        self._filled += seconds
+        if self._filled > MOST_SILENCE:
+            raise MediaError(
+                f"The time stamps of the sound of {self.path} jump by {seconds:.0f} s; make the file anew."
+            )
+        self._mix()
+        silence = round(seconds * self._kind[0])
+        self._mixed.append(np.zeros(silence, np.float32))
+        self._now += silence / self._kind[0]
+        self.notes["Gaps in the sound are filled with silence."] = None
 
-    def _mono(self, frame: AudioFrame) -> np.ndarray:
-        wave = frame.to_ndarray()
-        channels = frame.layout.nb_channels
-        if not frame.format.is_planar:
-            wave = wave.reshape(-1, channels).T
-        if wave.dtype == np.uint8:
-            wave = (wave.astype(np.float32) - 128) / 128
-        elif wave.dtype.kind == "i":
-            wave = wave.astype(np.float32) / 2.0 ** (8 * wave.dtype.itemsize - 1)
-        weights, note = mono_weights(_channel_names(frame, channels))
+    def _mix(self) -> None:
+        """Mix down what was decoded."""
+        if not self._decoded:
+            return
+        waves, self._decoded, self._length = np.concatenate(self._decoded, axis=1), [], 0
+        weights, note = mono_weights(self._kind[2])
         if note is not None:
             self.notes[note] = None
-        if channels > 1:
-            wave = np.tensordot(weights, wave.astype(np.float32, copy=False), 1)
-        else:
-            wave = wave[0]
+        middle, full = 0.0, 1.0
+        if waves.dtype.kind in "iu":
+            full = 2.0 ** (8 * waves.dtype.itemsize - 1)
+            middle = full if waves.dtype.kind == "u" else 0.0
+        with np.errstate(invalid="ignore", over="ignore"):
+            wave = (weights @ (waves.astype(np.float32) - middle) / full).astype(np.float32)
         if not np.isfinite(wave).all():
             raise MediaError(f"The sound of {self.path} holds NaN or infinity; write the file anew.")
-        if len(wave):
-            self._peak = max(self._peak, float(np.abs(wave).max()))
-        return wave.astype(np.float32, copy=False)
+        self._peak = max(self._peak, float(np.abs(wave).max(initial=0.0)))
+        self._mixed.append(wave)
 
-    def _resample(self) -> None:
+    def _resample(self, *, last: bool = False) -> None:
         import av
 
-        if not self._waiting:
-            return
-        wave, self._waiting = np.concatenate(self._waiting), []
-        if self._source_rate == self.rate:
+        wave, self._mixed = np.concatenate([*self._mixed, np.zeros(0, np.float32)]), []
+        if self._kind[0] == self.rate:
             self._done.append(wave)
             return
-        if self._resampler is None:
-            self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
         if len(wave):
+            if self._resampler is None:
+                self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
             block = av.AudioFrame.from_ndarray(wave[None], format="flt", layout="mono")
-            block.sample_rate = self._source_rate
+            block.sample_rate = self._kind[0]
             self._done += [piece.to_ndarray()[0] for piece in self._resampler.resample(block)]
-
-    def _flush(self) -> None:
-        self._resample()
-        if self._resampler is not None:
+        if last and self._resampler is not None:
             self._done += [piece.to_ndarray()[0] for piece in self._resampler.resample(None)]
             self._resampler = None
-
-
-def _channel_names(frame: AudioFrame, channels: int) -> tuple[str, ...]:
-    names = tuple(channel.name for channel in frame.layout.channels)
-    return names if len(names) == channels else ("NONE",) * channels
 
 
 def cut(wave: np.ndarray, skip: float, length: int, rate: int) -> np.ndarray:
