@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -339,6 +342,49 @@ def test_a_failed_split_can_be_tried_again(tmp_path: Path) -> None:
         _run(root)
     _sounds(root, range(2))
     assert _run(root).splits[0].ids == ["0", "1"]
+
+
+def _killed_before(write: int | None, root: Path, **settings) -> int:
+    """Prepare in a process that ends itself before its n-th change of the folder of shards; return its exit status."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    changes = itertools.count(1)
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event in CHANGES and str(root / "shards") in str(arguments[0]) and next(changes) == write:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    try:
+        _run(root, **settings)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+CHANGES = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"update": True}, {"overwrite": True}], ids=str)
+def test_killed_before_any_change_it_goes_on_to_the_same_bytes(tmp_path: Path, settings: dict[str, bool]) -> None:
+    root = _sounds(tmp_path / "root", range(5))
+    (root / "3.wav").write_bytes(b"")
+    if settings:
+        _run(root)
+        shutil.copytree(root / "shards", tmp_path / "start")
+        soundfile.write(root / "1.wav", tone(0.2), 16_000)
+        _captions(root, range(5), caption="tone")
+    _run(root, out=tmp_path / "whole")
+    points = random.Random(str(settings)).sample(range(1, 160), 6)
+    for point in points:
+        shutil.rmtree(root / "shards", ignore_errors=True)
+        if settings:
+            shutil.copytree(tmp_path / "start", root / "shards")
+        assert _killed_before(point, root, **settings) == -signal.SIGKILL
+        assert _killed_before(None, root, **settings) == 0
+        assert _tree(root / "shards") == _tree(tmp_path / "whole"), point
 
 
 def _killed(command: list[str], seconds: float) -> int:

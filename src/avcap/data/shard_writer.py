@@ -118,6 +118,10 @@ def write_split(
         before = _before(folder)
         changed = sum(_has_changed(origin(source), before) for source in sources) if before else 0
         if not (update or retry):
+            if done.reading != info.reading:
+                raise ValueError(
+                    f"{folder} was made by an earlier version, which read files in another way; add --overwrite to make it again."
+                )
             if done.plan != info.plan:
                 raise ValueError(
                     f"{folder} was made from other clips, captions or settings; add --overwrite to make it again, or --update to "

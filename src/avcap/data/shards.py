@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from avcap.atomic import write_atomically
 from avcap.data.frame_sampling import Choose
 from avcap.data.item import BLOBS, Item, Meta, Record, checksum, unpack
@@ -94,9 +96,11 @@ class ShardInfo:
                     f"The shards in {folder} hold spectrograms in place of the sound; make them again with `avcap data prepare "
                     "--overwrite`."
                 )
-            return cls(**content)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); make the shards again with --overwrite.") from error
+            return TypeAdapter(cls).validate_python(content)
+        except (UnicodeDecodeError, json.JSONDecodeError, TypeError, ValidationError) as error:
+            fault = error.errors()[0] if isinstance(error, ValidationError) else None
+            reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else error
+            raise ValueError(f"{path} is damaged ({reason}); make the shards again with --overwrite.") from error
 
 
 class Shards:
