@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ODD = "backslashreplace"  # how the bytes of a file name that are no UTF-8 are written in JSON, which reads them again
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file in one step; a text is written in UTF-8.

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from avcap.atomic import put_in_place
 from avcap.cli import main
@@ -92,6 +93,19 @@ def test_the_manifest_tells_where_each_clip_comes_from_and_is(tmp_path: Path) ->
     held = (split / rows[1]["shard"]).read_bytes()[rows[1]["offset"] : rows[1]["offset"] + rows[1]["bytes"]]
     assert bytes(Shards(split).record(1)["waveform"]) in held
     assert set(info.files) == {p.name for p in split.iterdir()} - {"info.json"}
+
+
+def test_a_file_name_of_odd_bytes_is_written_and_known_again(tmp_path: Path) -> None:
+    root = _sounds(tmp_path, range(2))
+    (root / "1").mkdir()
+    Image.new("RGB", (8, 8), "red").save(root / "1" / "a.png")
+    try:
+        (root / "1" / "a.png").rename(root / "1" / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert _run(root).splits[0].streams["frames"] == 1
+    assert _run(root, update=True).kept == ["train"]
+    assert "caf\\udce9.png" in (root / "shards/train/manifest.jsonl").read_text(encoding="utf-8")
 
 
 def test_an_update_decodes_what_changed_and_equals_a_fresh_run(tmp_path: Path, reads: list[str]) -> None:

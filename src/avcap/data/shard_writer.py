@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avcap.atomic import put_in_place, replacing, restore, write_atomically
+from avcap.atomic import ODD, put_in_place, replacing, restore, write_atomically
 from avcap.data.item import Item
 from avcap.data.parallel import NO_LIMITS, Limits, run_jobs
 from avcap.data.shard_job import Before, Broken, Origin, ShardJob, write_shard
@@ -253,7 +253,7 @@ def _publish(folder: Path, partial: Path, count: int, info: ShardInfo) -> ShardI
     chunks, config = [], None
     with ExitStack() as stack:
         manifest, captions = (
-            stack.enter_context(stack.enter_context(replacing(split / name)).open("w", encoding="utf-8"))
+            stack.enter_context(stack.enter_context(replacing(split / name)).open("w", encoding="utf-8", errors=ODD))
             for name in (MANIFEST, CAPTIONS)
         )
         for number in range(count):

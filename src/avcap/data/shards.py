@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from avcap.atomic import write_atomically
+from avcap.atomic import ODD, write_atomically
 from avcap.data.frame_sampling import Choose
 from avcap.data.item import BLOBS, Item, Meta, Record, checksum, unpack
 from avcap.data.media import even_indices
@@ -72,7 +72,7 @@ class ShardInfo:
 
     def save(self, folder: Path) -> None:
         """Write ``info.json`` into ``folder``."""
-        write_atomically(folder / INFO, json.dumps(asdict(self), indent=1, ensure_ascii=False))
+        write_atomically(folder / INFO, json.dumps(asdict(self), indent=1, ensure_ascii=False).encode(errors=ODD))
 
     @classmethod
     def load(cls, folder: Path) -> ShardInfo:
