@@ -22,13 +22,13 @@ from avcap.atomic import put_in_place
 from avcap.cli import main
 from avcap.data import prepare as prepare_module
 from avcap.data import shard_writer
-from avcap.data.item import read_item
 from avcap.data.prepare import PrepareReport, merge, prepare
 from avcap.data.shards import ShardInfo, Shards
 from avcap.data.verify import verify
 from avcap.lock import locked
 from tests.data.media_files import grey_ramp, tone, write_csv, write_media
 
+read_item = prepare_module.read_item
 SETTINGS = {"frames": 2, "size": 8, "clips_per_shard": 3, "num_workers": 0, "progress": False}
 
 
