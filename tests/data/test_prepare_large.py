@@ -247,6 +247,8 @@ def test_a_kill_while_a_split_is_replaced_loses_neither(tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             _run(root, update=True)
     assert not (shards / "train").exists()
+    with pytest.raises(FileNotFoundError, match="There are no shards"):
+        verify(shards)
     before = {name: content for name, content in _tree(shards).items() if ".partial" in name}
     assert _run(root).changed == {"train": 1}
     assert {name: content for name, content in _tree(shards).items() if ".partial" in name} == before
