@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 LOCK = ".lock"
 PATIENCE = 2.0  # seconds: the worker processes of a killed process hold its lock until they have ended, too
@@ -36,9 +36,12 @@ def locked(folder: Path, name: str = LOCK, *, patience: float = PATIENCE) -> Ite
         raise BlockingIOError(
             f"{holder[:1].upper() + holder[1:]} is writing into {folder}; wait for its end, or stop it."
         ) from None
+    note = not isinstance(lock, SoftFileLock)  # without flock the file itself is the lock, and names the process
     try:
-        file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        if note:
+            file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        file.write_text("", encoding="utf-8")
+        if note:
+            file.write_text("", encoding="utf-8")
         lock.release()

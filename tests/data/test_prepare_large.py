@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,18 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from avcap.atomic import put_in_place
 from avcap.cli import main
 from avcap.data import prepare as prepare_module
 from avcap.data import shard_writer
-from avcap.data.item import read_item
 from avcap.data.prepare import PrepareReport, merge, prepare
 from avcap.data.shards import ShardInfo, Shards
 from avcap.data.verify import verify
 from avcap.lock import locked
 from tests.data.media_files import grey_ramp, tone, write_csv, write_media
 
+read_item = prepare_module.read_item
 SETTINGS = {"frames": 2, "size": 8, "clips_per_shard": 3, "num_workers": 0, "progress": False}
 
 
@@ -89,6 +93,19 @@ def test_the_manifest_tells_where_each_clip_comes_from_and_is(tmp_path: Path) ->
     held = (split / rows[1]["shard"]).read_bytes()[rows[1]["offset"] : rows[1]["offset"] + rows[1]["bytes"]]
     assert bytes(Shards(split).record(1)["waveform"]) in held
     assert set(info.files) == {p.name for p in split.iterdir()} - {"info.json"}
+
+
+def test_a_file_name_of_odd_bytes_is_written_and_known_again(tmp_path: Path) -> None:
+    root = _sounds(tmp_path, range(2))
+    (root / "1").mkdir()
+    Image.new("RGB", (8, 8), "red").save(root / "1" / "a.png")
+    try:
+        (root / "1" / "a.png").rename(root / "1" / os.fsdecode(b"caf\xe9.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert _run(root).splits[0].streams["frames"] == 1
+    assert _run(root, update=True).kept == ["train"]
+    assert "caf\\udce9.png" in (root / "shards/train/manifest.jsonl").read_text(encoding="utf-8")
 
 
 def test_an_update_decodes_what_changed_and_equals_a_fresh_run(tmp_path: Path, reads: list[str]) -> None:
@@ -230,6 +247,8 @@ def test_a_kill_while_a_split_is_replaced_loses_neither(tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             _run(root, update=True)
     assert not (shards / "train").exists()
+    with pytest.raises(FileNotFoundError, match="There are no shards"):
+        verify(shards)
     before = {name: content for name, content in _tree(shards).items() if ".partial" in name}
     assert _run(root).changed == {"train": 1}
     assert {name: content for name, content in _tree(shards).items() if ".partial" in name} == before
@@ -339,6 +358,52 @@ def test_a_failed_split_can_be_tried_again(tmp_path: Path) -> None:
         _run(root)
     _sounds(root, range(2))
     assert _run(root).splits[0].ids == ["0", "1"]
+
+
+def _killed_before(write: int | None, root: Path, **settings) -> int:
+    """Prepare in a process that ends itself before its n-th change of the folder of shards; return its exit status."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    changes = itertools.count(1)
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event in CHANGES and str(root / "shards") in str(arguments[0]) and next(changes) == write:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    try:
+        _run(root, **settings)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+CHANGES = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"update": True}, {"overwrite": True}], ids=str)
+def test_killed_before_any_change_it_goes_on_to_the_same_bytes(tmp_path: Path, settings: dict[str, bool]) -> None:
+    root = _sounds(tmp_path / "root", range(5))
+    (root / "3.wav").write_bytes(b"")
+    if settings:
+        _run(root)
+        shutil.copytree(root / "shards", tmp_path / "start")
+        soundfile.write(root / "1.wav", tone(0.2), 16_000)
+        _captions(root, range(5), caption="tone")
+    _run(root, out=tmp_path / "whole")
+    points = random.Random(str(settings)).sample(range(1, 160), 6)
+    statuses = []
+    for point in points:
+        shutil.rmtree(root / "shards", ignore_errors=True)
+        if settings:
+            shutil.copytree(tmp_path / "start", root / "shards")
+        statuses.append(_killed_before(point, root, **settings))
+        assert _killed_before(None, root, **settings) == 0
+        assert _tree(root / "shards") == _tree(tmp_path / "whole"), point
+    assert set(statuses) <= {0, -signal.SIGKILL}
+    assert statuses.count(-signal.SIGKILL) > 3
 
 
 def _killed(command: list[str], seconds: float) -> int:

@@ -88,9 +88,19 @@ def test_a_clip_in_two_splits_is_an_error(shards: Path) -> None:
 
 
 def test_a_damaged_info_file_is_named(shards: Path) -> None:
-    (shards / "train" / "info.json").write_text("{")
-    with pytest.raises(ValueError, match=r"train/info\.json is damaged"):
-        ShardInfo.load(shards / "train")
+    path = shards / "train" / "info.json"
+    faults = {
+        b"{": "Expecting",
+        b"\xff": "utf-8",
+        b"5": "not iterable",
+        b"[]": "dictionary",
+        b'{"split": "train"}': "frames: Field",
+    }
+    faults[path.read_bytes().replace(b'"clips": 26', b'"clips": null')] = "clips: Input should be a valid integer"
+    for content, reason in faults.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"train/info\.json is damaged \(.*{reason}"):
+            ShardInfo.load(shards / "train")
     assert "info.json is damaged" in verify(shards).errors[0]
     with pytest.raises(FileNotFoundError, match="There are no shards"):
         verify(shards / "train")

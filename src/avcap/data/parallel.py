@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -268,7 +269,16 @@ def _serve(pipe: Connection, work: Work[AnyJob], parent: int) -> None:
                 pipe.send(clip)
             pipe.send(True)
         except Exception as error:
-            pipe.send(error)
+            pipe.send(_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error as another process can read it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _end_with(parent: int) -> None:

@@ -339,7 +339,7 @@ def _lacks_memory(error: BaseException | None) -> bool:
 
 def _write_quarantine(out: Path) -> None:
     """List the broken clips of all finished splits."""
-    infos = [ShardInfo.load(path.parent) for path in sorted(out.glob(f"*/{INFO}"))]
+    infos = [ShardInfo.load(path.parent) for path in sorted(out.glob(f"[!.]*/{INFO}"))]
     order = {split: place for place, split in enumerate(SPLITS)}
     rows = [
         {"split": info.split, **broken}

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avcap.atomic import put_in_place, replacing, restore, write_atomically
+from avcap.atomic import ODD, put_in_place, replacing, restore, write_atomically
 from avcap.data.item import Item
 from avcap.data.parallel import NO_LIMITS, Limits, run_jobs
 from avcap.data.shard_job import Before, Broken, Origin, ShardJob, write_shard
@@ -118,6 +118,10 @@ def write_split(
         before = _before(folder)
         changed = sum(_has_changed(origin(source), before) for source in sources) if before else 0
         if not (update or retry):
+            if done.reading != info.reading:
+                raise ValueError(
+                    f"{folder} was made by an earlier version, which read files in another way; add --overwrite to make it again."
+                )
             if done.plan != info.plan:
                 raise ValueError(
                     f"{folder} was made from other clips, captions or settings; add --overwrite to make it again, or --update to "
@@ -249,7 +253,7 @@ def _publish(folder: Path, partial: Path, count: int, info: ShardInfo) -> ShardI
     chunks, config = [], None
     with ExitStack() as stack:
         manifest, captions = (
-            stack.enter_context(stack.enter_context(replacing(split / name)).open("w", encoding="utf-8"))
+            stack.enter_context(stack.enter_context(replacing(split / name)).open("w", encoding="utf-8", errors=ODD))
             for name in (MANIFEST, CAPTIONS)
         )
         for number in range(count):

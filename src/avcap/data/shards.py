@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from avcap.atomic import write_atomically
+from pydantic import TypeAdapter, ValidationError
+
+from avcap.atomic import ODD, write_atomically
 from avcap.data.chunks import Chunks
 from avcap.data.frame_sampling import Choose
 from avcap.data.item import BLOBS, Item, Meta, Record, checksum, unpack
@@ -68,8 +70,7 @@ class ShardInfo:
 
     def save(self, folder: Path) -> None:
         """Write ``info.json`` into ``folder``."""
-        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
-        write_atomically(folder / INFO, text.encode(errors="backslashreplace"))  # a file may have an odd name
+        write_atomically(folder / INFO, json.dumps(asdict(self), indent=1, ensure_ascii=False).encode(errors=ODD))
 
     @classmethod
     def load(cls, folder: Path) -> ShardInfo:
@@ -93,9 +94,11 @@ class ShardInfo:
                     f"The shards in {folder} hold spectrograms in place of the sound; make them again with `avcap data prepare "
                     "--overwrite`."
                 )
-            return cls(**content)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); make the shards again with --overwrite.") from error
+            return TypeAdapter(cls).validate_python(content)
+        except (UnicodeDecodeError, json.JSONDecodeError, TypeError, ValidationError) as error:
+            fault = error.errors()[0] if isinstance(error, ValidationError) else None
+            reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else error
+            raise ValueError(f"{path} is damaged ({reason}); make the shards again with --overwrite.") from error
 
 
 class UnreadableClip(ValueError):

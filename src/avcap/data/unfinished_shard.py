@@ -126,7 +126,7 @@ class UnfinishedShard:
             content |= {"chunk": {**facts["chunks"][0], "filename": self.name}, "config": facts["config"]}
             content |= {"file": proof(made)}
             put_in_place(made, self.file)
-        write_atomically(self.record, json.dumps(content, ensure_ascii=False))
+        write_atomically(self.record, json.dumps(content))
         shutil.rmtree(self.clips)
 
     def whole(self) -> dict[str, Any] | None:

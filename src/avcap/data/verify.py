@@ -48,7 +48,7 @@ def verify(shards: Path, *, quick: bool = False, progress: bool = True) -> Verif
     shards = Path(shards)
     names = [name for name in SPLITS if (shards / name).is_dir()]
     names += sorted(p.parent.name for p in shards.glob("*/info.json") if p.parent.name not in names)
-    names = [name for name in names if not name.endswith(".partial")]
+    names = [name for name in names if not name.endswith(".partial") and not name.startswith(".")]
     if not names:
         raise FileNotFoundError(f"There are no shards in {shards}; make them with `avcap data prepare`.")
     report = VerifyReport()
