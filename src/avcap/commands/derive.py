@@ -21,7 +21,7 @@ from avcap.models.frozen import fingerprint, is_frozen
 from avcap.models.parts import encode, inputs_of
 from avcap.types import Batch, Tokens
 
-KINDS: Mapping[str, type[Encoder]] = {"audio_encoder": AudioEncoder, "visual_encoder": VisualEncoder}
+KINDS: Mapping[str, Any] = {"audio_encoder": AudioEncoder, "visual_encoder": VisualEncoder}
 
 
 def derive(

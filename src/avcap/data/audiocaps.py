@@ -259,7 +259,7 @@ class AudioCapsDataModule(LightningDataModule):
 
     def _tokens(self, dataset: ClipDataset) -> dict[str, DerivedColumn]:
         """Return the tokens that the model's frozen encoders made of a split before, by what they read."""
-        model = getattr(self.trainer, "lightning_module", None)
+        model: Any = getattr(self.trainer, "lightning_module", None)
         if not hasattr(model, "frozen_tokens") or not has_tokens(dataset.shards):
             return {}
         found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
