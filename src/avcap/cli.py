@@ -47,7 +47,7 @@ GROUPS = {
         "data demo": ("avcap.commands.demo_data:demo", "make the embedded data set"),
         "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
         "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
-        "data derive": ("avcap.commands.derive:derive", "run a front end over all clips once, beside the shards"),
+        "data derive": ("avcap.commands.derive:derive", "run a front end or frozen encoders over all clips once, beside the shards"),
         "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
     },
     "weights": {

@@ -77,7 +77,7 @@ def derive(
         for path in configs:
             for encoder in frozen_encoders(path):
                 for split in there:
-                    _derive_tokens(Shards(shards / split), encoder, frames or frames_of(path), job, _device(device))
+                    derive_tokens(Shards(shards / split), encoder, frames or frames_of(path), job, _device(device))
         return
     frontends = [frontend_of(path) for path in configs] + ([] if frontend is None else [frontend])
     if not frontends:
@@ -127,7 +127,7 @@ def frames_of(config: Path) -> FrameChoice:
     return FrameChoice(**((_read(config).get("data") or {}).get("init_args") or {}).get("frames") or {})
 
 
-def _derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: TokenJob, device: torch.device) -> None:
+def derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: TokenJob, device: torch.device) -> None:
     """Write the tokens of an encoder for a split, and say so."""
     inputs = inputs_of([encoder])
     if not shards.info.streams[encoder.input]:
