@@ -24,7 +24,7 @@ from avcap.data.shard_writer import write_split
 from avcap.data.shards import ShardInfo, Shards
 from avcap.data.token_columns import TokenJob, find_tokens
 from avcap.encoders import CEDEncoder, CLIPVisual, Encoder
-from avcap.models.frozen import fingerprint
+from avcap.models.frozen import token_name
 from avcap.models.parts import encode, inputs_of
 
 
@@ -77,7 +77,7 @@ def main() -> None:
         for encoder in encoders:
             derive_tokens(shards, encoder, FrameChoice(), TokenJob(args.dtype, args.batch, 1), device)
         dataset = data.dataset("train", training=True)
-        columns = {encoder.input: find_tokens(dataset, encoder.input, fingerprint(encoder)) for encoder in encoders}
+        columns = {encoder.input: find_tokens(dataset, encoder.input, token_name(encoder)) for encoder in encoders}
         data._tokens = lambda _: columns  # type: ignore[method-assign, assignment, return-value]  # there is no trainer to ask
         stored = rate(data, encoders, device, args)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"

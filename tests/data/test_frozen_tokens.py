@@ -23,7 +23,7 @@ from avcap.frontends import KaldiFbank
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
 from avcap.layers.vit import ViTSize
-from avcap.models.frozen import fingerprint, is_frozen
+from avcap.models.frozen import is_frozen, token_name
 from avcap.systems import Captioner
 from avcap.types import Tokens
 from avcap.weights.writing import save_weights
@@ -227,14 +227,14 @@ def test_the_name_tells_weights_settings_and_front_end_apart() -> None:
     same = copy.deepcopy(one)
     same.eval()
     same.pretrained = "elsewhere.safetensors"
-    assert fingerprint(same) == fingerprint(one)
+    assert token_name(same) == token_name(one)
     others = [copy.deepcopy(one) for _ in range(4)]
     with torch.no_grad():
         others[0].norm.bias[0] += 1e-6
     others[1].mask_padding = False
     others[2].frontend = KaldiFbank(16, 64, mean=0.0)
     others[3].init_bn.running_mean += 1
-    assert len({fingerprint(encoder) for encoder in (one, *others)}) == 5
+    assert len({token_name(encoder) for encoder in (one, *others)}) == 5
 
 
 def test_only_what_stays_the_same_is_frozen() -> None:

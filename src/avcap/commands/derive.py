@@ -17,7 +17,7 @@ from avcap.data.shards import SPLITS, Shards
 from avcap.data.token_columns import TokenJob, write_tokens
 from avcap.encoders import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import FrontEnd
-from avcap.models.frozen import fingerprint, is_frozen
+from avcap.models.frozen import is_frozen, token_name
 from avcap.models.parts import encode, inputs_of
 from avcap.types import Batch, Tokens
 
@@ -133,7 +133,7 @@ def derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: To
     if not shards.info.streams[encoder.input]:
         print(f"{shards.info.split}: no clip has {encoder.input}, which {type(encoder).__name__} reads")
         return
-    name = fingerprint(encoder)
+    name = token_name(encoder)
     encoder.to(device)
 
     @torch.inference_mode()

@@ -21,7 +21,7 @@ def is_frozen(encoder: Encoder) -> bool:
     return bool(weights) and not any(w.requires_grad for w in weights) and not any(map(_varies, encoder.modules()))
 
 
-def fingerprint(encoder: Encoder) -> str:
+def token_name(encoder: Encoder) -> str:
     """Name the tokens of an encoder: equal for two only if classes, settings, weights and front end are.
 
     Returns:
