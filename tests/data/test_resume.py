@@ -89,11 +89,18 @@ def test_lightning_goes_on_where_it_stopped(small_shards: Path, tmp_path: Path, 
 
 @pytest.mark.slow
 def test_two_ranks_go_on_where_they_stopped(small_shards: Path, tmp_path: Path) -> None:
-    """Both ranks, two workers each; every clip once an epoch over the ranks, validation complete."""
+    """Both ranks, two workers each, none after the stop; every clip once an epoch over the ranks, and validation complete.
+
+    They learn what one process does with batches of twice the size.
+    """
     checkpoint = tmp_path / "a.ckpt"
     _ranks(small_shards, tmp_path / "whole")
     _ranks(small_shards, tmp_path / "a", "--stop-at", "9", "--checkpoint", str(checkpoint), fails=True)
-    _ranks(small_shards, tmp_path / "b", "--resume", str(checkpoint))
+    _ranks(small_shards, tmp_path / "b", "--resume", str(checkpoint), "--workers", "0")
+    run(small_shards, tmp_path / "one")
+    learnt = [_lines(tmp_path / name, rank)[-1]["value"] for name in ("whole", "b") for rank in (0, 1)]
+    assert learnt == pytest.approx(4 * [_lines(tmp_path / "one")[-1]["value"]], rel=1e-6)
+    assert abs(learnt[0]) > 0.01
     ids = Shards(small_shards / "train").ids
     epochs = [Counter() for _ in range(EPOCHS)]
     for rank in (0, 1):

@@ -17,11 +17,11 @@ from avcap.data.shards import SPLITS, Shards
 from avcap.data.token_columns import TokenJob, write_tokens
 from avcap.encoders import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import FrontEnd
-from avcap.models.frozen import fingerprint, is_frozen
+from avcap.models.frozen import is_frozen, token_name
 from avcap.models.parts import encode, inputs_of
 from avcap.types import Batch, Tokens
 
-KINDS: Mapping[str, type[Encoder]] = {"audio_encoder": AudioEncoder, "visual_encoder": VisualEncoder}
+KINDS: Mapping[str, Any] = {"audio_encoder": AudioEncoder, "visual_encoder": VisualEncoder}
 
 
 def derive(
@@ -77,7 +77,7 @@ def derive(
         for path in configs:
             for encoder in frozen_encoders(path):
                 for split in there:
-                    _derive_tokens(Shards(shards / split), encoder, frames or frames_of(path), job, _device(device))
+                    derive_tokens(Shards(shards / split), encoder, frames or frames_of(path), job, _device(device))
         return
     frontends = [frontend_of(path) for path in configs] + ([] if frontend is None else [frontend])
     if not frontends:
@@ -127,13 +127,13 @@ def frames_of(config: Path) -> FrameChoice:
     return FrameChoice(**((whole_config(config).get("data") or {}).get("init_args") or {}).get("frames") or {})
 
 
-def _derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: TokenJob, device: torch.device) -> None:
+def derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: TokenJob, device: torch.device) -> None:
     """Write the tokens of an encoder for a split, and say so."""
     inputs = inputs_of([encoder])
     if not shards.info.streams[encoder.input]:
         print(f"{shards.info.split}: no clip has {encoder.input}, which {type(encoder).__name__} reads")
         return
-    name = fingerprint(encoder)
+    name = token_name(encoder)
     encoder.to(device)
 
     @torch.inference_mode()

@@ -18,6 +18,7 @@ from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.shards import SPLITS, ShardInfo, Shards
+from avcap.data.store import ShardStore
 from avcap.data.token_columns import find_tokens, has_tokens
 from avcap.data.transforms import Transform
 from avcap.frontends import Inputs
@@ -58,20 +59,26 @@ class ClipChoice:
         predict_split: The split that `avcap predict` reads.
         window: Training shuffles the shards, then the clips of so many shards in a row, so that only their files are read at
             a time; None: all clips as one. For shards on a slow disk or far away.
+        cache: Local folder for shards of a store (``s3://``).
+        cache_gigabytes: Size of the shards in it; those used longest ago are deleted first.
 
     Raises:
-        ValueError: if ``limit`` or ``window`` is below 1.
+        ValueError: if ``limit`` or ``window`` is below 1, or ``cache_gigabytes`` is not positive.
     """
 
     limit: int | None = None
     predict_split: str = "test"
     window: int | None = None
+    cache: Path = Path("~/.cache/avcap/shards")
+    cache_gigabytes: float = 50.0
 
     def __post_init__(self) -> None:
         for name in ("limit", "window"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"clips.{name} must be null or at least 1, got {value}.")
+        if not self.cache_gigabytes > 0:
+            raise ValueError(f"clips.cache_gigabytes must be positive, got {self.cache_gigabytes}.")
 
 
 SHARDS_CAPTIONS = Captions()
@@ -88,7 +95,7 @@ class AudioCapsDataModule(LightningDataModule):
     the middle of an epoch too. In evaluation every clip comes at least once; a few are repeated so that all ranks have equally many, and ids identify them.
 
     Args:
-        shards: Folder of the shards, with one folder a split.
+        shards: Folder of the shards, with one folder a split; or its address in an S3-compatible store, ``s3://BUCKET/PREFIX``.
         batch_size: Clips a process takes in a training step.
         eval_batch_size: The same in evaluation; None: as in training.
         num_workers: Worker processes of each loader.
@@ -105,7 +112,7 @@ class AudioCapsDataModule(LightningDataModule):
 
     def __init__(
         self,
-        shards: Path,
+        shards: str | Path,
         *,
         batch_size: int = 16,
         eval_batch_size: int | None = None,
@@ -126,7 +133,10 @@ class AudioCapsDataModule(LightningDataModule):
             raise ValueError(
                 "corruptions and captions.path cannot go together: corrupted clips keep the captions of the shards."
             )
-        self.shards = Path(shards)
+        address = str(shards)
+        remote = address.startswith("s3:/")
+        self._store = ShardStore(address, clips.cache, int(clips.cache_gigabytes * 1e9)) if remote else None
+        self.shards = Path(shards) if self._store is None else self._store.folder
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
@@ -163,7 +173,7 @@ class AudioCapsDataModule(LightningDataModule):
         """
         if split is None:
             split = next((s for s in SPLITS if self._has(s)), SPLITS[0])
-        return ShardInfo.load(self.shards / split)
+        return ShardInfo.load(self._folder(split))
 
     def input_settings(self) -> dict[str, Any]:
         """Return how a media file's frames are prepared; checkpoints keep this for `avcap caption`."""
@@ -187,7 +197,7 @@ class AudioCapsDataModule(LightningDataModule):
             ValueError: if it lacks what is read, or ``captions`` does not fit it.
         """
         if (split, training) not in self._datasets:
-            self._datasets[split, training] = self._open(Shards(self.shards / split), split, training=training)
+            self._datasets[split, training] = self._open(self._shards(split), split, training=training)
         return self._datasets[split, training]
 
     def _open(self, shards: Shards, split: str, *, training: bool) -> ClipDataset:
@@ -262,7 +272,7 @@ class AudioCapsDataModule(LightningDataModule):
             ValueError: naming the shards, what they lack, and the remedy.
         """
         for split in self.splits(stage):
-            require_provided(inputs, self.info(split), self.shards / split, training=stage == "fit")
+            require_provided(inputs, self.info(split), self._folder(split), training=stage == "fit")
 
     def train_dataloader(self) -> ClipLoader:
         """Return shuffled batches with one ``caption`` per clip."""
@@ -273,7 +283,7 @@ class AudioCapsDataModule(LightningDataModule):
 
     def _tokens(self, dataset: ClipDataset) -> dict[str, DerivedColumn]:
         """Return the tokens that the model's frozen encoders made of a split before, by what they read."""
-        model = getattr(self.trainer, "lightning_module", None)
+        model: Any = getattr(self.trainer, "lightning_module", None)
         if not hasattr(model, "frozen_tokens") or not has_tokens(dataset.shards):
             return {}
         found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
@@ -316,12 +326,20 @@ class AudioCapsDataModule(LightningDataModule):
         """
         if not self._has("train"):
             return []
-        shards = Shards(self.shards / "train")
+        shards = self._shards("train")
         chosen = range(0, len(shards), max(1, -(-len(shards) // limit)))
         return [caption for captions in shards.captions(chosen) for caption in captions]
 
     def _has(self, split: str) -> bool:
-        return (self.shards / split).is_dir()
+        return (self.shards / split).is_dir() if self._store is None else split in self._store.splits
+
+    def _folder(self, split: str) -> Path:
+        """Return the folder of a split; of one in a store, that of the copy of what describes it."""
+        return self.shards / split if self._store is None else self._store.open(split)
+
+    def _shards(self, split: str) -> Shards:
+        folder = self._folder(split)
+        return Shards(folder) if self._store is None else Shards(folder, self._store.locate)
 
     def _loader(
         self, dataset: ClipDataset, batch_size: int, *, shuffle: bool = False, persistent: bool = False
@@ -339,6 +357,8 @@ class AudioCapsDataModule(LightningDataModule):
             shards=() if window is None else dataset.shard_numbers,
             facts=dataset.facts,
         )
+        if shuffle and self._store is not None:
+            self._store.require_room(dataset.shards, window)
         dataset.order = sampler.order
         notes = None if trainer is None else Path(trainer.default_root_dir) / "unreadable.jsonl"
         return ClipLoader(dataset, sampler, num_workers=self.num_workers, persistent=persistent, notes=notes)

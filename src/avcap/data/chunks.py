@@ -98,6 +98,7 @@ class Chunks:
         if tuple(fields) != FIELDS or index["config"].get("compression"):
             raise ValueError(f"its chunks do not hold plain records of {', '.join(FIELDS)}")
         self.files: list[str] = [chunk["filename"] for chunk in index["chunks"]]
+        self.sizes: list[int] = [chunk["chunk_bytes"] for chunk in index["chunks"]]
         self.ends = list(accumulate(chunk["chunk_size"] for chunk in index["chunks"]))
         self._open = OpenFiles(locate)
         self._offsets: dict[int, tuple[int, ...]] = {}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import zlib
@@ -59,7 +60,7 @@ class DerivedColumn:
     def __init__(self, folder: Path, shards: Shards) -> None:
         self.folder = folder
         self.ids = shards.ids
-        self._files = OpenFiles(folder.joinpath)
+        self._files = OpenFiles(functools.partial(_located, shards, folder))
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             self.dtype = COLUMN_DTYPES[index["dtype"]]
@@ -104,6 +105,8 @@ class DerivedColumn:
             stored = self._files[place.file].read(place.offset, end + rows * (self._masked + 4 * self._timed))
             if zlib.crc32(stored) != place.crc32:
                 raise ValueError("other checksum")
+        except ConnectionError:
+            raise  # a store that cannot be reached is no fault of the clip
         except (OSError, ValueError) as error:
             raise UnreadableClip(
                 self.ids[index],
@@ -124,6 +127,10 @@ class DerivedColumn:
             UnreadableClip: if it cannot be read or has changed; the message names the file.
         """
         self.row(index)
+
+
+def _located(shards: Shards, folder: Path, name: str) -> Path:
+    return shards.locate((folder / name).relative_to(shards.folder).as_posix())
 
 
 def folder_of(shards: Shards, frontend: FrontEnd) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -22,6 +23,7 @@ from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 
 BLOBS: tuple[Literal["waveform", "frames", "visual_features"], ...] = ("waveform", "frames", "visual_features")
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
+FLAC_MD5 = slice(26, 42)  # of the samples, in the header; zeros: none
 PEAK = 32_768  # of a 16-bit sample
 RAW_BELOW = 96  # frames smaller than this are stored as they are: decoding JPEGs would take longer than reading them
 
@@ -153,8 +155,8 @@ def unpack(
     seconds, shown = (math.nan if value is None else value for value in (meta["duration"], meta["video_seconds"]))
     item = Item(record["id"], meta["captions"], seconds, shown, sample_rate=meta["sample_rate"])
     if "visual_features" in streams and meta["visual_features"] is not None:
-        stored = torch.frombuffer(bytearray(record["visual_features"]), dtype=DTYPES[meta["dtype"]])
-        item.visual_features = stored.float().reshape(meta["visual_features"])
+        features = torch.frombuffer(bytearray(record["visual_features"]), dtype=DTYPES[meta["dtype"]])
+        item.visual_features = features.float().reshape(meta["visual_features"])
     if "frames" in streams and (shape := meta.get("raw")):
         stored = np.frombuffer(record["frames"], dtype=np.uint8).reshape(shape)
         chosen = _chosen(len(stored), frames, choose)
@@ -221,6 +223,11 @@ def _flac(wave: Tensor, sample_rate: int) -> bytes:
 
 
 def _unflac(blob: bytes) -> Tensor:
+    """Decode a recording, and compare it with the MD5 in its header: a changed byte would else be a noise that nobody hears of."""
     import soundfile
 
-    return torch.from_numpy(soundfile.read(io.BytesIO(blob), dtype="int16")[0]).float() / PEAK
+    samples = soundfile.read(io.BytesIO(blob), dtype="int16")[0]
+    expected = bytes(blob[FLAC_MD5])
+    if any(expected) and hashlib.md5(samples.tobytes(), usedforsecurity=False).digest() != expected:
+        raise ValueError("The recording has changed since it was written.")
+    return torch.from_numpy(samples).float() / PEAK

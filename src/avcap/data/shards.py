@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -123,20 +123,22 @@ class Shards:
 
     Args:
         folder: The folder of a split.
+        locate: A file in it -> where it can be read; a store fetches it.
 
     Raises:
         FileNotFoundError: if there are no shards.
         ValueError: if the index does not match the list of ids.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, locate: Callable[[Path], Path] = Path) -> None:
         self.folder = Path(folder)
+        self._locate = locate
         self.info = ShardInfo.load(self.folder)
         if not self.info.ids:
             raise ValueError(f"The split in {self.folder} holds no clip.")
         try:
             index = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
-            self._chunks = Chunks(index, self.folder.joinpath)
+            self._chunks = Chunks(index, self.locate)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.folder / INDEX} is missing or damaged; make the shards again.") from error
         if len(self._chunks) != len(self.info.ids):
@@ -146,6 +148,15 @@ class Shards:
     def ids(self) -> list[str]:
         """Clip ids, in order."""
         return self.info.ids
+
+    @property
+    def shard_bytes(self) -> list[int]:
+        """Bytes of each shard file."""
+        return self._chunks.sizes
+
+    def locate(self, name: str) -> Path:
+        """Return where a file of the folder can be read."""
+        return self._locate(self.folder / name)
 
     def require_rate(self, frontend: FrontEnd) -> None:
         """Refuse a front end that reads another sample rate.
@@ -188,6 +199,8 @@ class Shards:
             record = self._chunks.read(index, blobs)
             if record["id"] != clip:
                 raise ValueError(f"it holds {record['id']!r} in its place")
+        except ConnectionError:
+            raise  # a store that cannot be reached is no fault of the clip
         except (ValueError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UnreadableClip(

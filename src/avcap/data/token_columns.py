@@ -113,7 +113,7 @@ def write_tokens(
         return False
     folder.parent.mkdir(exist_ok=True)
     partial, clips = folder.with_name(f"{folder.name}.partial"), len(dataset)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with FileLock(folder.parent / ".lock"):
         if folder.is_dir():
             return False
         begin(partial, f"{dataset.shards.info.plan} {dataset.shards.info.id_hash} {job.clips_per_file} {job.dtype}")
@@ -123,7 +123,7 @@ def write_tokens(
     batches = [
         list(pieces[n][at : at + job.batch_size]) for n in mine for at in range(0, len(pieces[n]), job.batch_size)
     ]
-    loader = DataLoader(dataset, batch_sampler=batches, num_workers=job.num_workers, collate_fn=list)  # type: ignore[arg-type]
+    loader = DataLoader(dataset, batch_sampler=batches, num_workers=job.num_workers, collate_fn=list)
     samples = iter(
         tqdm(
             (s for batch in loader for s in batch),
@@ -135,7 +135,7 @@ def write_tokens(
     )
     for number in mine:
         _write_piece(partial, number, _encoded(islice(samples, len(pieces[number])), key, encode, job), job.dtype)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with FileLock(folder.parent / ".lock"):
         if folder.is_dir() or not all(_record(partial, n).is_file() for n in pieces):
             return False
         _publish(folder, partial, list(pieces), dataset, job.dtype)

@@ -21,14 +21,14 @@ def is_frozen(encoder: Encoder) -> bool:
     return bool(weights) and not any(w.requires_grad for w in weights) and not any(map(_varies, encoder.modules()))
 
 
-def fingerprint(encoder: Encoder) -> str:
+def token_name(encoder: Encoder) -> str:
     """Name the tokens of an encoder: equal for two only if classes, settings, weights and front end are.
 
     Returns:
         A short readable name, fit for a folder: ``ced_encoder_tokens-1a2b3c4d``.
     """
     modules = [[path, type(module).__qualname__, _settings(module)] for path, module in encoder.named_modules()]
-    facts = [type(encoder).__module__, modules, encoder.input]
+    facts: list[Any] = [type(encoder).__module__, modules, encoder.input]
     if isinstance(encoder, AudioEncoder):
         facts += [encoder.frontend.fingerprint, encoder.frontend.shape, encoder.frontend.mean, encoder.frontend.std]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
@@ -57,5 +57,5 @@ def _varies(module: nn.Module) -> bool:
     """Return whether a module draws numbers, or learns statistics, as it is set now."""
     if not module.training:
         return False
-    drops = (value for name, value in vars(module).items() if "drop" in name or name == "p")
+    drops = (value for name, value in vars(module).items() if "drop" in name or name in ("p", "probability"))
     return isinstance(module, nn.modules.batchnorm._NormBase) or any(isinstance(p, float) and p > 0 for p in drops)

@@ -14,7 +14,7 @@ from avcap.checkpoints.carried_files import carry_files
 from avcap.checkpoints.state import check_state, leave_out, reloadable
 from avcap.encoders.base import Encoder
 from avcap.frontends import Inputs
-from avcap.models.frozen import fingerprint, is_frozen
+from avcap.models.frozen import is_frozen, token_name
 from avcap.models.parts import inputs_of, load_pretrained
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups, path_scales
@@ -95,7 +95,7 @@ class System(LightningModule, ABC):
 
     def frozen_tokens(self) -> dict[str, str]:
         """Return what each encoder reads that gives the same tokens in every epoch -> the name of these tokens."""
-        return {encoder.input: fingerprint(encoder) for encoder in self.encoders if is_frozen(encoder)}
+        return {encoder.input: token_name(encoder) for encoder in self.encoders if is_frozen(encoder)}
 
     def setup(self, stage: str) -> None:
         """Refuse data that never have what an encoder reads: its clips would be taken for clips without that stream.
