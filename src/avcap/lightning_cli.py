@@ -40,7 +40,7 @@ from avcap.callbacks import (
     WritePredictions,
     WriteResults,
 )
-from avcap.callbacks.save_last import LOST_WORKER
+from avcap.callbacks.save_last import is_lost_worker
 from avcap.components import components
 
 # importing a component is what registers its short name
@@ -320,8 +320,8 @@ def exit_status() -> Iterator[None]:
         yield
     except SIGTERMException:
         raise SystemExit(StopTogether.status) from None
-    except RuntimeError as error:
-        if not str(error).startswith(LOST_WORKER):
+    except (RuntimeError, OSError, EOFError) as error:
+        if not is_lost_worker(error):
             raise
         raise ChildProcessError(
             f"A process that loads the data was killed, perhaps for want of memory ({error}); start again, training with "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from avcap.callbacks.stop import largest
 
 log = logging.getLogger(__name__)
 
-LOST_WORKER = "DataLoader worker"  # torch's message begins so when a process that loads data is gone
 
 
 class SaveLast(Checkpoint):
@@ -97,8 +97,8 @@ class SaveLast(Checkpoint):
         """Save if the run was stopped from outside while it trained."""
         stopped = isinstance(exception, SIGTERMException)
         alone = trainer.world_size == 1  # else the others still work on their step
-        lost = alone and isinstance(exception, RuntimeError) and str(exception).startswith(LOST_WORKER)
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or not (stopped or lost):
+        lost = is_lost_worker(exception)
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or not (stopped or (lost and alone)):
             return
         whole = not self._in_step and not trainer.fit_loop._should_accumulate()
         if whole and _place(trainer) != self._saved:
@@ -139,6 +139,13 @@ class SaveLast(Checkpoint):
             part.ready = part.started = done + 1
             part.processed = part.completed = done
         progress.is_last_batch = False
+
+
+def is_lost_worker(error: BaseException) -> bool:
+    """Return whether an exception tells that a process that loads data is gone, perhaps while it handed over a batch."""
+    told = isinstance(error, ConnectionError | EOFError) or str(error).startswith("DataLoader worker")
+    frames = (frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__))
+    return told and "_try_get_data" in frames
 
 
 def checkpoints_folder(trainer: Trainer) -> Path:
