@@ -84,7 +84,11 @@ def test_a_checkpoint_of_another_folder_may_begin_a_run(run: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("model.init_args.fusion.class_path", "B"), ("model.init_args.fusion.init_args.width", 4), ("data.init_args.seed", 1)],
+    [
+        ("model.init_args.fusion.class_path", "B"),
+        ("model.init_args.fusion.init_args.width", 4),
+        ("data.init_args.seed", 1),
+    ],
 )
 def test_another_model_or_other_data_do_not_go_on(run: Path, key: str, value: object):
     with pytest.raises(ValueError, match="holds a run of another config") as error:

@@ -42,6 +42,6 @@ class Kill(Callback):
 
 def kill(hook: str, at: int = 0, *, worker: bool = False) -> tuple[str, ...]:
     """Options that add the callback to a run."""
-    init = f"--trainer.callbacks.{{}}={{}}".format
+    init = "--trainer.callbacks.{}={}".format
     settings = (init("hook", hook), init("at", at), init("worker", str(worker).lower()))
     return (f"--trainer.callbacks+={__name__}.Kill", *settings)

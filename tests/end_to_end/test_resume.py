@@ -128,7 +128,14 @@ def test_a_killed_worker_ends_the_run_with_its_state_saved(
     demo_root: Path, tmp_path: Path, hook: str, capsys: pytest.CaptureFixture
 ):
     """What a worker has sent before it died is used; then there is no more."""
-    loads = ("--data.init_args.num_workers", "1", "--data.init_args.eval_batch_size", "1", "--last.every_n_steps", "100")
+    loads = (
+        "--data.init_args.num_workers",
+        "1",
+        "--data.init_args.eval_batch_size",
+        "1",
+        "--last.every_n_steps",
+        "100",
+    )
     epochs = ("--trainer.max_epochs", "1", "--data.init_args.clips.limit", "32")
     with pytest.raises(SystemExit) as stop:
         fit(demo_root, tmp_path, *loads, *epochs, *kill(hook, 0, worker=True))

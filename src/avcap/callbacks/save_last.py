@@ -19,7 +19,6 @@ from avcap.callbacks.stop import largest
 log = logging.getLogger(__name__)
 
 
-
 class SaveLast(Checkpoint):
     """Write ``checkpoints/last.ckpt``, from which ``--ckpt_path last`` goes on with the next batch.
 
