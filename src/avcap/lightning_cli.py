@@ -200,7 +200,7 @@ class AvcapCLI(LightningCLI):
         written = yaml.safe_load(self._parser("fit").dump(config, skip_none=False))
         config.ckpt_path = self._folder.start_of_fit(given, written, overwrite=config.overwrite)
         if given == "last" and config.ckpt_path:
-            if rank_zero_only.rank == 0:
+            if _is_first():
                 self._folder.mend(config.ckpt_path)
             self.is_finished = self._folder.is_finished(config.ckpt_path, written)
 
@@ -211,7 +211,7 @@ class AvcapCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Set the files of an earlier run aside, where that is asked."""
-        if self.config.fit.overwrite and rank_zero_only.rank == 0:
+        if self.config.fit.overwrite and _is_first():
             self._folder.set_aside()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -245,7 +245,7 @@ class AvcapCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, unless the training is finished."""
         if self.is_finished:
-            if rank_zero_only.rank == 0:
+            if _is_first():
                 told = "The run in %s is finished; a larger --trainer.max_epochs would train it further."
                 log.warning(told, self._folder.path)
             return
@@ -264,6 +264,12 @@ class AvcapCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Keep the config as it is written: the checkpoint is compared with it, it does not replace it."""
+
+
+def _is_first() -> bool:
+    """Return whether this is the first process of the run."""
+    wrapper: Any = rank_zero_only
+    return wrapper.rank == 0
 
 
 def quieten() -> None:

@@ -111,7 +111,7 @@ class SaveLast(Checkpoint):
 
     def save(self, trainer: Trainer) -> None:
         """Write the file; all processes come here together."""
-        if trainer.fast_dev_run:
+        if is_trial(trainer):
             return
         self._saved, self._time = _place(trainer), time.monotonic()
         trainer.save_checkpoint(checkpoints_folder(trainer) / LAST)
@@ -127,13 +127,12 @@ class SaveLast(Checkpoint):
 
     def _is_finished(self, trainer: Trainer) -> bool:
         epochs, steps = trainer.max_epochs, trainer.max_steps
-        done = trainer.fit_loop.epoch_progress.current.processed
-        reached = (epochs is not None and 0 <= epochs <= done) or 0 <= steps <= trainer.global_step
+        reached = (epochs is not None and 0 <= epochs <= _place(trainer)[1]) or 0 <= steps <= trainer.global_step
         return reached or (trainer.should_stop and trainer.fit_loop._can_stop_early)
 
     def _repeat_validation(self, trainer: Trainer) -> None:
         """Let the loop look as if the first batch of this validation was begun and not ended."""
-        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        progress: Any = trainer.fit_loop.epoch_loop.val_loop.batch_progress
         for part, done in ((progress.total, self._validated), (progress.current, 0)):
             part.ready = part.started = done + 1
             part.processed = part.completed = done
@@ -152,5 +151,12 @@ def checkpoints_folder(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir) / "checkpoints"
 
 
+def is_trial(trainer: Any) -> bool:
+    """Return whether the run is a ``fast_dev_run``, which leaves nothing."""
+    return bool(trainer.fast_dev_run)
+
+
 def _place(trainer: Trainer) -> tuple[int, int]:
-    return trainer.global_step, trainer.fit_loop.epoch_progress.current.processed
+    """Return the steps and the epochs that are done."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    return trainer.global_step, epochs.processed

@@ -80,7 +80,9 @@ class StopTogether(Callback):
         """Stop after this batch."""
         self._compare(trainer)
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Stop after this batch."""
+        self._compare(trainer)
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop after this batch; Lightning's loop does not look."""
