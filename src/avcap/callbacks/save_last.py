@@ -105,9 +105,13 @@ class SaveLast(Checkpoint):
                 self._repeat_validation(trainer)
             self.save(trainer)
         path = checkpoints_folder(trainer) / LAST
-        if trainer.is_global_zero and path.is_file():
-            told = f"Stopped at step {trainer.global_step}; {path} is of step {max(self._saved[0], 0)}."
+        if not trainer.is_global_zero:
+            return
+        if path.is_file():
+            told = f"Stopped at step {trainer.global_step}; {path} is of step {self._saved[0]}."
             log.warning("%s Start again with --ckpt_path last.", told)
+        else:
+            log.warning("Stopped at step %d, before anything could be saved.", trainer.global_step)
 
     def save(self, trainer: Trainer) -> None:
         """Write the file; all processes come here together."""
