@@ -21,7 +21,7 @@ from typing import Any, get_args
 import yaml
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import _RICH_AVAILABLE
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -63,6 +63,7 @@ NAMED = (
 PARENT = "AVCAP_PARENT"  # environment of the processes that Lightning starts: who started them
 _PATIENCE = 15.0  # seconds for such a process to end by itself
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+_OVERWRITE = "--overwrite"
 _NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
@@ -85,13 +86,17 @@ class AvcapParser(OneSentence, LightningArgumentParser):
     def parse_args(  # type: ignore[override]  # argparse's has overloads, jsonargparse's one more argument
         self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any
     ) -> Any:
-        """Parse; ``null`` for an argument of a class inside a class is None.
+        """Parse; ``null`` for an argument of a class inside a class is None, and a bare ``--overwrite`` is true.
 
         jsonargparse reads it as None and hands it to the parser of the inner class written out, ``--key=None``, which
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
+            args = [
+                f"{word}=true" if word == _OVERWRITE and after not in ("true", "false") else word
+                for word, after in zip(args, [*args[1:], ""], strict=True)
+            ]
         return super().parse_args(args, *more, **kwargs)
 
     def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
@@ -180,7 +185,7 @@ class AvcapCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "fit":
             help_ = "set the files of a run that is in the folder aside, and begin anew"
-            parser.add_argument("--overwrite", type=bool, default=False, help=help_)
+            parser.add_argument(_OVERWRITE, type=bool, default=False, help=help_)
         return parser
 
     def before_instantiate_classes(self) -> None:
@@ -235,7 +240,9 @@ class AvcapCLI(LightningCLI):
         return RunFolder(Path(self._get(self.config, "trainer.default_root_dir") or "runs/run"))
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Add the callbacks that have no options."""
+        """Add the callbacks that have no options; leave out those that save where Lightning shall not."""
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
         more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
         bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
         if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
