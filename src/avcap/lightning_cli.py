@@ -22,7 +22,7 @@ from typing import Any, get_args
 import yaml
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import _RICH_AVAILABLE
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -42,7 +42,7 @@ from avcap.callbacks import (
     WritePredictions,
     WriteResults,
 )
-from avcap.callbacks.save_last import LOST_WORKER
+from avcap.callbacks.save_last import is_lost_worker
 from avcap.checkpoints.reading import read_checkpoint
 from avcap.components import components
 from avcap.config_files import ExtendingParser
@@ -67,6 +67,7 @@ NAMED = (
 PARENT = "AVCAP_PARENT"  # environment of the processes that Lightning starts: who started them
 _PATIENCE = 15.0  # seconds for such a process to end by itself
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+_OVERWRITE = "--overwrite"
 _NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
@@ -89,13 +90,17 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
     def parse_args(  # type: ignore[override]  # argparse's has overloads, jsonargparse's one more argument
         self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any
     ) -> Any:
-        """Parse; ``null`` for an argument of a class inside a class is None.
+        """Parse; ``null`` for an argument of a class inside a class is None, and a bare ``--overwrite`` is true.
 
         jsonargparse reads it as None and hands it to the parser of the inner class written out, ``--key=None``, which
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
+            args = [
+                f"{word}=true" if word == _OVERWRITE and after not in ("true", "false") else word
+                for word, after in zip(args, [*args[1:], ""], strict=True)
+            ]
         return super().parse_args(args, *more, **kwargs)
 
     def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
@@ -189,7 +194,7 @@ class AvcapCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "fit":
             help_ = "set the files of a run that is in the folder aside, and begin anew"
-            parser.add_argument("--overwrite", type=bool, default=False, help=help_)
+            parser.add_argument(_OVERWRITE, type=bool, default=False, help=help_)
         return parser
 
     def before_instantiate_classes(self) -> None:
@@ -209,7 +214,7 @@ class AvcapCLI(LightningCLI):
         written = yaml.safe_load(self._parser("fit").dump(config, skip_none=False))
         config.ckpt_path = self._folder.start_of_fit(given, written, overwrite=config.overwrite)
         if given == "last" and config.ckpt_path:
-            if rank_zero_only.rank == 0:
+            if _is_first():
                 self._folder.mend(config.ckpt_path)
             self.is_finished = self._folder.is_finished(config.ckpt_path, written)
 
@@ -220,7 +225,7 @@ class AvcapCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Set the files of an earlier run aside, where that is asked."""
-        if self.config.fit.overwrite and rank_zero_only.rank == 0:
+        if self.config.fit.overwrite and _is_first():
             self._folder.set_aside()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -244,7 +249,9 @@ class AvcapCLI(LightningCLI):
         return RunFolder(Path(self._get(self.config, "trainer.default_root_dir") or "runs/run"))
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Add the callbacks that have no options."""
+        """Add the callbacks that have no options; leave out those that save where Lightning shall not."""
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
         more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
         bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
         if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
@@ -254,7 +261,7 @@ class AvcapCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the verb, unless the training is finished."""
         if self.is_finished:
-            if rank_zero_only.rank == 0:
+            if _is_first():
                 told = "The run in %s is finished; a larger --trainer.max_epochs would train it further."
                 log.warning(told, self._folder.path)
             return
@@ -285,6 +292,12 @@ class AvcapCLI(LightningCLI):
         if named and Path(named).exists():  # looked at before Lightning does, which is less strict
             read_checkpoint(Path(named), rebuild=False)
         return settings
+
+
+def _is_first() -> bool:
+    """Return whether this is the first process of the run."""
+    wrapper: Any = rank_zero_only
+    return wrapper.rank == 0
 
 
 def quieten() -> None:
@@ -341,8 +354,8 @@ def exit_status() -> Iterator[None]:
         yield
     except SIGTERMException:
         raise SystemExit(StopTogether.status) from None
-    except RuntimeError as error:
-        if not str(error).startswith(LOST_WORKER):
+    except (RuntimeError, OSError, EOFError) as error:
+        if not is_lost_worker(error):
             raise
         raise ChildProcessError(
             f"A process that loads the data was killed, perhaps for want of memory ({error}); start again, training with "

@@ -119,7 +119,7 @@ class RunFolder:
                 )
             return None
         file = self.path / CONFIG
-        if file.is_file() and (changed := list(differing(read_config(file), config))):
+        if file.is_file() and (changed := list(differing(read_run_config(file), config))):
             raise ValueError(
                 f"{self.path} holds a run of another config: {'; '.join(changed[:5])}. Restore these settings to go on, or "
                 f"begin a run in another folder by --trainer.default_root_dir (with --ckpt_path {found} from its weights)."
@@ -132,7 +132,7 @@ class RunFolder:
             mend_best(Path(last))
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_run_config(path: Path) -> dict[str, Any]:
     """Read a config.
 
     Raises:

@@ -39,26 +39,28 @@ def test_a_kill_while_saving_leaves_a_whole_last_checkpoint(tmp_path: Path, monk
     class Killed(BaseException):
         pass
 
-    count = 0
+    left = 0
 
     def die(*args, **kwargs):
-        nonlocal count
-        count += 1
-        if count == stop:
+        nonlocal left
+        left -= 1
+        if left == 0:
             raise Killed
         return real(*args, **kwargs)
 
     where = (os, call) if call != "replace" else (Path, call)
     real = getattr(*where)
     monkeypatch.setattr(*where, die)
-    for stop in (1, 2, 3):  # noqa: B007 (read by `die`)
-        count = 0
+    killed = 0
+    for call_number in (1, 2, 3):
+        left = call_number
         try:
             save(tmp_path, 3)
         except Killed:
+            killed += 1
             assert step_of(find_last(tmp_path)) in (2, 3)
             assert is_whole(tmp_path / "last-1.ckpt")
-    assert count
+    assert killed
 
 
 def test_nothing_is_written_outside_the_folder_of_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,23 @@ def test_captions_in_a_summary_are_those_of_the_file(tiny_run: Path, capsys):
     assert out.count("reference: ") == 2
     assert f"  {rows[0]['id']}  {rows[0]['caption']}\n" in out
     assert rows[0]["references"][0] in out
+
+
+def test_captions_without_scores_are_shown(tiny_run: Path, tmp_path: Path, capsys):
+    """After `avcap predict` alone, and beside those of a test."""
+    rows = [{"id": f"clip_{place}", "caption": f"sound {place}"} for place in range(3)]
+    (tmp_path / "captions_val.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["summary", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "clip_1  sound 1" in out
+    assert "reference" not in out
+    for name in ("results.json", "predictions.jsonl"):
+        shutil.copy(tiny_run / name, tmp_path / name)
+    main(["summary", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "clip_1  sound 1" in out
+    assert out.count("reference: ") == 5
+    assert f"  {tmp_path / 'captions_val.jsonl'}\n" in out
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path, capsys):

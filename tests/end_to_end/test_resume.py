@@ -93,10 +93,20 @@ def test_overwrite_sets_the_old_run_aside_and_a_larger_number_of_epochs_goes_on(
     assert contents(tmp_path)["last.ckpt"] == contents(tmp_path)["best.ckpt"]
     fit(demo_root, tmp_path, *blind, "2", "--ckpt_path", "last")
     assert checkpoint(tmp_path)["global_step"] == 6
-    fit(demo_root, tmp_path, *blind, "1", "--overwrite", "true")
+    fit(demo_root, tmp_path, "--overwrite", *blind, "1")
     assert checkpoint(tmp_path)["global_step"] == 3
     assert checkpoint(tmp_path / "old-1")["global_step"] == 6
     assert (tmp_path / "old-1" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("option", ["fast_dev_run", "enable_checkpointing"])
+def test_a_trial_leaves_a_run_alone(demo_root: Path, tmp_path: Path, whole: Path, option: str):
+    run = whole if option == "fast_dev_run" else tmp_path
+    value = "true" if option == "fast_dev_run" else "false"
+    before = contents(whole)
+    fit(demo_root, run, f"--trainer.{option}", value, "--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1")
+    assert contents(whole) == before
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 def test_where_the_score_cannot_be_the_loss_decides(demo_root: Path, tmp_path: Path, caplog):

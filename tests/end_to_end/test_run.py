@@ -20,7 +20,7 @@ def lines(path: Path) -> list[dict]:
 
 
 def test_a_run_leaves_its_config_checkpoints_scores_captions_and_maps(tiny_run: Path):
-    assert {p.name for p in (tiny_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {p.name for p in (tiny_run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "last-1.ckpt"}
     assert (tiny_run / "config.yaml").is_file()
     assert len(list((tiny_run / "maps").glob("*.png"))) == 3
 

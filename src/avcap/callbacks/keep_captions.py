@@ -37,7 +37,7 @@ class AppendCaptions(Callback):
     @batch_end
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Write a batch and close the file."""
-        append_rows(self.folder / f"{trainer.global_rank}.jsonl", rows_of(done))
+        append_rows(self.folder / f"{trainer.global_rank}.jsonl", caption_rows_of(done))
 
 
 class KeepCaptions(Callback):
@@ -64,7 +64,7 @@ class KeepCaptions(Callback):
         """Write the captions that are new."""
         if self._parts is not None:
             known = getattr(pl_module, "known", {})
-            rows = [row for row in rows_of(done) if row["id"] not in known]
+            rows = [row for row in caption_rows_of(done) if row["id"] not in known]
             if rows:
                 append_rows(self._parts / f"{trainer.global_rank}.jsonl", rows)
 
@@ -105,7 +105,7 @@ class KeepCaptions(Callback):
                 append_rows(self._parts / "0.jsonl", [{"made_by": facts}])
 
 
-def rows_of(done: EvaluatedBatch) -> list[Row]:
+def caption_rows_of(done: EvaluatedBatch) -> list[Row]:
     """Return ``{"id", "caption"}`` of each clip of a batch; with several captions also ``captions`` and ``log_probs``."""
     outputs, batch, _ = done
     rows: list[Row] = []

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from avcap.callbacks.hooks import EvaluatedBatch, batch_end, data_of, in_order
-from avcap.callbacks.keep_captions import rows_of
+from avcap.callbacks.keep_captions import caption_rows_of
 from avcap.metrics.predictions import write_predictions
 
 
@@ -44,7 +44,7 @@ class WritePredictions(Callback):
     @batch_end
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, done: EvaluatedBatch) -> None:
         """Keep the captions of a batch."""
-        self._rows |= {row["id"]: row for row in rows_of(done)}
+        self._rows |= {row["id"]: row for row in caption_rows_of(done)}
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather and write, on the first process."""

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from avcap.callbacks.checkpoint_files import BEST, LAST, read_progress, share
-from avcap.callbacks.save_last import SaveLast, checkpoints_folder
+from avcap.callbacks.save_last import SaveLast, checkpoints_folder, is_trial
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class SaveBest(Checkpoint):
     def _share(self, trainer: Trainer) -> None:
         self._is_new = False
         folder = checkpoints_folder(trainer)
-        if trainer.is_global_zero and not trainer.fast_dev_run:
+        if trainer.is_global_zero and not is_trial(trainer):
             share(folder / LAST, folder / BEST)
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from avcap.callbacks.checkpoint_files import LAST
 from avcap.callbacks.stop import largest
 
 log = logging.getLogger(__name__)
-
-LOST_WORKER = "DataLoader worker"  # torch's message begins so when a process that loads data is gone
 
 
 class SaveLast(Checkpoint):
@@ -97,8 +96,8 @@ class SaveLast(Checkpoint):
         """Save if the run was stopped from outside while it trained."""
         stopped = isinstance(exception, SIGTERMException)
         alone = trainer.world_size == 1  # else the others still work on their step
-        lost = alone and isinstance(exception, RuntimeError) and str(exception).startswith(LOST_WORKER)
-        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or not (stopped or lost):
+        lost = is_lost_worker(exception)
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or not (stopped or (lost and alone)):
             return
         whole = not self._in_step and not trainer.fit_loop._should_accumulate()
         if whole and _place(trainer) != self._saved:
@@ -106,13 +105,17 @@ class SaveLast(Checkpoint):
                 self._repeat_validation(trainer)
             self.save(trainer)
         path = checkpoints_folder(trainer) / LAST
-        if trainer.is_global_zero and path.is_file():
-            told = f"Stopped at step {trainer.global_step}; {path} is of step {max(self._saved[0], 0)}."
+        if not trainer.is_global_zero:
+            return
+        if path.is_file():
+            told = f"Stopped at step {trainer.global_step}; {path} is of step {self._saved[0]}."
             log.warning("%s Start again with --ckpt_path last.", told)
+        else:
+            log.warning("Stopped at step %d, before anything could be saved.", trainer.global_step)
 
     def save(self, trainer: Trainer) -> None:
         """Write the file; all processes come here together."""
-        if trainer.fast_dev_run:
+        if is_trial(trainer):
             return
         self._saved, self._time = _place(trainer), time.monotonic()
         trainer.save_checkpoint(checkpoints_folder(trainer) / LAST)
@@ -128,17 +131,23 @@ class SaveLast(Checkpoint):
 
     def _is_finished(self, trainer: Trainer) -> bool:
         epochs, steps = trainer.max_epochs, trainer.max_steps
-        done = trainer.fit_loop.epoch_progress.current.processed
-        reached = (epochs is not None and 0 <= epochs <= done) or 0 <= steps <= trainer.global_step
+        reached = (epochs is not None and 0 <= epochs <= _place(trainer)[1]) or 0 <= steps <= trainer.global_step
         return reached or (trainer.should_stop and trainer.fit_loop._can_stop_early)
 
     def _repeat_validation(self, trainer: Trainer) -> None:
         """Let the loop look as if the first batch of this validation was begun and not ended."""
-        progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+        progress: Any = trainer.fit_loop.epoch_loop.val_loop.batch_progress
         for part, done in ((progress.total, self._validated), (progress.current, 0)):
             part.ready = part.started = done + 1
             part.processed = part.completed = done
         progress.is_last_batch = False
+
+
+def is_lost_worker(error: BaseException) -> bool:
+    """Return whether an exception tells that a process that loads data is gone, perhaps while it handed over a batch."""
+    told = isinstance(error, ConnectionError | EOFError) or str(error).startswith("DataLoader worker")
+    frames = (frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__))
+    return told and "_try_get_data" in frames
 
 
 def checkpoints_folder(trainer: Trainer) -> Path:
@@ -146,5 +155,12 @@ def checkpoints_folder(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir) / "checkpoints"
 
 
+def is_trial(trainer: Any) -> bool:
+    """Return whether the run is a ``fast_dev_run``, which leaves nothing."""
+    return bool(trainer.fast_dev_run)
+
+
 def _place(trainer: Trainer) -> tuple[int, int]:
-    return trainer.global_step, trainer.fit_loop.epoch_progress.current.processed
+    """Return the steps and the epochs that are done."""
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    return trainer.global_step, epochs.processed

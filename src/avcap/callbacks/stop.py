@@ -58,15 +58,18 @@ class StopTogether(Callback):
         self.teardown(trainer, pl_module, "")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop before the first step, where that is asked; from now on the death of a worker shows at the next batch.
-
-        torch's handler of SIGCHLD would raise in the middle of a step, when there is nothing whole to save.
-        """
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        """Stop before the first step, where that is asked."""
         self._compare(trainer)
         if trainer.received_sigterm:
             raise SIGTERMException
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Let the death of a worker show at the next batch.
+
+        torch's handler of SIGCHLD, set by the first loader, would raise in the middle of a step: then nothing whole is there to save.
+        """
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop after this batch, unless gradients are being accumulated."""
@@ -77,7 +80,9 @@ class StopTogether(Callback):
         """Stop after this batch."""
         self._compare(trainer)
 
-    on_test_batch_end = on_validation_batch_end
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Stop after this batch."""
+        self._compare(trainer)
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Stop after this batch; Lightning's loop does not look."""

@@ -28,7 +28,7 @@ def summary(run: Path, *, examples: int = 5) -> None:
     if results.is_file() or not files:
         _print_scores(read_results(results))
     for path in files:
-        print(f"\n{path}:")
+        print(f"\n{path}:" if len(files) > 1 else "")
         rows = [row for _, row in read_json_lines(path)]
         step = max(1, len(rows) // max(1, examples))
         for row in rows[::step][:examples]:
