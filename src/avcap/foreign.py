@@ -78,7 +78,10 @@ def sentence(error: BaseException) -> str | None:
                 return remedy
     if isinstance(error, MemoryError):
         return _KNOWN[0][1]
-    if foreign and not isinstance(error, OSError | ImportError) and (checkpoint := _restored(frames)):
+    checkpoint = _restored(frames)
+    if checkpoint and isinstance(error, ValueError) and not foreign and checkpoint not in text:
+        return f"{checkpoint}: {text}"
+    if checkpoint and foreign and not isinstance(error, OSError | ImportError):
         return (
             f"{checkpoint} cannot be restored ({type(error).__name__}: {_first(text)}); it is damaged, or of another system or "
             "version. Name another with --ckpt_path."
