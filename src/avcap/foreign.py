@@ -86,7 +86,10 @@ def sentence(error: BaseException) -> str | None:
             f"{checkpoint} cannot be restored ({type(error).__name__}: {_first(text)}); it is damaged, or of another system or "
             "version. Name another with --ckpt_path."
         )
-    if isinstance(error, UnicodeDecodeError) or kinds & _DAMAGED:
+    deep = isinstance(error, RecursionError) and any(
+        _module(frame).startswith(("json", "yaml")) for frame in frames[:1]
+    )
+    if isinstance(error, UnicodeDecodeError) or kinds & _DAMAGED or deep:
         file = next(_files(frames), None)
         if file is not None and str(file) not in text:
             what = "is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else f"is damaged ({_first(text)})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.jsonl import read_json_lines
+from avcap.metrics.predictions import read_rows
 from avcap.metrics.results import read_results
 from avcap.study.report import results_table, rows_of
 
@@ -29,10 +29,10 @@ def summary(run: Path, *, examples: int = 5) -> None:
         print(f"Left out {', '.join(names)}: {reason}.")
     scores = results["scores"]
     print(f"\n{scores['unique_ratio']:.0%} of the captions are unique, {scores['vocab']:.0f} words are used.\n")
-    rows = [row for _, row in read_json_lines(run / "predictions.jsonl")]
+    rows = read_rows(run / "predictions.jsonl")
     step = max(1, len(rows) // max(1, examples))
     for row in rows[::step][:examples]:
-        print(f"  {row['id']}  {row['caption']}\n{'':>15}reference: {row['references'][0]}")
+        print(f"  {row['id']}  {row['caption']}\n{'':>15}reference: {(row.get('references') or ['-'])[0]}")
     maps = sorted((run / "maps").glob("*.png"))
     print("\nWhat to look at:")
     for path in [*maps, run / "predictions.jsonl", run / "results.json"]:
