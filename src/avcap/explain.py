@@ -107,7 +107,8 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
     if found := _VALUE.search(message):
         return f"{found[1]} needs a value; one that begins with - is given as {found[1]}=VALUE."
     if found := _ABSENT.search(message):
-        return f"{found[1]} must be given; a name that begins with - is given as ./-NAME, or after --."
+        hint = "" if "--config" in options else "; a name that begins with - is given as ./-NAME, or after --"
+        return f"{found[1]} must be given{hint}."
     if found := _SETTING.search(message):
         owner = ([""] + _CLASS.findall(message))[-1]
         name = f"{where} ({owner.rsplit('.', 1)[-1]})" if where else owner.rsplit(".", 1)[-1]
@@ -140,6 +141,8 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
             allowed = {word.strip("'"): word for group in words for word in group.split(", ")}
             types = [", ".join(allowed.values()), *(name for name in types if name != "null")]
             return f"{where} must be one of {' or '.join(types)}, not {value!r}."
+        if types == ["null"]:  # what a class is expected for
+            types = ["the name of a class, or a mapping with class_path", "null"]
         if types := [name for name in types if name]:
             return f"{where} must be {' or '.join(types)}, not {value!r}."
     text = " ".join(message.replace("Parser key ", "").split())

@@ -78,12 +78,18 @@ def sentence(error: BaseException) -> str | None:
                 return remedy
     if isinstance(error, MemoryError):
         return _KNOWN[0][1]
-    if foreign and not isinstance(error, OSError | ImportError) and (checkpoint := _restored(frames)):
+    checkpoint = _restored(frames)
+    if checkpoint and isinstance(error, ValueError) and not foreign and checkpoint not in text:
+        return f"{checkpoint}: {text}"
+    if checkpoint and foreign and not isinstance(error, OSError | ImportError):
         return (
             f"{checkpoint} cannot be restored ({type(error).__name__}: {_first(text)}); it is damaged, or of another system or "
             "version. Name another with --ckpt_path."
         )
-    if isinstance(error, UnicodeDecodeError) or kinds & _DAMAGED:
+    deep = isinstance(error, RecursionError) and any(
+        _module(frame).startswith(("json", "yaml")) for frame in frames[:1]
+    )
+    if isinstance(error, UnicodeDecodeError) or kinds & _DAMAGED or deep:
         file = next(_files(frames), None)
         if file is not None and str(file) not in text:
             what = "is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else f"is damaged ({_first(text)})"

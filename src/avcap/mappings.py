@@ -8,6 +8,10 @@ from typing import Any
 
 import yaml
 
+FLAT = (
+    5000  # brackets, or characters of a line: what is nested deeper could end LibYAML's quick reader, and this process
+)
+
 
 def read_json(path: Path, *, remedy: str = "write it again") -> dict[str, Any]:
     """Read a JSON file that holds an object.
@@ -37,8 +41,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         OSError: if it cannot be read.
         ValueError: if it is no YAML, or holds something else.
     """
+    text = _text(path)
+    shallow = text.count("[") + text.count("{") < FLAT and max(map(len, text.splitlines()), default=0) < FLAT
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if shallow else yaml.SafeLoader
     try:
-        content = yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(text, Loader=loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{path} is no YAML ({' '.join(str(error).split())}); put it right.") from error
     if not isinstance(content, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from avcap.jsonl import read_json_lines
+from avcap.metrics.predictions import read_rows
 from avcap.metrics.results import read_results
 from avcap.study.report import results_table, rows_of
 
@@ -29,7 +29,7 @@ def summary(run: Path, *, examples: int = 5) -> None:
         _print_scores(read_results(results))
     for path in files:
         print(f"\n{path}:" if len(files) > 1 else "")
-        rows = [row for _, row in read_json_lines(path)]
+        rows = read_rows(path)
         step = max(1, len(rows) // max(1, examples))
         for row in rows[::step][:examples]:
             print(f"  {row['id']}  {row['caption']}")

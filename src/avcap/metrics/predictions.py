@@ -44,6 +44,27 @@ def read_predictions(path: Path) -> list[tuple[str, list[str]]]:
     return pairs
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read whole lines: ``id`` and ``caption``, and ``references`` (list) and ``scores`` (metric to number) where they are there.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a line is no JSON or a field is of another type; the message names file and line.
+    """
+    rows = []
+    for number, row in read_json_lines(Path(path)):
+        scores, references = row.get("scores") or {}, row.get("references") or [""]
+        right = isinstance(scores, dict) and all(isinstance(value, int | float) for value in scores.values())
+        texts = all(isinstance(row.get(key), str) for key in ("id", "caption"))
+        if not (texts and right and _is_texts(references)):
+            raise ValueError(
+                f"{path}, line {number}: needs `id` and a text `caption`, `references` that are texts and `scores` that are "
+                "numbers; run `avcap test` again."
+            )
+        rows.append(row)
+    return rows
+
+
 def _is_texts(value: Any) -> bool:
     """Return whether a value is a list of one or more texts."""
     return (

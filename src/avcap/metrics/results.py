@@ -9,13 +9,14 @@ reason), ``human_bound`` (metric to number, or null), ``constant`` (``caption`` 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from avcap import __version__
 from avcap.atomic import write_atomically
+from avcap.mappings import read_json
 from avcap.metrics.bounds import ConstantCaption
 from avcap.metrics.evaluate import Scores
 
@@ -69,14 +70,40 @@ def read_results(path: Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no results there; run `avcap test` first")
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not valid JSON ({error.msg})") from error
+    results = read_json(path, remedy="run `avcap test` again")
     missing = [field for field in ("name", "scores", "clips", "id_hash") if field not in results]
     if missing:
         raise ValueError(f"{path}: no results file, {', '.join(missing)} is missing")
-    return results
+    if wrong := [field for field, is_right in _FIELDS.items() if field in results and not is_right(results[field])]:
+        raise ValueError(f"{path} is damaged: {', '.join(wrong)} is of another type; run `avcap test` again.")
+    return {"left_out": {}, "settings": {}, **results}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_scores(value: Any) -> bool:
+    """Return whether a value maps metrics to numbers."""
+    return isinstance(value, dict) and all(isinstance(score, int | float) for score in value.values())
+
+
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("caption")) and _is_scores(value.get("scores"))
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "name": _is_text,
+    "scores": _is_scores,
+    "clips": lambda value: isinstance(value, int),
+    "id_hash": _is_text,
+    "tokenizer": lambda value: value is None or _is_text(value),
+    "left_out": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "human_bound": lambda value: value is None or _is_scores(value),
+    "constant": lambda value: value is None or _is_constant(value),
+    "settings": lambda value: isinstance(value, dict),
+    "versions": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+}
 
 
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from avcap.ids import id_hash
-from avcap.jsonl import read_json_lines
+from avcap.mappings import read_yaml
+from avcap.metrics.predictions import read_rows
 from avcap.metrics.results import read_results
 from avcap.study.report.table import TITLES
 
@@ -218,24 +218,13 @@ def _read(folder: Path, axis: str, variant: str) -> Run:
     """Read one run with the files beside its results."""
     results = read_results(folder / "results.json")
     config_file, predictions = folder / "config.yaml", folder / "predictions.jsonl"
-    config = {}
-    if config_file.is_file():
-        try:
-            config = yaml.load(
-                config_file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            )
-        except yaml.YAMLError as error:
-            raise ValueError(f"{config_file} is no YAML: {error}") from error
-    rows = {}
-    for number, row in read_json_lines(predictions) if predictions.is_file() else ():
-        if "id" not in row or not isinstance(row.get("caption"), str):
-            raise ValueError(f"{predictions}, line {number}: needs `id` and a text `caption`; run `avcap test` again.")
-        rows[str(row["id"])] = row
-    if rows and id_hash(rows) != results["id_hash"]:
+    config = read_yaml(config_file) if config_file.exists() else {}
+    rows = {row["id"]: row for row in read_rows(predictions)} if predictions.exists() else {}
+    if predictions.exists() and id_hash(rows) != results["id_hash"]:
         raise ValueError(f"{predictions} and results.json beside it are of different clips; run `avcap test` again.")
     named = _SEED.fullmatch(folder.name)
-    seed = named[1] if named else str((config or {}).get("seed_everything", ""))
-    return Run(folder, axis, variant, seed, results, config or {}, rows)
+    seed = named[1] if named else str(config.get("seed_everything", ""))
+    return Run(folder, axis, variant, seed, results, config, rows)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ from avcap.study.report.collect import Run
 from avcap.study.report.matrix_tables import Table, TableEntry
 from avcap.study.report.table import align
 
-_MARKDOWN = re.compile(r"[\\|*_`~$<>\[\]&@]|:(?=//)|(?<=www)\.|^[-+#=]|(?<=^\d)[.)]", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\|*_`~$<>\[\]&@]|:(?=//)|(?<=www)\.|^[-+#=]|(?<=\d)[.)](?= )", re.IGNORECASE)
 _TEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
