@@ -50,7 +50,10 @@ GROUPS = {
         "data look": ("avcap.commands.look:look", "what a model will hear and see of a file"),
         "data merge": ("avcap.data.prepare:merge", "join shards that several processes made in parts"),
         "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
-        "data derive": ("avcap.commands.derive:derive", "run a front end or frozen encoders over all clips once, beside the shards"),
+        "data derive": (
+            "avcap.commands.derive:derive",
+            "run a front end or frozen encoders over all clips once, beside the shards",
+        ),
         "data features": ("avcap.commands.features:features", "run a frozen visual encoder over all clips once"),
     },
     "weights": {

@@ -482,6 +482,6 @@ ENTRANCES = {
     "import": Entrance(st.one_of(safetensors_files(), checkpoints()), "weights.bin", import_weights, 2),
     "weights": Entrance(safetensors_files(), "weights.safetensors", load_weights, 2),
     "matrix": Entrance(matrices(), "matrix.yaml", matrix, 2),
-    "config": Entrance(configs(), "config.yaml", config, 1, named=False),
+    "config": Entrance(configs(), "config.yaml", config, 0.6, named=False),
     "words": Entrance(command_lines(), "words.txt", command_line, 2, named=False),
 }

@@ -6,7 +6,6 @@ written to ``found.jsonl``, once for each sort with its shortest input.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import faulthandler
 import io
@@ -90,9 +89,10 @@ class Runner:
             sort = f"{name}: {wrong.partition(': ')[0]}"
             known = self.found.get(sort)
             times = known["times"] + 1 if known else 1
-            if known is None or len(content) < len(base64.b64decode(known["input"])):
-                shown = base64.b64encode(content).decode()
-                known = {"entrance": name, "wrong": wrong, "file": file.name, "input": shown}
+            if known is None or len(content) < known["bytes"]:
+                kept = Path(known["input"]) if known else self.folder / f"found-{len(self.found)}-{file.name}"
+                kept.write_bytes(content)
+                known = {"entrance": name, "wrong": wrong, "input": str(kept), "bytes": len(content)}
             self.found[sort] = {**known, "times": times}
 
     def _read(self, entrance: Entrance, file: Path, wanted: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -59,6 +60,7 @@ def drill_resume(*, kills: int = 20, seed: int | None = None, folder: Path | Non
 def _drill(name: str, kills: int, seed: int | None, folder: Path | None) -> None:
     seed = secrets.randbelow(2**31) if seed is None else seed
     print(f"drill {name}, seed {seed}", file=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # its end takes the drilled command along
     if folder is not None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} is not an empty folder; name a new one with --folder.")

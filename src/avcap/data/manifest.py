@@ -236,9 +236,7 @@ def settled(clip: Clip) -> Clip:
     """
     if not clip.if_longer or clip.seconds is None:
         return clip
-    alone = {
-        file: tells_start(file.stem, clip.start) or duration(file) <= clip.seconds + 1 for file in clip.media
-    }
+    alone = {file: tells_start(file.stem, clip.start) or duration(file) <= clip.seconds + 1 for file in clip.media}
     if len(set(alone.values())) > 1:
         whole, part = (next(file for file, short in alone.items() if short is wanted) for wanted in (False, True))
         raise MediaError(f"{whole} holds more than the clip {clip.id}, and {part} the clip alone; cut {whole.name}.")

@@ -60,7 +60,7 @@ class Moment:
         return f"{self.signal.name} to {whom}, {self.place}, {self.changes} changes and {self.delay:.3f} s"
 
 
-def draw(random: Random, places: Sequence[str], length: Length, number: signal.Signals) -> Moment:
+def draw_moment(random: Random, places: Sequence[str], length: Length, number: signal.Signals) -> Moment:
     """Draw a moment; one after ``start`` lies anywhere among the changes that an undisturbed command makes in its folder."""
     place, everyone = random.choice(places), random.random() < 0.5
     if place == "start":

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from signal import SIGKILL, Signals
 
-from avcap.drill.moments import Changes, Length, Moment, State, draw, state, stop_at
+from avcap.drill.moments import Changes, Length, Moment, State, draw_moment, state, stop_at
 from avcap.drill.process import DYING, DrilledProcess
 
 OTHER_DISK = Path("/dev/shm")  # where there is one, every second TMPDIR is on it
@@ -113,17 +113,26 @@ class _Rounds:
     def __init__(self, drill: Drill, folder: Path, stops: int, seed: int, tell: Callable[[str], None]) -> None:
         self.drill, self.folder, self.stops, self.tell = drill, folder, stops, tell
         self.random = Random(seed)
+        self.running: DrilledProcess | None = None
         self.report = DrillReport(drill.name, drill.unit, seed, folder)
         self.left: list[tuple[float, DrilledProcess]] = []  # what was stopped, and when all of it must be gone
 
     def run(self) -> DrillReport:
-        whole = self.folder / "undisturbed"
+        try:
+            self._run(self.folder / "undisturbed")
+            return self.report
+        finally:
+            if self.running is not None:  # a drill that is interrupted leaves nothing
+                self.running.clear(0)
+
+    def _run(self, whole: Path) -> None:
         self.length = self._undisturbed(whole)
         length = self.length
         self.tell(
             f"undisturbed: {length.starting:.1f} s to start, {length.working:.1f} s with {length.changes} changes"
         )
-        while not self.report.faults:
+        over = False
+        while not over and not self.report.faults:
             folder = self.folder / f"round-{self.report.rounds + 1}"
             folder.mkdir(parents=True)
             self._round(folder)
@@ -132,10 +141,7 @@ class _Rounds:
                 self._again_when_done(whole, folder)
             if not self.report.faults:
                 shutil.rmtree(folder)
-            if over:
-                break
         self._sweep(wait=True)
-        return self.report
 
     def _undisturbed(self, folder: Path) -> Length:
         folder.mkdir(parents=True)
@@ -157,7 +163,7 @@ class _Rounds:
         while not self.report.faults:
             moment = None
             if self.report.stops.total() < self.stops:
-                moment = draw(self.random, self.drill.places, self.length, self.drill.signal)
+                moment = draw_moment(self.random, self.drill.places, self.length, self.drill.signal)
             process = self._start(folder)
             stopped = moment is not None and stop_at(moment, process, folder, self.length, self.drill.seen)
             at = process.seconds
@@ -216,4 +222,5 @@ class _Rounds:
     def _start(self, folder: Path) -> DrilledProcess:
         self._sweep()
         temporary = OTHER_DISK if OTHER_DISK.is_dir() and self.random.random() < 0.5 else None
-        return DrilledProcess(self.drill.command(folder), self.folder / "log.txt", temporary=temporary)
+        self.running = DrilledProcess(self.drill.command(folder), self.folder / "log.txt", temporary=temporary)
+        return self.running
