@@ -19,6 +19,7 @@ from avcap.cli import main
 from avcap.data.manifest import Clip
 from avcap.data.media import Media, MediaError, read_media, streams_of
 from avcap.data.media.film import Film
+from avcap.data.media.sound import mono_weights
 from avcap.data.reading import clip_of, parse_files, read_clip, read_item, whole_names
 from tests.data.media_files import (
     BLUE,
@@ -408,6 +409,17 @@ def test_any_number_of_channels(channels: int, tmp_path: Path) -> None:
     media = look(tmp_path / "a.wav")
     assert float(media.waveform.abs().max()) == pytest.approx(0.9 / channels, rel=0.02)
     assert media.notes == [f"The layout of its {channels} channels is unknown: they are averaged."]
+
+
+def test_of_ambisonic_sound_the_omnidirectional_channel_is_heard() -> None:
+    for layout, wanted in {
+        "ambisonic 1": [1.0, 0, 0, 0],
+        "ambisonic 1+stereo": [0.5, 0, 0, 0, 0.25, 0.25],
+        "mono": [1.0],
+        "1 channels (FL)": [1.0],
+    }.items():
+        weights, _ = mono_weights(tuple(channel.name for channel in av.AudioLayout(layout).channels))
+        assert weights.tolist() == wanted
 
 
 def test_channels_and_rate_that_change_in_mid_stream(tmp_path: Path) -> None:
