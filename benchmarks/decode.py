@@ -1,6 +1,6 @@
 """Clips per CPU-second of decoding: avcap against a loop that decodes every frame.
 
-    python benchmarks/prepare.py --clips 3
+    python benchmarks/decode.py --clips 3
 
 Makes clips of AudioCaps's size (640x360, 25 frames a second, 10 s, stereo sound at 44.1 kHz) with a key frame every 10, 2 and
 0.5 s, and reads 20 frames of 224 and the sound of each by turns both ways. The plain loop decodes all, as `ffmpeg -vf
