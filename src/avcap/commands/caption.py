@@ -6,10 +6,11 @@ import json as json_
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from avcap.data.reading import parse_files, whole_names
-from avcap.trained.files import Caption, FileCaptioner
-from avcap.types import Batch
+if TYPE_CHECKING:
+    from avcap.trained.files import Caption
+    from avcap.types import Batch
 
 
 def caption(
@@ -34,6 +35,9 @@ def caption(
     Raises:
         FileNotFoundError: if the checkpoint is not there.
     """
+    from avcap.data.reading import parse_files, whole_names
+    from avcap.trained.files import FileCaptioner
+
     captioner = FileCaptioner.from_checkpoint(ckpt_path)
     settings = {} if num_beams is None else {"num_beams": num_beams}
     failed = 0
