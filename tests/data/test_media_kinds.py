@@ -19,6 +19,7 @@ from avcap.cli import main
 from avcap.data.manifest import Clip
 from avcap.data.media import Media, MediaError, read_media, streams_of
 from avcap.data.media.film import Film
+from avcap.data.media.sound import mono_weights
 from avcap.data.reading import clip_of, parse_files, read_clip, read_item, whole_names
 from tests.data.media_files import (
     BLUE,
@@ -410,6 +411,17 @@ def test_any_number_of_channels(channels: int, tmp_path: Path) -> None:
     assert media.notes == [f"The layout of its {channels} channels is unknown: they are averaged."]
 
 
+def test_of_ambisonic_sound_the_omnidirectional_channel_is_heard() -> None:
+    for layout, wanted in {
+        "ambisonic 1": [1.0, 0, 0, 0],
+        "ambisonic 1+stereo": [0.5, 0, 0, 0, 0.25, 0.25],
+        "mono": [1.0],
+        "1 channels (FL)": [1.0],
+    }.items():
+        weights, _ = mono_weights(tuple(channel.name for channel in av.AudioLayout(layout).channels))
+        assert weights.tolist() == wanted
+
+
 def test_channels_and_rate_that_change_in_mid_stream(tmp_path: Path) -> None:
     parts = []
     for layout, rate in (("mono", 44_100), ("stereo", 44_100), ("stereo", 48_000)):
@@ -633,3 +645,25 @@ def test_look_writes_what_the_model_hears_and_sees(tmp_path: Path, capsys: pytes
         )
     pair = json.loads((out / "s.ogg+p.png/look.json").read_text())
     assert (pair["seconds"], len(list((out / "s.ogg+p.png/frames").iterdir()))) == (1.0, 5)
+
+
+# The same kinds in files that others made
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+FLASHES = "base.mp4 audio_late.mkv audio_late.mp4 cover_first.mkv interlaced.ts offset100.mkv raw.h264 rot90.mp4 rot180.mp4 two_tracks.mkv vfr.mp4"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not distributed; put them in ../shared/cases to run this")
+@pytest.mark.parametrize("name", FLASHES.split())
+def test_the_flash_and_the_tone_of_the_cases(name: str) -> None:
+    media = look(CASES / "media" / name)
+    assert media.seconds == pytest.approx(4.0, abs=0.1)
+    begin = media.starts["video"]
+    white = flash_times(media.frames, media.frame_times)
+    assert white == pytest.approx((begin + 2.05, begin + 2.45), abs=0.09)
+    if media.waveform is not None:
+        assert tone_times(media.waveform) == pytest.approx((begin + 2.0, begin + 2.5), abs=0.012)
+    sides = dict(zip(("above", "below", "left", "right"), corners(media), strict=True))
+    red, blue = {"rot90.mp4": ("left", "right"), "rot180.mp4": ("below", "above")}.get(name, ("above", "below"))
+    assert close(sides[red], (254, 0, 0))
+    assert close(sides[blue], (0, 0, 254))

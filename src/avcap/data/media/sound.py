@@ -19,6 +19,7 @@ BLOCK = 1 << 18  # samples given to the resampler at once
 THREE_DB = 0.5**0.5
 FRONT = frozenset({"FL", "FR", "FLC", "FRC", "DL", "DR", "WL", "WR"})
 LOW = frozenset({"LFE", "LFE2"})
+UNKNOWN = frozenset({"", "NONE", "UNK", "UNSD"})
 GUESSED = {6: ("FL", "FR", "FC", "LFE", "BL", "BR"), 8: ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")}
 
 
@@ -33,9 +34,9 @@ def mono_weights(channels: tuple[str, ...]) -> tuple[np.ndarray, str | None]:
     [0.5, 0.5]
     """
     names, note = channels, None
-    if all(name.startswith("AMBI") for name in names):
-        return np.eye(1, len(names), dtype=np.float32)[0], "Of ambisonic sound the omnidirectional channel is heard."
-    if any(name in {"NONE", "UNK", "UNSD", ""} or name.startswith(("USR", "AMBI")) for name in names):
+    if any(name.startswith("AMBI") for name in names):
+        note = "Of ambisonic sound the omnidirectional channel is heard."
+    elif any(name in UNKNOWN or name.startswith("USR") for name in names):
         if (guess := GUESSED.get(len(names))) is None:
             note = f"The layout of its {len(names)} channels is unknown: they are averaged."
             return np.full(len(names), 1 / len(names), np.float32), note if len(names) > 2 else None
@@ -49,6 +50,8 @@ def mono_weights(channels: tuple[str, ...]) -> tuple[np.ndarray, str | None]:
 def _weight(name: str) -> float:
     if name in LOW:
         return 0.0
+    if name.startswith("AMBI"):
+        return float(name == "AMBI0")
     if name in FRONT:
         return 0.5  # in one of left and right
     both = {
