@@ -55,7 +55,7 @@ def test_the_main_table(group):
     assert table.head == ["system", "BLEU-4 ↑", "CIDEr-D ↑", "words", "trained", "parameters", "clips/s", "seeds"]
     base, better = table.rows
     assert [entry.text for entry in base] == [
-        *("axis/base", "150.0 ± 35.4", "300.0 ± 70.7", "50", "1.23 M", "6.74 G", "123", "2"),
+        *("axis/base", "150.0 ± 35.4", "300.0 ± 70.7", "50", "1.23 M", "6.74 G", "123", "2")
     ]
     assert [entry.strong for entry in base] == [False] * 8
     assert (better[2].text, better[2].strong, better[2].value) == ("400.0", True, 4.0)
