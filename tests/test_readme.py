@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from avcap.cli import COMMANDS, CONFIGURED, LIGHTNING, parse
 from avcap.commands.check import MetaCLI
 from avcap.commands.pseudo_label import LabelCLI
-from avcap.lightning_cli import AvcapCLI, quieten
+from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,7 +74,7 @@ def take(words: str) -> dict:
         names = [argv[i + 1] for i, word in enumerate(argv) if word == "--ckpt_path"]
         rest = [w for i, w in enumerate(argv[1:], 1) if w != "--ckpt_path" and argv[i - 1] != "--ckpt_path"]
         assert all(name == "last" or name.endswith(".ckpt") for name in names)
-        classes = {"subclass_mode_model": True, "subclass_mode_data": True}
+        classes = {"parser_class": AvcapParser, "subclass_mode_model": True, "subclass_mode_data": True}
         cli = CONFIGURED_CLASSES.get(verb, ParseOnly)
         return cli(LightningModule, LightningDataModule, args=rest, run=False, **classes).config.as_dict()
     module, function = COMMANDS[verb][0].split(":")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from avcap.lightning_cli import AvcapParser
 from avcap.study.ablation.cell import speed
 from tests.end_to_end.program import options
 from tests.study.ablation.conftest import REPOSITORY
@@ -26,7 +27,8 @@ FUSION = "model.init_args.fusion"
 @pytest.fixture
 def matrix(tmp_path: Path, demo_root: Path) -> list[str]:
     """The command that runs a matrix of the tiny system: one axis, two fusions and one that does not exist."""
-    classes = {"subclass_mode_model": True, "subclass_mode_data": True, "run": False}
+    kinds = {"subclass_mode_model": True, "subclass_mode_data": True}
+    classes = {"parser_class": AvcapParser, **kinds, "run": False}
     cli = ParseOnly(LightningModule, LightningDataModule, args=options(demo_root, tmp_path), **classes)
     (tmp_path / "base.yaml").write_text(cli.parser.dump(cli.config))
     write_table(tmp_path, demo_root, {name: {FUSION: name} for name in ("TimeConcat", "OTAttention", "NoSuchFusion")})
