@@ -211,6 +211,14 @@ def test_chosen_frames_have_tokens_of_their_own(shards: Path, weights: Path) -> 
     assert "frames" in _train(shards, weights).keys
 
 
+def test_no_tokens_are_kept_of_frames_that_change(
+    shards: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _derive(shards, weights, "--splits=[train]", "--frames.count=1", "--frames.sampling=random")
+    assert "no tokens of CLIPVisual can be kept" in capsys.readouterr().out
+    assert [folder.name.split("-")[0] for folder in _columns(shards)] == ["ced_encoder_tokens"]
+
+
 def test_evaluation_reads_the_recordings(shards: Path, weights: Path) -> None:
     _derive(shards, weights)
     assert "audio" in next(iter(AudioCapsDataModule(shards, num_workers=0).serve(sound_inputs()).val_dataloader()))

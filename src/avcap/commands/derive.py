@@ -17,6 +17,7 @@ from avcap.data.shards import SPLITS, Shards
 from avcap.data.token_columns import TokenJob, write_tokens
 from avcap.encoders import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import FrontEnd
+from avcap.frontends.inputs import AUDIO
 from avcap.models.frozen import is_frozen, token_name
 from avcap.models.parts import encode, inputs_of
 from avcap.types import Batch, Tokens
@@ -133,6 +134,17 @@ def derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: To
     if not shards.info.streams[encoder.input]:
         print(f"{shards.info.split}: no clip has {encoder.input}, which {type(encoder).__name__} reads")
         return
+    dataset = ClipDataset(shards, inputs, frames=frames)
+    if (
+        encoder.input != AUDIO
+        and frames.sampling == "random"
+        and (frames.count or shards.info.frames) < shards.info.frames
+    ):
+        print(
+            f"{shards.info.split}: training draws other frames in each epoch (frames.sampling: random), so that no tokens of "
+            f"{type(encoder).__name__} can be kept; choose --frames.sampling even or centre"
+        )
+        return
     name = token_name(encoder)
     encoder.to(device)
 
@@ -142,7 +154,7 @@ def derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: To
         with torch.autocast(device.type, torch.bfloat16, enabled=job.dtype == "bfloat16"):
             return encode(encoder, entries)
 
-    written = write_tokens(ClipDataset(shards, inputs, frames=frames), encoder.input, name, tokens_of, job)
+    written = write_tokens(dataset, encoder.input, name, tokens_of, job)
     print(f"{shards.info.split}: {name} {'written' if written else 'was there, or other processes have work left'}")
 
 
