@@ -113,9 +113,13 @@ def words(demo_root: Path, tiny_run: Path, folder: Path, *more: str) -> list[str
 
 
 def test_the_program_captions_as_test_does_and_notes_weights_and_settings(
-    demo_root: Path, tiny_run: Path, tmp_path: Path
+    demo_root: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     main(words(demo_root, tiny_run, tmp_path))
+    made = (tmp_path / "pseudo.jsonl").stat().st_mtime_ns
+    main(words(demo_root, tiny_run, tmp_path))  # a second call has nothing to do
+    assert "holds the captions of this captioner already" in capsys.readouterr().out
+    assert (tmp_path / "pseudo.jsonl").stat().st_mtime_ns == made
     head, *rows = lines(tmp_path / "pseudo.jsonl")
     tested = {row["id"]: row["caption"] for row in lines(tiny_run / "predictions.jsonl")}
     assert {row["id"]: row["caption"] for row in rows} == tested
