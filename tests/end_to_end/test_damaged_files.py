@@ -57,7 +57,8 @@ class Place(NamedTuple):
 
 
 @pytest.fixture
-def place(demo_root: Path, tiny_run: Path, tmp_path: Path) -> Place:
+def place(demo_root: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr("logging.raiseExceptions", False)  # Lightning logs to the stream of the test that came first
     return Place(shutil.copytree(tiny_run, tmp_path / "run"), demo_root)
 
 
