@@ -34,7 +34,7 @@ def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), 
     note = f"No {metric} of every clip: {', '.join(lacking)}; run `avcap test` again."
     if len(lacking) == len(cells):
         raise ValueError(note)
-    kinds = {clip["id"]: clip["scene"] for _, clip in read_json_lines(events) if "scene" in clip}
+    kinds = {clip["id"]: clip["scene"] for _, clip in read_json_lines(events) if {"id", "scene"} <= clip.keys()}
     table = scenes_of(group, kinds, metric=metric)
     if table is None:
         raise ValueError(

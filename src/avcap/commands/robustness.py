@@ -17,6 +17,7 @@ from avcap.commands.robustness_conditions import CLEAN, choose, describe, kind_o
 from avcap.data.corruptions import Corruption
 from avcap.ids import id_hash
 from avcap.jsonl import read_json_lines
+from avcap.mappings import read_json
 from avcap.metrics.evaluate import evaluate
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import write_results
@@ -118,8 +119,8 @@ def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False
     """Return the record of an earlier run with the same settings, or start a new record that replaces any other."""
     if path.is_file() and not overwrite:
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
+            earlier = read_json(path)
+        except ValueError:
             earlier = {}
         if earlier.get("settings") == json.loads(json.dumps(settings)):
             return earlier

@@ -92,7 +92,7 @@ class HuggingFaceFeatures(FrontEnd):
         kind = getattr(transformers, self.extractor, None)
         try:
             if isinstance(kind, type) and issubclass(kind, transformers.FeatureExtractionMixin):
-                made = kind(**self.own_settings)
+                made: Any = kind(**self.own_settings)
             else:
                 settings = {**self.own_settings, "trust_remote_code": False}
                 made = transformers.AutoFeatureExtractor.from_pretrained(self.extractor, **settings)

@@ -79,13 +79,11 @@ class CaptionModel(nn.Module):
 
     @classmethod
     def _of(cls, settings: Mapping[str, Any]) -> CaptionModel:
-        kinds = zip(cls.parts, (AudioEncoder, VisualEncoder, Fusion, Decoder), strict=True)
-        audio, visual, fusion, decoder = (
-            None
-            if settings[name] is None and name in cls.parts[:2]
-            else build(settings[name], kind=kind, deferred=name in cls.parts[2:])
-            for name, kind in kinds
+        kinds = dict(zip(cls.parts, (AudioEncoder, VisualEncoder, Fusion, Decoder), strict=True))
+        audio, visual = (
+            None if settings[name] is None else build(settings[name], kind=kinds[name]) for name in cls.parts[:2]
         )
+        fusion, decoder = (build(settings[name], kind=kinds[name], deferred=True) for name in cls.parts[2:])
         return cls(audio, visual, fusion, decoder)
 
     @property

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from avcap.jsonl import read_json_lines
 
 EVENTS = "events.jsonl"
 
@@ -17,11 +18,22 @@ class SceneEvents(NamedTuple):
 
 
 def read_scenes(path: Path | None) -> dict[str, SceneEvents]:
-    """Read the scene of each clip id from an ``events.jsonl``; empty without one."""
-    if path is None:
-        return {}
-    with Path(path).open(encoding="utf-8") as lines:
-        return {clip["id"]: SceneEvents(clip["duration"], clip["events"]) for clip in map(json.loads, lines)}
+    """Read the scene of each clip id from an ``events.jsonl``; empty without one.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a line is no scene; the message names file and line.
+    """
+    found = {}
+    for number, clip in read_json_lines(Path(path)) if path is not None else ():
+        events: Any = clip.get("events")
+        times = isinstance(clip.get("duration"), int | float) and isinstance(events, list)
+        if not (isinstance(clip.get("id"), str) and times and all(isinstance(event, dict) for event in events)):
+            raise ValueError(
+                f"{path}, line {number}: needs `id`, `duration` and `events`; make it with `avcap data demo`."
+            )
+        found[clip["id"]] = SceneEvents(clip["duration"], events)
+    return found
 
 
 def beside_the_shards(shards: Path | None) -> Path | None:

@@ -35,7 +35,7 @@ class AlignmentClips(NamedTuple):
     data: AudioCapsDataModule
 
     @classmethod
-    def open(cls, ckpt_path: Path, *, shards: Path | None = None, split: str = "test") -> AlignmentClips:
+    def open(cls, ckpt_path: str | Path, *, shards: str | Path | None = None, split: str = "test") -> AlignmentClips:
         """Load the checkpoint on the CPU and find the clips by the config of the run.
 
         Args:
@@ -47,14 +47,14 @@ class AlignmentClips(NamedTuple):
             FileNotFoundError: if the checkpoint, its config or the shards are not there.
             ValueError: if the run is of a version whose encoders did not own their front ends, or the clips lack a stream.
         """
-        model = load_alignment(ckpt_path)
-        config = run_folder(ckpt_path) / "config.yaml"
+        model = load_alignment(Path(ckpt_path))
+        config = run_folder(Path(ckpt_path)) / "config.yaml"
         settings = data_settings(config)
         if "target_length" in settings:
             raise ValueError(
                 f"{config} is of an earlier version, in which no encoder owned its front end; train it again."
             )
-        folder = shards or shards_of(config)
+        folder = Path(shards or shards_of(config))
         try:
             frames = FrameChoice(**(settings.get("frames") or {}))
         except TypeError as error:

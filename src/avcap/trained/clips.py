@@ -26,7 +26,9 @@ class CheckpointClips(NamedTuple):
     shards: Shards
 
     @classmethod
-    def open(cls, ckpt_path: Path, *, shards: Path | None, config: Path | None, split: str) -> CheckpointClips:
+    def open(
+        cls, ckpt_path: str | Path, *, shards: str | Path | None, config: str | Path | None, split: str
+    ) -> CheckpointClips:
         """Load the checkpoint and find the clips.
 
         Args:
@@ -40,8 +42,8 @@ class CheckpointClips(NamedTuple):
             ValueError: if the checkpoint is none of a captioner, the config names no shards, or these lack what it reads.
         """
         captioner = FileCaptioner.from_checkpoint(ckpt_path)
-        folder = shards or shards_of(config or run_folder(ckpt_path) / "config.yaml")
-        clips = Shards(folder / split)
+        folder = shards or shards_of(Path(config or run_folder(Path(ckpt_path)) / "config.yaml"))
+        clips = Shards(Path(folder, split))
         require_provided(captioner.model.inputs, clips.info, clips.folder)
         return cls(captioner, clips)
 
