@@ -94,6 +94,7 @@ class Runner:
                 kept.write_bytes(content)
                 known = {"entrance": name, "wrong": wrong, "input": str(kept), "bytes": len(content)}
             self.found[sort] = {**known, "times": times}
+            self.write()  # the next input may crash
 
     def _read(self, entrance: Entrance, file: Path, wanted: Any) -> str | None:
         """Return what is not right, or None."""
