@@ -36,7 +36,7 @@ class _Frames(Dataset):
     def __getitem__(self, index: int) -> tuple[str, torch.Tensor | str]:
         clip = self.clips[index]
         try:
-            item = read_item(replace(settled(clip), audio=None, features=None), frames=self.frames, size=self.size)
+            item = read_item(replace(settled(clip), features=None), frames=self.frames, size=self.size)
             return clip.id, f"{clip.frames[0]} has no video track." if item.frames is None else item.frames
         except (MediaError, FileNotFoundError) as error:
             return clip.id, str(error)
