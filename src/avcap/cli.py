@@ -263,9 +263,13 @@ def _classes(hints: Iterable[Any]) -> Iterator[type]:
 
 
 def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
-    """Let ``--json`` stand for ``--json true``."""
+    """Let ``--json`` stand for ``--json true``, and ``--num-shards`` for ``--num_shards``."""
     said = []
-    for word, after in zip(argv, [*argv[1:], ""], strict=False):
+    options = len(_before(argv, "--"))
+    for place, (word, after) in enumerate(zip(argv, [*argv[1:], ""], strict=True)):
+        if word.startswith("--") and place < options:
+            name, equals, value = word.partition("=")
+            word = f"--{name[2:].replace('-', '_')}{equals}{value}"
         said.append(word)
         if word in switches and after.lower() not in ("true", "false"):
             said.append("true")

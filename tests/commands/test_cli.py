@@ -93,6 +93,17 @@ def test_a_switch_needs_no_value():
     assert given["json"] is False
 
 
+def test_a_hyphen_in_an_option_is_an_underscore_and_a_name_is_kept():
+    given = {}
+
+    def verb(files: list[Path], *, shard_index: int = 0, num_shards: int = 1) -> None:
+        """Say."""
+        given.update(files=files, numbers=(shard_index, num_shards))
+
+    call(verb, ["--shard-index", "2", "--num-shards=3", "--", "--a-b.mp4"], "avcap verb")
+    assert given == {"files": [Path("--a-b.mp4")], "numbers": (2, 3)}
+
+
 def test_a_fault_of_ours_is_not_hidden(monkeypatch):
     def broken() -> None:
         """Break."""
