@@ -50,7 +50,7 @@ def test_a_foreign_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"results\.json: no results file, scores, clips, id_hash is missing"):
         read_results(tmp_path / "results.json")
     (tmp_path / "results.json").write_text("{")
-    with pytest.raises(ValueError, match="not valid JSON"):
+    with pytest.raises(ValueError, match=r"results\.json is damaged: it is no JSON"):
         read_results(tmp_path / "results.json")
     with pytest.raises(FileNotFoundError, match="avcap test"):
         read_results(tmp_path / "absent.json")

@@ -19,7 +19,7 @@ from avcap.frontends import KaldiFbank
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
 from avcap.layers.vit import ViTSize
-from avcap.weights import export_checkpoint, write_part
+from avcap.weights import export_checkpoint, import_checkpoint, write_part
 
 SOUND = {"size": ViTSize(32, 2, 4), "frontend": KaldiFbank(32, target_length=64)}
 CLIP = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 16, "image_size": 28}
@@ -178,3 +178,11 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         write_part(objects, "a", tmp_path / "part.pth")
     with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         write_part(tmp_path / "none.ckpt", "a", tmp_path / "part.safetensors")
+
+
+def test_a_run_given_to_import_is_told_to_be_one(tmp_path: Path) -> None:
+    run = save_run(
+        tmp_path / "run.ckpt", {"audio_encoder": build("CEDEncoder", 0)}, {"_class_path": "avcap.systems.Captioner"}
+    )
+    with pytest.raises(ValueError, match=r"is a checkpoint of a run; .*`avcap weights part .*run\.ckpt audio_encoder"):
+        import_checkpoint(run, tmp_path / "out.safetensors")

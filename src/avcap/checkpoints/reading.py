@@ -39,6 +39,13 @@ def read_state(file: Path) -> dict[str, Tensor]:
     return state
 
 
+def is_run(file: Path) -> bool:
+    """Return whether a file that can be read is a checkpoint of `avcap fit`."""
+    content = None if _is_safetensors(file) else read_torch(file)
+    settings = content.get(SETTINGS) if isinstance(content, Mapping) else None
+    return isinstance(settings, Mapping) and "_class_path" in settings
+
+
 def read_torch(file: Path) -> object:
     """Read a torch file onto the CPU; unpickle only tensors and plain containers.
 

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.checkpoints.reading import read_state
+from avcap.checkpoints.reading import is_run, read_state
 from avcap.weights.format import ImportOptions
 from avcap.weights.reading import find_file, sha256
 from avcap.weights.registry import find_format
 from avcap.weights.report import ImportReport
 from avcap.weights.writing import complete_file, save_weights
-
-RUN_PARTS = {
-    "audio_encoder",
-    "visual_encoder",
-    "fusion",
-    "decoder",
-    "objective",
-}  # where names in a run's checkpoint begin
 
 
 def import_checkpoint(
@@ -45,7 +37,7 @@ def import_checkpoint(
     out = Path(out)
     with complete_file(out, file) as partial:
         state = read_state(file)
-        if format_name == "auto" and {name.partition(".")[0] for name in state} <= RUN_PARTS:
+        if format_name == "auto" and is_run(file):
             raise ValueError(
                 f"{file} is a checkpoint of a run; take a part out of it: `avcap weights part {file} audio_encoder {out}`."
             )
