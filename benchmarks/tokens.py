@@ -2,7 +2,7 @@
 
     python benchmarks/tokens.py --clips 4 --batch 2
 
-CED-base and CLIP ViT-L/14 with random weights; clips of 10 s of noise and 20 frames of 224 pixels. Both ways read shards with
+CED-base and CLIP ViT-L/14 with random weights; clips of 10 s of noise and frames of 224 pixels. Both ways read shards with
 one worker and end with the tokens of both encoders on the device; the first batch does not count. The tokens are read
 again and again until they have taken a second.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,11 +29,11 @@ from avcap.models.frozen import token_name
 from avcap.models.parts import encode, inputs_of
 
 
-def clip(index: int) -> Item:
+def clip(frames: int, index: int) -> Item:
     generator = torch.Generator().manual_seed(index)
     wave = 0.1 * torch.randn(160_000, generator=generator)
-    frames = torch.randint(0, 256, (20, 3, 224, 224), dtype=torch.uint8, generator=generator)
-    return Item(f"clip{index}_0", ["noise is heard"], 10.0, waveform=wave, frames=frames)
+    pictures = torch.randint(0, 256, (frames, 3, 224, 224), dtype=torch.uint8, generator=generator)
+    return Item(f"clip{index}_0", ["noise is heard"], 10.0, waveform=wave, frames=pictures)
 
 
 def rate(data: AudioCapsDataModule, encoders: list[Encoder], device: torch.device, args: argparse.Namespace) -> float:
@@ -55,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -63,9 +65,9 @@ def main() -> None:
         folder = Path(made)
         write_split(
             folder,
-            ShardInfo("train", 20, 224, plan="benchmark"),
+            ShardInfo("train", args.frames, 224, plan="benchmark"),
             range(args.clips),
-            clip,
+            partial(clip, args.frames),
             num_workers=0,
             progress=False,
         )
@@ -81,7 +83,9 @@ def main() -> None:
         data._tokens = lambda _: columns  # type: ignore[method-assign, assignment, return-value]  # there is no trainer to ask
         stored = rate(data, encoders, device, args)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{where}, {args.dtype}: encoders {raw:.2f} clips/s, tokens {stored:.0f} clips/s, ratio {stored / raw:.0f}")
+    print(
+        f"{where}, {args.dtype}, {args.frames} frames: encoders {raw:.2f} clips/s, tokens {stored:.0f} clips/s, ratio {stored / raw:.0f}"
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avcap.data import NoiseRoll, SpecAugment
+from avcap.data import FrameChoice, NoiseRoll, SpecAugment
 from avcap.data.loader import ClipLoader
 from avcap.data.shards import Shards
 from tests.data.resume_run import EPOCHS, Stopped, run
@@ -125,3 +126,22 @@ def _ranks(shards: Path, log: Path, *options: str, fails: bool = False) -> None:
         [*command, *options], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert (done.returncode != 0) == fails, done.stderr[-3000:]
+
+
+def test_other_clips_or_frames_are_refused_in_mid_epoch(small_shards: Path, tmp_path: Path) -> None:
+    def loader(folder: Path, **settings: object) -> ClipLoader:
+        return served(folder, **settings).train_dataloader()
+
+    state = loader(small_shards).batch_sampler.state_dict(2)
+    loader(small_shards).load_state_dict(state)
+    shutil.copytree(small_shards, tmp_path / "shards")
+    info = tmp_path / "shards" / "train" / "info.json"
+    info.write_text(info.read_text().replace("clip0000007_7", "clip9999999_7"))
+    with pytest.raises(
+        ValueError, match=r"Cannot resume .*hash_of_ids was \w+ and is \w+ \(.*restore these settings and data"
+    ):
+        loader(tmp_path / "shards").load_state_dict(state)
+    with pytest.raises(
+        ValueError, match=r"frames was 2 of 2 at 16 pixels \(even\) and is 1 of 2 at 16 pixels \(even\)"
+    ):
+        loader(small_shards, frames=FrameChoice(1)).load_state_dict(state)

@@ -92,9 +92,9 @@ class ClipDataset(Dataset):
         info, frames = self.shards.info, self.frames
         ids = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:12]
         if not {FRAMES, FEATURES} & set(self.inputs.keys):
-            return {"ids": ids}
+            return {"hash_of_ids": ids}
         taken = f"{frames.count or info.frames} of {info.frames} at {info.size} pixels ({frames.sampling})"
-        return {"ids": ids, "frames": taken}
+        return {"hash_of_ids": ids, "frames": taken}
 
     @property
     def timed(self) -> bool:
