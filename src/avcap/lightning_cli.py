@@ -154,7 +154,9 @@ class SaveRunConfig(SaveConfigCallback):
         """Save the config, on the first process only."""
         path = Path(trainer.default_root_dir) / self.config_filename
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, str(path), skip_none=False, overwrite=True)
+        fresh = path.with_name(f".{path.name}.partial")  # a kill leaves a whole file, or none
+        self.parser.save(self.config, str(fresh), skip_none=False, overwrite=True)
+        fresh.replace(path)
 
 
 class TimedCSVLogger(CSVLogger):
