@@ -250,3 +250,13 @@ def test_a_broken_file_with_odd_bytes_in_its_path_is_listed(tmp_path: Path) -> N
     for path in (tmp_path / "shards/quarantine.jsonl", tmp_path / "shards/test/info.json"):
         assert "caf\\udce9" in path.read_text(encoding="utf-8")
     assert Shards(tmp_path / "shards/test").info.broken[0]["file"] == str(folder / "a_0.wav")
+
+
+def test_an_id_may_be_the_name_of_a_file_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """litdata would write that file in place of the id."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16_000)
+    write_csv(tmp_path / "test.csv", ("file_name", "caption"), [("a.wav", "silence")])
+    (tmp_path / "a").write_text("another file")
+    monkeypatch.chdir(tmp_path)
+    _run(Path(), num_workers=0)
+    assert Shards(tmp_path / "shards/test").item(0).id == "a"

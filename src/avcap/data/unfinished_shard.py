@@ -98,11 +98,20 @@ class UnfinishedShard:
         Raises:
             OSError: if a clip cannot be read again.
         """
+        from litdata.streaming.serializers import StringSerializer
         from litdata.streaming.writer import BinaryWriter
+
+        class AnyText(StringSerializer):
+            """Writes a text that is also the name of a file here as that text; litdata's own would write the file."""
+
+            def can_serialize(self, data: object) -> bool:
+                return isinstance(data, str)
 
         scratch = self.clips / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
-        writer = BinaryWriter(str(scratch), chunk_size=count + 1, chunk_index=self.number)
+        writer = BinaryWriter(
+            str(scratch), chunk_size=count + 1, chunk_index=self.number, serializers={"str": AnyText()}
+        )
         rows: list[dict[str, Any]] = []
         written: list[dict[str, Any]] = []
         for k in range(count):
