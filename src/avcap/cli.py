@@ -266,7 +266,7 @@ def _say_true(argv: Sequence[str], switches: set[str]) -> list[str]:
     """Let ``--json`` stand for ``--json true``, and ``--num-shards`` for ``--num_shards``."""
     said = []
     options = len(_before(argv, "--"))
-    for place, (word, after) in enumerate(zip(argv, [*argv[1:], ""], strict=True)):
+    for place, (word, after) in enumerate(zip(argv, [*argv[1:], ""], strict=False)):
         if word.startswith("--") and place < options:
             name, equals, value = word.partition("=")
             word = f"--{name[2:].replace('-', '_')}{equals}{value}"

@@ -6,6 +6,7 @@ import json
 import os
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ from avcap.cli import main
 from avcap.data.manifest import Clip
 from avcap.data.media import Media, MediaError, read_media, streams_of
 from avcap.data.media.film import Film
-from avcap.data.media.sound import mono_weights
+from avcap.data.media.sound import Recording, mono_weights
 from avcap.data.reading import clip_of, parse_files, read_clip, read_item, whole_names
 from tests.data.media_files import (
     BLUE,
@@ -667,3 +668,21 @@ def test_the_flash_and_the_tone_of_the_cases(name: str) -> None:
     red, blue = {"rot90.mp4": ("left", "right"), "rot180.mp4": ("below", "above")}.get(name, ("above", "below"))
     assert close(sides[red], (254, 0, 0))
     assert close(sides[blue], (0, 0, 254))
+
+
+def test_planes_that_are_not_there_are_refused(tmp_path: Path):
+    """PyAV would read past the last plane, and the process die."""
+    channels = [SimpleNamespace(name=f"USR{k}") for k in range(9)]
+    layout, planar = SimpleNamespace(channels=channels, nb_channels=9), SimpleNamespace(name="fltp", is_planar=True)
+    frame = SimpleNamespace(sample_rate=16_000, samples=4, layout=layout, format=planar, planes=[None] * 8)
+    with pytest.raises(MediaError, match=r"a\.mkv has sound of 9 channels"):
+        Recording(tmp_path / "a.mkv", 16_000, 0.0).add(frame, 0.0)
+
+
+def test_a_damaged_header_of_features_is_refused(tmp_path: Path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3), np.float32))
+    content = (tmp_path / "a.npy").read_bytes()
+    for damaged in (content.replace(b"(2, 3)", b"(2, 3 "), content.replace(b"<f4", b"|S4"), content[:50]):
+        (tmp_path / "a.npy").write_bytes(damaged)
+        with pytest.raises(MediaError, match=r"a\.npy"):
+            read_item(Clip("a", (), features=tmp_path / "a.npy"), frames=0, size=0)

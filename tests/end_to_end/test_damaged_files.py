@@ -110,6 +110,7 @@ TEXTS = {
     "config.yaml": ("check", "maps", "report"),
 }
 HARMLESS = {  # the file is not needed, or may be empty
+    *((name, "summary", "missing") for name in ("results.json", "predictions.jsonl")),
     *(("predictions.jsonl", "summary", "empty"), ("predictions.jsonl", "compare", "missing")),
     *(("predictions.jsonl", "score", "empty"), ("config.yaml", "check", "object"), ("config.yaml", "check", "types")),
     *(("config.yaml", "report", damage) for damage in ("missing", "object", "types")),

@@ -24,8 +24,8 @@ def summary(run: Path, *, examples: int = 5) -> None:
         examples: How many captions of each file to print.
     """
     results, tested = run / "results.json", run / "predictions.jsonl"
-    files = [path for path in (tested, *sorted(run.glob("captions_*.jsonl"))) if path.is_file()]
-    if results.is_file() or not files:
+    files = [path for path in (tested, *sorted(run.glob("captions_*.jsonl"))) if path.exists()]
+    if results.exists() or not files:
         _print_scores(read_results(results))
     for path in files:
         print(f"\n{path}:" if len(files) > 1 else "")

@@ -98,6 +98,8 @@ class Chunks:
         if tuple(fields) != FIELDS or index["config"].get("compression"):
             raise ValueError(f"its chunks do not hold plain records of {', '.join(FIELDS)}")
         self.files: list[str] = [chunk["filename"] for chunk in index["chunks"]]
+        if not all(isinstance(name, str) for name in self.files):
+            raise ValueError("it names a chunk file by something else than a text")
         self.sizes: list[int] = [chunk["chunk_bytes"] for chunk in index["chunks"]]
         self.ends = list(accumulate(chunk["chunk_size"] for chunk in index["chunks"]))
         self._open = OpenFiles(locate)

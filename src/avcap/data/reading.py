@@ -128,8 +128,10 @@ def _pair(word: Path) -> tuple[Path, Path] | None:
 def _read_features(path: Path) -> Tensor:
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged header raises whatever Python's parser raises
         raise MediaError(f"{path} is not a readable .npy array ({error}).") from error
-    if array.ndim != 2:
-        raise MediaError(f"{path} must hold an array [frames, channels], got {list(array.shape)}.")
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise MediaError(f"{path} must hold numbers [frames, channels], got {array.dtype} {list(array.shape)}.")
     return torch.from_numpy(array.astype(np.float32))

@@ -41,7 +41,10 @@ def import_checkpoint(
             raise ValueError(
                 f"{file} is a checkpoint of a run; take a part out of it: `avcap weights part {file} audio_encoder {out}`."
             )
-        kind = find_format(state, format_name)
+        try:
+            kind = find_format(state, format_name)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
         conversion = kind.convert(state, options)
         loaded = conversion.state
         report = ImportReport(

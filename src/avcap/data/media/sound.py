@@ -110,6 +110,10 @@ class Recording:
             if self._kind[0]:
                 self.notes["Its channels or its rate change in mid-stream."] = None
             self._kind = kind
+        if (
+            frame.format.is_planar and len(frame.planes) != frame.layout.nb_channels
+        ):  # PyAV would read past the last plane
+            raise MediaError(f"{self.path} has sound of {frame.layout.nb_channels} channels, which cannot be read.")
         wave = frame.to_ndarray()
         wave = wave if frame.format.is_planar else wave.reshape(samples, -1).T
         off = 0.0 if time is None else time - self._now

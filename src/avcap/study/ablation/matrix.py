@@ -115,7 +115,15 @@ def read_matrix(name: str, table: Path = TABLE) -> Matrix:
     """
     if not table.is_file():
         raise FileNotFoundError(f"There is no table {table}; name a YAML file with axes and matrices.")
-    whole = yaml.safe_load(table.read_text(encoding="utf-8"))
+    try:
+        return _matrix(name, table, yaml.safe_load(table.read_text(encoding="utf-8")))
+    except (ValueError, yaml.YAMLError) as error:
+        if str(table) in str(error):
+            raise
+        raise ValueError(f"{table}: {' '.join(str(error).split())}") from error
+
+
+def _matrix(name: str, table: Path, whole: Any) -> Matrix:
     try:
         rows, found = whole["axes"], dict(whole["matrices"])
         matrix = dict(found[_one_of(name, found, f"{table} has no matrix")])
