@@ -70,7 +70,7 @@ def test_a_wrong_option_is_told_in_a_sentence_with_the_nearest_names(options, pa
         ),
         ("data: {class_path: AudioCaps}", ["data names no class 'AudioCaps'", "AudioCapsDataModule?"]),
         ("model: {class_path: tests.end_to_end.log_ids.LogIds}", ["tests.end_to_end.log_ids.LogIds"]),
-        ("model: [", ["parsing config"]),
+        ("model: [", ["is no YAML", "put it right"]),
     ],
 )
 def test_a_wrong_config_is_told_in_a_sentence_with_the_nearest_names(config, parts, tmp_path: Path, capsys):
