@@ -62,7 +62,7 @@ def test_a_config_that_extends_nothing_is_itself(base: Path) -> None:
         ("extends: over.yaml\n", r"over\.yaml extends itself"),
         ("extends: [a, b]\n", "`extends` must name one file, not"),
         ("- a\n", "holds no settings"),
-        ("a: [\n", "is not valid YAML"),
+        ("a: [\n", "is no YAML"),
     ],
 )
 def test_a_wrong_config_is_named(base: Path, text: str, says: str) -> None:

@@ -276,7 +276,7 @@ def test_processes_share_the_work_and_go_on_after_a_stop(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setattr(token_columns, "_write_piece", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit, match="130"):  # as the program ends after Ctrl-C
         _derive(shards, weights, "--splits=[train]")
     assert [folder.suffix for folder in _columns(shards)] == [".partial"]
     monkeypatch.setattr(token_columns, "_write_piece", lambda *args: calls.append(write(*args)))

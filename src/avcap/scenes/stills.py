@@ -113,6 +113,8 @@ def write_stills(
         BlockingIOError: if another process writes into the same folder.
     """
     stills = Stills(**settings)
+    if num_workers < 0:
+        raise ValueError(f"num_workers must not be negative, got {num_workers}.")
     with locked(out):
         return [
             write_split(

@@ -79,7 +79,7 @@ def test_large_files_count_by_size_and_time(configs: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("- a\n", "holds no settings"), ("a: [", "not valid YAML"), (None, "There is no config")]
+    ("text", "says"), [("- a\n", "holds no settings"), ("a: [", "is no YAML"), (None, "There is no config")]
 )
 def test_a_bad_config_is_named(configs: list[Path], text: str | None, says: str) -> None:
     configs[1].unlink() if text is None else configs[1].write_text(text)
