@@ -260,3 +260,12 @@ def test_an_id_may_be_the_name_of_a_file_in_the_current_folder(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     _run(Path(), num_workers=0)
     assert Shards(tmp_path / "shards/test").item(0).id == "a"
+
+
+def test_records_are_plain_where_litdata_could_write_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pyarrow installed, litdata writes records whose types it knows as an Arrow table."""
+    monkeypatch.setattr("litdata.streaming.writer.append_arrow_row_footer", lambda *_, **__: b"a table LITARROW")
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16_000)
+    write_csv(tmp_path / "test.csv", ("file_name", "caption"), [("a.wav", "silence")])
+    _run(tmp_path, num_workers=0)
+    assert Shards(tmp_path / "shards/test").item(0).captions == ["silence"]

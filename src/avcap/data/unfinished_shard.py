@@ -107,9 +107,14 @@ class UnfinishedShard:
             def can_serialize(self, data: object) -> bool:
                 return isinstance(data, str)
 
+        class PlainWriter(BinaryWriter):
+            """Writes plain records; where pyarrow is installed, litdata would write an Arrow table of what it knows the types of."""
+
+            _types = property(lambda _: None, lambda _, __: None)
+
         scratch = self.clips / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
-        writer = BinaryWriter(
+        writer = PlainWriter(
             str(scratch), chunk_size=count + 1, chunk_index=self.number, serializers={"str": AnyText()}
         )
         rows: list[dict[str, Any]] = []
