@@ -88,7 +88,8 @@ def test_the_stages_follow_each_other(demo_root: Path, tmp_path: Path, monkeypat
     label = ("dali", "pseudo-label", "--config", "configs/dali/inference.yaml", "--out", "runs/dali/pseudo.jsonl")
     avcap(*label, *QUICK, *SMALL, *SHORT)
     head, *rows = lines(runs / "pseudo.jsonl")
-    assert len(rows) == 32
+    assert 16 < len(rows) <= 32  # after two steps a captioner has no word for some clips, which are left out
+    assert head["provenance"]["clips"] == len({row["id"] for row in rows}) == len(rows)
     named = {"llava/model.safetensors", "prefix.safetensors", "aligned.safetensors"}
     assert {f"runs/dali/{name}" for name in named} <= set(head["provenance"]["files"])
 

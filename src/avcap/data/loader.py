@@ -103,7 +103,7 @@ class ClipLoader:
         if count > UNREADABLE_SHARE * clips:
             raise ValueError(
                 f"{count} of {clips} training clips cannot be read, more than {UNREADABLE_SHARE:.0%}: "
-                f"{name_some(list(self.unreadable), at_most=20)}. {next(iter(self.unreadable.values()))}"
+                f"{name_some(list(self.unreadable), at_most=20)}; `avcap data verify` lists all. {next(iter(self.unreadable.values()))}"
             )
 
     def set_epoch(self, epoch: int) -> None:
