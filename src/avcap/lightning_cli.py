@@ -317,13 +317,14 @@ def _is_first() -> bool:
 
 def quieten() -> None:
     """Hide warnings about intended behaviour, and advertisements."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_of_use)  # added once, however often called
+    for chatty in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"lightning.pytorch.{chatty}").addFilter(_of_use)  # added once, however often called
     for pattern in QUIET:
         warnings.filterwarnings("ignore", message=pattern)
 
 
 def _of_use(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(("💡", "TPU available"))
+    return not record.getMessage().startswith(("💡", "TPU available", "`weights_only` was not set"))
 
 
 def build_cli(

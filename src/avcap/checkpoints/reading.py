@@ -118,13 +118,15 @@ def named(path: Path) -> Iterator[None]:
 
     Raises:
         ValueError: where the block raises one.
+        FileNotFoundError: likewise.
     """
     try:
         yield
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         if str(path) in str(error):
             raise
-        raise ValueError(f"{path}: {error}") from error
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"{path}: {error}") from error
 
 
 def require_tensors(state: Mapping[Any, Any], file: Path) -> None:

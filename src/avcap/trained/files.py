@@ -158,5 +158,6 @@ def load_captioner(path: Path) -> tuple[CaptionModel, dict[str, Any] | None]:
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of a captioner.")
     with named(path):
         model = CaptionModel.from_settings(settings, content["state_dict"])
+        getattr(model.decoder, "codec", None)  # reads the tokenizer, which is in the checkpoint as a rule
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model, content.get(INPUTS_KEY)

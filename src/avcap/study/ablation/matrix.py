@@ -136,11 +136,13 @@ def _matrix(name: str, table: Path, whole: Any) -> Matrix:
             for axis in (*asked, *matrix.pop("others", ()))
         }
         runs, data, seeds = Path(matrix.pop("runs")), Path(matrix.pop("data")), tuple(matrix.pop("seeds"))
+        read = Matrix(axes, asked, runs, data, seeds, {str(cell): str(other) for cell, other in same.items()})
+        read.cells(asked)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{table}: the matrix {name} is not whole ({error!r}); docs/ablation.md shows one.") from error
     if matrix:
         raise ValueError(f"{table}: the matrix {name} has an unknown key, {next(iter(matrix))}.")
-    read = Matrix(axes, asked, runs, data, seeds, same)
+    same = read.same
     read.cells([*same, *same.values()])
     if twice := set(same) & set(same.values()):
         raise ValueError(f"{table}: in `same` of {name}, {twice.pop()} is the same as another; name that one.")
@@ -148,7 +150,7 @@ def _matrix(name: str, table: Path, whole: Any) -> Matrix:
 
 
 def _axis(row: Mapping[str, Any], base: str | None, only: Collection[str] | None) -> Axis:
-    values = {str(value): settings for value, settings in row["values"].items()}
+    values = {str(value): dict(settings or {}) for value, settings in row["values"].items()}
     wanted = [_one_of(str(value), values, "The axis has no value") for value in (only or values)]
     return Axis(Path(base or row["base"]), {value: values[value] for value in wanted}, row.get("command"))
 
