@@ -30,6 +30,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.optim import AdamW
 
+from avcap.atomic import replacing
 from avcap.callbacks import (
     KeepCaptions,
     LogSamples,
@@ -153,10 +154,8 @@ class SaveRunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Save the config, on the first process only."""
         path = Path(trainer.default_root_dir) / self.config_filename
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.partial")  # a kill leaves a whole file, or none
-        self.parser.save(self.config, str(fresh), skip_none=False, overwrite=True)
-        fresh.replace(path)
+        with replacing(path) as fresh:  # a kill leaves a whole file, or none
+            self.parser.save(self.config, str(fresh), skip_none=False, overwrite=True)
 
 
 class TimedCSVLogger(CSVLogger):

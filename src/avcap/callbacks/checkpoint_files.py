@@ -8,12 +8,13 @@ import shutil
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
+
+from avcap.atomic import replacing
 
 log = logging.getLogger(__name__)
 
@@ -33,22 +34,20 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         path = Path(path)
-        fresh = _write_beside(path, lambda file: torch.save(_plain(checkpoint), file))
-        if path.name == LAST and path.exists():
-            share(path, path.with_name(BEFORE))
-        _move(fresh, path)
+        with replacing(path) as fresh:
+            with fresh.open("wb") as file:  # given a path, torch would write its name into the archive
+                torch.save(_plain(checkpoint), file)
+            if path.name == LAST and path.exists():
+                share(path, path.with_name(BEFORE))
 
 
 def share(source: Path, target: Path) -> None:
     """Give the file ``source`` a second name in one step; a copy where the file system has no links."""
-    fresh = target.with_name(f".{target.name}.partial")
-    fresh.unlink(missing_ok=True)
-    try:
-        os.link(source, fresh)
-    except OSError:
-        with source.open("rb") as content:
-            fresh = _write_beside(target, lambda file: shutil.copyfileobj(content, file))
-    _move(fresh, target)
+    with replacing(target) as fresh:
+        try:
+            os.link(source, fresh)
+        except OSError:
+            shutil.copyfile(source, fresh)
 
 
 def is_whole(path: Path) -> bool:
@@ -94,23 +93,3 @@ def _plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_plain(content) for content in value)
     return sys.intern(value) if type(value) is str else value
-
-
-def _write_beside(path: Path, write: Callable[[IO[bytes]], object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.partial")
-    with fresh.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    return fresh
-
-
-def _move(fresh: Path, path: Path) -> None:
-    fresh.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

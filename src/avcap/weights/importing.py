@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avcap.checkpoints.reading import is_run, read_state
+from avcap.checkpoints.reading import is_run, named, read_state
 from avcap.weights.format import ImportOptions
 from avcap.weights.reading import find_file, sha256
 from avcap.weights.registry import find_format
@@ -41,10 +41,8 @@ def import_checkpoint(
             raise ValueError(
                 f"{file} is a checkpoint of a run; take a part out of it: `avcap weights part {file} audio_encoder {out}`."
             )
-        try:
+        with named(file):
             kind = find_format(state, format_name)
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
         conversion = kind.convert(state, options)
         loaded = conversion.state
         report = ImportReport(
