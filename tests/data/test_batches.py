@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
+from torch.utils.data._utils import signal_handling
 
 from avcap.data import AudioCapsDataModule, Captions, ClipChoice, FrameChoice, SpecAugment
 from avcap.data.collate import Sample, collate, to_sample
@@ -189,3 +192,18 @@ def test_loose_files_make_a_batch(tmp_path: Path) -> None:
 def test_no_shards_says_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="avcap data prepare"):
         _module(tmp_path).setup("fit")
+
+
+def test_a_worker_outlives_a_scheduler_that_stops_it_at_its_birth(
+    small_shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch sets a worker's handler of SIGTERM, which ends it, long before it calls anything of ours."""
+    set_handlers = signal_handling._set_worker_signal_handlers
+
+    def set_and_receive() -> None:
+        set_handlers()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(signal_handling, "_set_worker_signal_handlers", set_and_receive)
+    batches = list(_module(small_shards, num_workers=1).val_dataloader())
+    assert sum(len(batch["id"]) for batch in batches) == 5

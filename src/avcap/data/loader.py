@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -74,7 +75,9 @@ class ClipLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         self._epoch, self._step = self.batch_sampler.epoch, self.batch_sampler.start
-        for batch in self._loader:
+        with _signals_held_back():
+            batches = iter(self._loader)
+        for batch in batches:
             if isinstance(batch, Exception):
                 raise batch
             self._note(batch.pop(UNREADABLE, {}))
@@ -138,6 +141,22 @@ class _Batches(Dataset):
             return error
 
 
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let the workers that start here be born with SIGTERM and SIGINT blocked, until they have their own way with them.
+
+    Another thread of this process takes the signals meanwhile, or they wait.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _as_it_is(batch: Any) -> Any:
     return batch
 
@@ -152,6 +171,8 @@ def _obey_the_main_process_alone(_worker: int) -> None:
     if hasattr(signal, "sigwaitinfo"):  # Linux: tells who sent a signal
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+    elif hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _end_when_told_by(parent: int) -> None:
