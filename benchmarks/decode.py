@@ -23,7 +23,7 @@ import torch
 from av.video.reformatter import Interpolation
 from PIL import Image
 
-from avcap.data.reading import clip_of, read_item
+from avcap.shards.reading import clip_of, read_item
 
 SECONDS, FPS, FRAMES, SIZE, ROUNDS = 10, 25, 20, 224, 3
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from avcap.data import AudioCapsDataModule
-from avcap.data.derived import folder_of, write_column
-from avcap.data.item import Item
-from avcap.data.shard_writer import write_split
-from avcap.data.shards import ShardInfo, Shards
 from avcap.frontends import Inputs, KaldiFbank
+from avcap.shards.derived import folder_of, write_column
+from avcap.shards.item import Item
+from avcap.shards.reader import ShardInfo, Shards
+from avcap.shards.writer import write_split
 
 SECONDS, ROUNDS = 10, 3
 

@@ -24,12 +24,12 @@ import psutil
 import torch
 
 from avcap.data import AudioCapsDataModule
-from avcap.data.derived import DerivedColumn
-from avcap.data.item import Item
-from avcap.data.shard_writer import write_split
-from avcap.data.shards import ShardInfo, Shards
 from avcap.data.token_columns import TokenJob, write_tokens
 from avcap.frontends import Inputs
+from avcap.shards.derived import DerivedColumn
+from avcap.shards.item import Item
+from avcap.shards.reader import ShardInfo, Shards
+from avcap.shards.writer import write_split
 from avcap.types import Tokens
 
 SOUND, PICTURES, WIDTH = 64, 20, 768

@@ -20,13 +20,13 @@ import torch
 from avcap.commands.derive import derive_tokens
 from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import move
-from avcap.data.item import Item
-from avcap.data.shard_writer import write_split
-from avcap.data.shards import ShardInfo, Shards
 from avcap.data.token_columns import TokenJob, find_tokens
 from avcap.encoders import CEDEncoder, CLIPVisual, Encoder
 from avcap.models.frozen import token_name
 from avcap.models.parts import encode, inputs_of
+from avcap.shards.item import Item
+from avcap.shards.reader import ShardInfo, Shards
+from avcap.shards.writer import write_split
 
 
 def clip(frames: int, index: int) -> Item:

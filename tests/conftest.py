@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from avcap.shards.prepare import prepare
+from tests.media_files import small_set
+
 PATIENCE = 300.0  # seconds to wait for another worker's folder
 
 
@@ -57,9 +60,9 @@ def demo_root(common_folder: Path) -> Path:
 
     def make(folder: Path) -> None:
         from avcap.commands.derive import derive
-        from avcap.data.prepare import prepare
         from avcap.frontends import KaldiFbank
         from avcap.scenes.dataset import build_dataset
+        from avcap.shards.prepare import prepare
 
         build_dataset(folder, train=32, val=6, test=9, num_workers=1)
         prepare(folder, frames=4, size=64, num_workers=1)
@@ -80,3 +83,17 @@ def tiny_run(common_folder: Path, demo_root: Path) -> Path:
         main(["test", *options(demo_root, folder, "--ckpt_path", str(folder / "checkpoints" / "last.ckpt"))])
 
     return made_once(common_folder / "tiny_run", make)
+
+
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """26 train and 5 val clips of half a second with their captions, in the AudioCaps layout."""
+    return small_set(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def small_shards(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their shards: 4 train shards, 2 pictures of 16 pixels."""
+    out = tmp_path_factory.mktemp("shards")
+    prepare(small_root, out, frames=2, size=16, clips_per_shard=8, num_workers=1, progress=False)
+    return out

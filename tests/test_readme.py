@@ -19,7 +19,7 @@ from avcap.lightning_cli import AvcapCLI, AvcapParser, quieten
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-OWN = "my_clips.yaml"  # a guide writes it, and tests/data/test_contributing.py runs the commands with it
+OWN = "my_clips.yaml"  # a guide writes it, and tests/captions/test_contributing.py runs the commands with it
 
 
 def blocks(text: str) -> str:

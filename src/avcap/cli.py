@@ -46,10 +46,10 @@ GROUPS = {
     },
     "data": {
         "data demo": ("avcap.scenes.dataset:build_dataset", "make the embedded data set"),
-        "data prepare": ("avcap.data.prepare:prepare", "media and captions -> shards"),
+        "data prepare": ("avcap.shards.prepare:prepare", "media and captions -> shards"),
         "data look": ("avcap.commands.look:look", "what a model will hear and see of a file"),
-        "data merge": ("avcap.data.prepare:merge", "join shards that several processes made in parts"),
-        "data verify": ("avcap.data.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
+        "data merge": ("avcap.shards.prepare:merge", "join shards that several processes made in parts"),
+        "data verify": ("avcap.shards.verify:verify", "check shards: counts, leaks between splits, unreadable files"),
         "data derive": (
             "avcap.commands.derive:derive",
             "run a front end or frozen encoders over all clips once, beside the shards",

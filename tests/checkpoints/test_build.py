@@ -80,7 +80,7 @@ def test_a_class_that_is_gone_is_named():
             "torch.jit.ScriptModule",
             "builtins.eval",
             "avcap.cli.main",
-            "avcap.data.shards.Shards",
+            "avcap.shards.reader.Shards",
             "avcap.fusion.base.os",
         ),
     ],

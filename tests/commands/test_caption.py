@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from avcap.cli import main
-from tests.data.media_files import grey_ramp, tone, write_media
+from tests.media_files import grey_ramp, tone, write_media
 
 
 @pytest.fixture(scope="module")

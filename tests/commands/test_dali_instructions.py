@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from avcap.captions.rows import CaptionRows
 from avcap.cli import main
 from avcap.data import AudioCapsDataModule, Captions, FrameChoice
-from avcap.data.caption_rows import CaptionRows
-from avcap.data.shards import Shards
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import SOUND_PROMPT
 from avcap.scenes.stills import write_stills
+from avcap.shards.reader import Shards
 from avcap.systems import LanguageModelling
 from avcap.weights.reading import sha256
 from tests.llava_parts import WIDTH, save_tokenizer, settings

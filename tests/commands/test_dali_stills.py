@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avcap.cli import main
-from avcap.data.shards import Shards
+from avcap.shards.reader import Shards
 
 SMALL = ("--count", "3", "--val", "2", "--size", "32", "--num_workers", "0")
 

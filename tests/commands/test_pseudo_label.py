@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from lightning.pytorch import Trainer
 
+from avcap.captions.rows import CaptionRows
 from avcap.cli import main
 from avcap.commands.pseudo_label import label
 from avcap.data import AudioCapsDataModule
-from avcap.data.caption_rows import CaptionRows
 from avcap.systems import Captioner
 from tests.end_to_end.program import options, program
 from tests.end_to_end.test_ddp import TWO

@@ -124,7 +124,7 @@ def test_conditions_of_a_stream_that_is_not_read_are_left_out():
 
 def test_visual_features_are_spoilt_too(tmp_path: Path):
     from avcap.data.corruptions import CorruptionSource, NoisyPictures
-    from avcap.data.item import Item
+    from avcap.shards.item import Item
 
     item = Item("a", visual_features=torch.randn(4, 6, generator=torch.Generator().manual_seed(0)))
     out = NoisyPictures(0.2)(item, CorruptionSource(torch.Generator().manual_seed(0), lambda _: item))

@@ -17,12 +17,12 @@ from torch.utils.data._utils import signal_handling
 from avcap.data import AudioCapsDataModule, Captions, ClipChoice, FrameChoice, SpecAugment
 from avcap.data.collate import Sample, collate, to_sample
 from avcap.data.corruptions import SwappedSound
-from avcap.data.media import MediaError
-from avcap.data.reading import clip_of, read_item
-from avcap.data.shards import Shards
 from avcap.frontends import KaldiFbank
-from tests.data.media_files import grey_ramp, tone, write_media
-from tests.data.served import served
+from avcap.media import MediaError
+from avcap.shards.reader import Shards
+from avcap.shards.reading import clip_of, read_item
+from tests.media_files import grey_ramp, tone, write_media
+from tests.served import served
 
 
 def _module(shards: Path, **settings) -> AudioCapsDataModule:

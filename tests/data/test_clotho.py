@@ -8,10 +8,10 @@ import pytest
 import soundfile
 from lightning.pytorch import Trainer
 
-from avcap.data.prepare import prepare
+from avcap.shards.prepare import prepare
 from avcap.systems import Captioner
-from tests.data.media_files import tone, write_csv
-from tests.data.served import served
+from tests.media_files import tone, write_csv
+from tests.served import served
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, WordDecoder
 
 NAMES = ("Bees & birds (2).wav", "20100422.waterfall.wav", "train 01.wav", "gone.wav")

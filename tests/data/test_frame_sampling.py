@@ -10,10 +10,10 @@ import torch
 
 from avcap.data import AudioCapsDataModule
 from avcap.data.frame_sampling import FrameChoice, centre_indices, random_indices
-from avcap.data.item import Item, pack, unpack
-from avcap.data.prepare import prepare
-from tests.data.media_files import grey_ramp, write_csv, write_media
-from tests.data.served import served
+from avcap.shards.item import Item, pack, unpack
+from avcap.shards.prepare import prepare
+from tests.media_files import grey_ramp, write_csv, write_media
+from tests.served import served
 
 
 @pytest.mark.parametrize(("count", "first"), [(1, 10), (2, 9), (4, 8), (8, 6), (20, 0)])

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from avcap.cli import main
 from avcap.data import AudioCapsDataModule, FrameChoice, SpecAugment
-from avcap.data.shards import Shards
-from avcap.data.verify import verify
 from avcap.encoders import CEDEncoder, CLIPVisual
 from avcap.frontends import KaldiFbank
 from avcap.fusion import TokenConcat
 from avcap.layers.lora import LoRA
 from avcap.layers.vit import ViTSize
 from avcap.models.frozen import is_frozen, token_name
+from avcap.shards.reader import Shards
+from avcap.shards.verify import verify
 from avcap.systems import Captioner
 from avcap.types import Tokens
 from avcap.weights.writing import save_weights

@@ -15,9 +15,9 @@ import torch
 
 from avcap.data import FrameChoice, NoiseRoll, SpecAugment
 from avcap.data.loader import ClipLoader
-from avcap.data.shards import Shards
-from tests.data.resume_run import EPOCHS, Stopped, run
-from tests.data.served import served
+from avcap.shards.reader import Shards
+from tests.resume_run import EPOCHS, Stopped, run
+from tests.served import served
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -120,7 +120,7 @@ def test_two_ranks_go_on_where_they_stopped(small_shards: Path, tmp_path: Path) 
 
 
 def _ranks(shards: Path, log: Path, *options: str, fails: bool = False) -> None:
-    command = [sys.executable, "-m", "tests.data.resume_run", str(shards), str(log), "--devices", "2", "--workers", "2"]
+    command = [sys.executable, "-m", "tests.resume_run", str(shards), str(log), "--devices", "2", "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, *options], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240, check=False

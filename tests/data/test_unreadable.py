@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from avcap.data import ClipChoice
-from avcap.data.item import Item
-from avcap.data.shard_writer import write_split
-from avcap.data.shards import ShardInfo, Shards, UnreadableClip
-from tests.data.served import served
+from avcap.shards.item import Item
+from avcap.shards.reader import ShardInfo, Shards, UnreadableClip
+from avcap.shards.writer import write_split
+from tests.served import served
 
 CLIPS = 210
 

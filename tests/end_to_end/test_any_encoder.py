@@ -13,7 +13,7 @@ import yaml
 
 from avcap.cli import main
 from avcap.commands.check import build_report
-from avcap.data.shards import Shards
+from avcap.shards.reader import Shards
 from tests.end_to_end.program import HERE, REPOSITORY
 from tests.llava_parts import IMAGE, VISION_WIDTH, save_llava
 

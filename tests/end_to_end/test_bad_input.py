@@ -15,8 +15,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from avcap.cli import main
 from avcap.data import AudioCapsDataModule
 from avcap.frontends import Inputs
-from tests.data.media_files import small_set
 from tests.end_to_end.program import DECODER, options
+from tests.media_files import small_set
 
 MODEL = "--model.init_args"
 QUIET = ("--trainer.logger", "false")

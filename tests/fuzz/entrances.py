@@ -23,25 +23,25 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
+from avcap.captions import read_captions
+from avcap.captions.rows import CaptionRows
 from avcap.checkpoints.loading import load_weights as load
 from avcap.cli import main, run
 from avcap.commands.score import read_references
 from avcap.commands.weights import import_, part
-from avcap.data.caption_rows import CaptionRows
-from avcap.data.captions import read_captions
-from avcap.data.manifest import Clip
-from avcap.data.prepare import prepare
-from avcap.data.reading import clip_of, read_item
-from avcap.data.shards import Shards
 from avcap.drill.material import CONFIG
 from avcap.lightning_cli import build_cli
 from avcap.metrics.predictions import read_predictions
 from avcap.scenes.dataset import build_dataset
+from avcap.shards.manifest import Clip
+from avcap.shards.prepare import prepare
+from avcap.shards.reader import Shards
+from avcap.shards.reading import clip_of, read_item
 from avcap.study.ablation.matrix import read_matrix
 from avcap.trained.files import FileCaptioner
-from tests.data.media_files import grey_ramp, tone, write_csv, write_media
 from tests.fuzz import inputs
 from tests.fuzz.inputs import Captions, damage, damaged, retyped
+from tests.media_files import grey_ramp, tone, write_csv, write_media
 
 Read = Callable[[Path, Any], object]
 

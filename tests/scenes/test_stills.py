@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from avcap.data import AudioCapsDataModule, FrameChoice
-from avcap.data.shards import Shards
-from avcap.data.verify import verify
 from avcap.scenes import Scene, compose, dataset, image_captions, render
 from avcap.scenes import stills as module
 from avcap.scenes.image_captions import visible
 from avcap.scenes.pictures import draw
 from avcap.scenes.stills import Stills, still, write_stills
 from avcap.scenes.texts import texts
+from avcap.shards.reader import Shards
+from avcap.shards.verify import verify
 
 SMALL = Stills(count=70, val=5, size=32, seed=3)  # two shards of 64 and 6, and one
 SWAY = 4  # pixels of 64 by which a moving object may lie outside its box: 0.035 * 64, and rounding

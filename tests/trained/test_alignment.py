@@ -9,7 +9,7 @@ import pytest
 from avcap.frontends import KaldiFbank
 from avcap.trained.alignment import AlignmentClips
 from avcap.trained.clips import one_clip
-from tests.data.served import served
+from tests.served import served
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path: Path):

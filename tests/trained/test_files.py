@@ -15,10 +15,10 @@ import torch
 
 import avcap
 from avcap.data.collate import collate
-from avcap.data.reading import parse_files
+from avcap.shards.reading import parse_files
 from avcap.trained.files import FileCaptioner, load_captioner
-from tests.data.media_files import tone
-from tests.data.served import served
+from tests.media_files import tone
+from tests.served import served
 
 
 def test_a_pair_is_two_files_unless_one_has_that_name(tmp_path: Path):

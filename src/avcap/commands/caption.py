@@ -35,7 +35,7 @@ def caption(
     Raises:
         FileNotFoundError: if the checkpoint is not there.
     """
-    from avcap.data.reading import parse_files, whole_names
+    from avcap.shards.reading import parse_files, whole_names
     from avcap.trained.files import FileCaptioner
 
     captioner = FileCaptioner.from_checkpoint(ckpt_path)

@@ -12,12 +12,12 @@ import torch
 from tqdm import tqdm
 
 from avcap import __version__
+from avcap.captions.rows import CaptionRows, write_caption_rows
 from avcap.checkpoints.source import find_source, pretrained_config
-from avcap.data.caption_rows import CaptionRows, write_caption_rows
-from avcap.data.shards import Shards
 from avcap.decoders import LlavaDecoder
 from avcap.decoders.llava import SOUND_PROMPT
 from avcap.lightning_cli import quieten
+from avcap.shards.reader import Shards
 from avcap.systems import LanguageModelling
 from avcap.types import Generation
 from avcap.weights.reading import fingerprints

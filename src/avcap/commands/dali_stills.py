@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avcap.data.shard_writer import WrittenSplit
+from avcap.shards.writer import WrittenSplit
 
 
 def print_stills(written: list[WrittenSplit]) -> None:

@@ -11,15 +11,15 @@ import torch
 
 from avcap.config_files import whole_config
 from avcap.data.dataset import ClipDataset
-from avcap.data.derived import write_column
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.shards import SPLITS, Shards
 from avcap.data.token_columns import TokenJob, write_tokens
 from avcap.encoders import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import FrontEnd
 from avcap.frontends.inputs import AUDIO
 from avcap.models.frozen import is_frozen, token_name
 from avcap.models.parts import encode, inputs_of
+from avcap.shards.derived import write_column
+from avcap.shards.reader import SPLITS, Shards
 from avcap.types import Batch, Tokens
 
 KINDS: Mapping[str, Any] = {"audio_encoder": AudioEncoder, "visual_encoder": VisualEncoder}

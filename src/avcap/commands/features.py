@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import avcap.encoders  # noqa: F401 (registers what --encoder can name)
-from avcap.data.captions import find_caption_file, read_captions
-from avcap.data.manifest import Clip, MediaIndex, find_clips, settled
-from avcap.data.media import MediaError
-from avcap.data.reading import read_item
-from avcap.data.shards import SPLITS
+from avcap.captions import find_caption_file, read_captions
 from avcap.encoders.base import VisualEncoder
 from avcap.ids import file_name
+from avcap.media import MediaError
+from avcap.shards.manifest import Clip, MediaIndex, find_clips, settled
+from avcap.shards.reader import SPLITS
+from avcap.shards.reading import read_item
 
 log = logging.getLogger(__name__)
 

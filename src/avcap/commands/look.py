@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from avcap.data.media import Media
+    from avcap.media import Media
 
 
 def look(files: list[Path], *, frames: int = 8, size: int = 224, out: Path = Path("look")) -> None:
@@ -23,8 +23,8 @@ def look(files: list[Path], *, frames: int = 8, size: int = 224, out: Path = Pat
         size: Height and width of the frames in pixels.
         out: Folder of the results.
     """
-    from avcap.data.media.look import write_look
-    from avcap.data.reading import clip_of, item_of, parse_files, read_clip, whole_names
+    from avcap.media.look import write_look
+    from avcap.shards.reading import clip_of, item_of, parse_files, read_clip, whole_names
 
     if frames < 1 or size < 1:
         raise ValueError(f"frames and size must be at least 1, got {frames} and {size}.")

@@ -17,8 +17,8 @@ from avcap import __version__
 from avcap.atomic import write_atomically
 from avcap.callbacks import KeepCaptions, WritePredictions
 from avcap.callbacks.keep_captions import AppendCaptions, read_appended
+from avcap.captions.rows import CaptionRows, write_caption_rows
 from avcap.data import AudioCapsDataModule
-from avcap.data.caption_rows import CaptionRows, write_caption_rows
 from avcap.data.collate import Sample
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader

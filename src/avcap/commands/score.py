@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from avcap.data.captions import Entry, read_captions
+from avcap.captions import Entry, read_captions
 from avcap.ids import name_some
 from avcap.jsonl import read_json_lines
 from avcap.metrics.bounds import human_bound
@@ -123,7 +123,7 @@ def _entries(path: Path) -> Iterator[Entry]:
     if path.suffix != ".jsonl":
         yield from read_captions(path)
         return
-    from avcap.data.captions.documents import ReferenceRow, checked_fields
+    from avcap.captions.documents import ReferenceRow, checked_fields
 
     for number, row in read_json_lines(path):
         captions = row.get("references", row.get("captions", row.get("caption")))

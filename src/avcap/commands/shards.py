@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from avcap.data.prepare import QUARANTINE, PrepareReport
-from avcap.data.shards import ShardInfo
-from avcap.data.verify import VerifyReport
+from avcap.shards.prepare import QUARANTINE, PrepareReport
+from avcap.shards.reader import ShardInfo
+from avcap.shards.verify import VerifyReport
 
 
 def print_prepared(report: PrepareReport) -> None:

@@ -9,20 +9,20 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
-from avcap.data.caption_rows import CaptionRows, Example
+from avcap.captions.rows import CaptionRows, Example
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ALL_FRAMES, ClipDataset
-from avcap.data.derived import DerivedColumn
 from avcap.data.frame_sampling import FrameChoice
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
-from avcap.data.shards import SPLITS, ShardInfo, Shards
-from avcap.data.store import ShardStore
 from avcap.data.token_columns import find_tokens, has_tokens
 from avcap.data.transforms import Transform
 from avcap.frontends import Inputs
 from avcap.frontends.inputs import FEATURES
+from avcap.shards.derived import DerivedColumn
+from avcap.shards.reader import SPLITS, ShardInfo, Shards
+from avcap.shards.store import ShardStore
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from avcap.data.item import Item
 from avcap.data.transforms import Transform
 from avcap.frontends import FrontEnd
+from avcap.shards.item import Item
 from avcap.types import Batch
 
 UNREADABLE = "unreadable"  # key of a batch that the loader takes out of it

@@ -11,16 +11,16 @@ from typing import Any, cast
 import torch
 from torch.utils.data import Dataset
 
-from avcap.data.caption_rows import Example, choose_pairs
+from avcap.captions.rows import Example, choose_pairs
 from avcap.data.collate import Sample, to_sample
-from avcap.data.derived import DerivedColumn
-from avcap.data.frame_sampling import Choose, FrameChoice, index_at
-from avcap.data.item import Item
-from avcap.data.media import even_indices
-from avcap.data.shards import Shards, UnreadableClip
+from avcap.data.frame_sampling import FrameChoice, index_at
 from avcap.data.transforms import Transform, generator_for
 from avcap.frontends import Inputs
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
+from avcap.media import even_indices
+from avcap.shards.derived import DerivedColumn
+from avcap.shards.item import Choose, Item
+from avcap.shards.reader import Shards, UnreadableClip
 
 EVERYTHING = Inputs()
 ALL_FRAMES = FrameChoice()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import torch
-from torch import Tensor
+from avcap.media import even_indices
+from avcap.shards.item import Choose
 
-from avcap.data.media import even_indices
-
-Choose = Callable[[int, int], Sequence[int]]  # (stored frames, frames to take) -> their indices
 FrameSampling = Literal["even", "centre", "random"]
 
 
@@ -80,24 +76,6 @@ def index_at(total: int, count: int, *, time: float, seconds: float) -> list[int
 
 
 EVALUATION: dict[str, Choose] = {"even": even_indices, "centre": centre_indices, "random": centre_indices}
-
-
-def picture_times(total: int, seconds: float, chosen: Sequence[int] | None = None) -> Tensor:
-    """Return the times of frames that lie at the middles of ``total`` equal parts of a clip.
-
-    Args:
-        total: Frames of the whole clip.
-        seconds: Length of the clip; NaN where unknown.
-        chosen: Indices of those that are meant; None: all.
-
-    Returns:
-        Seconds ``[total]`` or ``[len(chosen)]`` float32, NaN where the length is.
-
-    >>> picture_times(4, 8.0).tolist(), picture_times(4, 8.0, [2]).tolist()
-    ([1.0, 3.0, 5.0, 7.0], [5.0])
-    """
-    places = torch.arange(total) if chosen is None else torch.tensor(chosen)
-    return ((places.double() + 0.5) * (seconds / total)).float()
 
 
 def _row(total: int, count: int, start: int) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from avcap.data.shards import ShardInfo
 from avcap.frontends import Inputs
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
+from avcap.shards.reader import ShardInfo
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from avcap.atomic import write_atomically
 from avcap.data.collate import Sample, collate
 from avcap.data.dataset import ClipDataset
-from avcap.data.derived import COLUMN_DTYPES, INDEX, DerivedColumn
-from avcap.data.parallel import PLAN, begin
-from avcap.data.shards import DERIVED, Shards
 from avcap.frontends.inputs import AUDIO
+from avcap.shards.derived import COLUMN_DTYPES, INDEX, DerivedColumn
+from avcap.shards.parallel import PLAN, begin
+from avcap.shards.reader import DERIVED, Shards
 from avcap.types import Batch, Tokens
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from avcap.data.prepare import prepare
 from avcap.scenes.dataset import build_dataset
+from avcap.shards.prepare import prepare
 
 AVCAP = (sys.executable, "-m", "avcap")
 CONFIG = Path(__file__).with_name("drill.yaml")

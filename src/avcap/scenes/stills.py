@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from avcap.data.item import Item
-from avcap.data.shard_writer import WrittenSplit, write_split
-from avcap.data.shards import ShardInfo
 from avcap.lock import locked
 from avcap.scenes import dataset
 from avcap.scenes.compose import compose
@@ -22,6 +19,9 @@ from avcap.scenes.drawings.looks import PHASES
 from avcap.scenes.image_captions import image_captions
 from avcap.scenes.pictures import SMALLEST, draw
 from avcap.scenes.scene import SEEDS, Scene
+from avcap.shards.item import Item
+from avcap.shards.reader import ShardInfo
+from avcap.shards.writer import WrittenSplit, write_split
 
 VERSION = 1
 """Raised whenever the same scene would give another still."""

@@ -17,11 +17,11 @@ from avcap.checkpoints.state import require_current
 from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import collate
 from avcap.data.dataset import ClipDataset
-from avcap.data.media import even_indices
 from avcap.data.provided import require_provided
 from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.layers.masking import have_both
 from avcap.losses import AlignmentObjective
+from avcap.media import even_indices
 from avcap.systems import Alignment
 from avcap.trained.clips import data_settings, one_clip, run_folder, shards_of
 from avcap.types import Batch, Tokens

@@ -13,8 +13,8 @@ from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
-from avcap.data.shards import Shards
 from avcap.models import CaptionModel
+from avcap.shards.reader import Shards
 from avcap.trained.files import FileCaptioner
 from avcap.types import Batch
 

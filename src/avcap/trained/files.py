@@ -15,8 +15,8 @@ from avcap.checkpoints.reading import named, read_checkpoint
 from avcap.checkpoints.state import INPUTS_KEY, require_current
 from avcap.data.collate import collate, move, to_sample
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.reading import clip_of, item_of, read_clip
 from avcap.models import CaptionModel
+from avcap.shards.reading import clip_of, item_of, read_clip
 from avcap.types import AssignmentMap, Batch
 
 log = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ from avcap.data.corruptions import (
     suite,
 )
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.item import Item
 from avcap.frontends import Inputs, KaldiFbank
+from avcap.shards.item import Item
 
 SAMPLES = 16_000
 INPUTS = Inputs(KaldiFbank(16, target_length=96))

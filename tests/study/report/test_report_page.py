@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from avcap.cli import main
-from avcap.data.shards import Shards
 from avcap.ids import id_hash
+from avcap.shards.reader import Shards
 from avcap.study.report.collect import choose_baselines, find_runs, group_runs
 from avcap.study.report.compose import compose_report, write_report
 from avcap.study.report.page.build import script_json

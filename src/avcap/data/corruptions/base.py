@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 
-from avcap.data.item import Item
+from avcap.shards.item import Item
 
 
 @dataclass(frozen=True)

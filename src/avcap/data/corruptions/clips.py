@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from avcap.data.collate import Sample, to_sample
 from avcap.data.corruptions.base import Corruption, CorruptionSource
 from avcap.data.dataset import ALL_FRAMES, EVERYTHING, WAVEFORM, ClipDataset
-from avcap.data.derived import DerivedColumn
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.item import Item
-from avcap.data.shards import Shards
 from avcap.data.transforms import generator_for
 from avcap.frontends import Inputs
 from avcap.frontends.inputs import FEATURES, FRAMES
+from avcap.shards.derived import DerivedColumn
+from avcap.shards.item import Item
+from avcap.shards.reader import Shards
 
 
 class CorruptedClips(ClipDataset):

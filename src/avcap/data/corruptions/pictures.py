@@ -13,7 +13,7 @@ from torch import Tensor
 from avcap.data.corruptions.base import Corruption, CorruptionSource, Drop, Shift, drop_parts
 from avcap.data.corruptions.smoothing import smooth
 from avcap.data.corruptions.sound import delay
-from avcap.data.item import Item
+from avcap.shards.item import Item
 
 WHITE = 255
 

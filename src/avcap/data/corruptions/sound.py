@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avcap.data.corruptions.base import Corruption, CorruptionSource, Drop, Shift, drop_parts
 from avcap.data.corruptions.smoothing import smooth
-from avcap.data.item import Item
+from avcap.shards.item import Item
 
 COLOURS = ("white", "pink")
 PARTS = 20  # of a clip whose sound is dropped in part

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from avcap.data.shards import SPLITS, Shards
 from avcap.frontends import KaldiFbank
 from avcap.jsonl import read_json_lines
+from avcap.shards.reader import SPLITS, Shards
 from avcap.study.report.collect import Group, Run
 from avcap.study.report.page.clips import shown_ids
 from avcap.study.report.page.pictures import sprite
