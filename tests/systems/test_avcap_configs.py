@@ -41,6 +41,9 @@ VARIANTS = {
     "frames/1": (708, 48),
     "frames/4": (512 + 2 * 196, 64),
     "frames/8": (512 + 4 * 196, 96),
+    "frames_tuned/1": (708, None),
+    "frames_tuned/4": (904, None),
+    "frames_tuned/8": (512 + 4 * 196, None),
 }
 KERNEL, POSITIONS = 3 * 16 * 16 * 768, 196 * 768  # of the frames, for one frame
 VISUAL = 78_708_480 + KERNEL + POSITIONS  # of 4 frames: a kernel two frames deep, and positions of two pairs
