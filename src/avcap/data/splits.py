@@ -1,0 +1,195 @@
+"""The splits of a data set: the folders of shards they lie in, and which clips of these they take."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from avcap.data.id_list import read_ids
+from avcap.ids import id_hash, name_some
+from avcap.shards.reader import SPLITS, ShardInfo, Shards
+from avcap.shards.store import ShardStore
+
+log = logging.getLogger(__name__)
+
+TRAIN, VAL, TEST = SPLITS
+CUT = "cut from train"
+_tell = rank_zero_only(log.warning)
+
+
+@dataclass(frozen=True)
+class ClipChoice:
+    """Settings of the clips to read.
+
+    Args:
+        limit: Number of clips of each split, from the first; None: all.
+        predict_split: The split that `avcap predict` reads.
+        ids: Split -> a list of the clips that count, the others are not read: a file of captions, or of one id a line.
+        val: Cut the validation split from train: a list of its clips (as in ``ids``), or their share of train, chosen by a hash
+            of their ids. They are not trained on. None: the shards' own split.
+        paper_protocol: Validate on the test split, and so choose the best checkpoint by the clips that it is then tested on, as
+            the code of AVCap and LAVCap does. Results and reports say "selected on test".
+        window: Training shuffles the shards, then the clips of so many shards in a row, so that only their files are read at
+            a time; None: all clips as one. For shards on a slow disk or far away.
+        cache: Local folder for shards of a store (``s3://``).
+        cache_gigabytes: Size of the shards in it; those used longest ago are deleted first.
+
+    Raises:
+        ValueError: if a number is out of range, or two settings give the validation split.
+    """
+
+    limit: int | None = None
+    predict_split: str = TEST
+    ids: Mapping[str, Path] = field(default_factory=dict)
+    val: float | Path | None = None
+    paper_protocol: bool = False
+    window: int | None = None
+    cache: Path = Path("~/.cache/avcap/shards")
+    cache_gigabytes: float = 50.0
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "window"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"clips.{name} must be null or at least 1, got {value}.")
+        if not self.cache_gigabytes > 0:
+            raise ValueError(f"clips.cache_gigabytes must be positive, got {self.cache_gigabytes}.")
+        if isinstance(self.val, int | float) and not 0 < self.val < 1:
+            raise ValueError(f"clips.val is {self.val}; give a share of train above 0 and below 1, or a list of clips.")
+        if self.val is not None and self.paper_protocol:
+            raise ValueError("clips.val cuts a validation split and clips.paper_protocol takes the test's; give one.")
+        if VAL in self.ids and (self.val is not None or self.paper_protocol):
+            given = "clips.val" if self.val is not None else "clips.paper_protocol"
+            raise ValueError(
+                f"clips.ids lists the clips of val and {given} says where they come from; give one of them."
+            )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The clips that choose the best checkpoint.
+
+    Attributes:
+        split: ``val``, ``test``, or "cut from train".
+        clips: Their number.
+        id_hash: Which they are, see :func:`avcap.ids.id_hash`.
+        on_test: Whether some of them are tested on, too.
+    """
+
+    split: str
+    clips: int
+    id_hash: str
+    on_test: bool
+
+
+class Splits:
+    """The splits in a folder of shards or in a store.
+
+    Args:
+        address: The folder, or ``s3://BUCKET/PREFIX``.
+        choice: Which clips are read.
+    """
+
+    def __init__(self, address: str | Path, choice: ClipChoice) -> None:
+        self.choice = choice
+        remote = str(address).startswith("s3:/")
+        self.store = ShardStore(str(address), choice.cache, int(choice.cache_gigabytes * 1e9)) if remote else None
+        self.root = Path(address) if self.store is None else self.store.folder
+        self._lists: dict[Path, dict[str, None]] = {}
+        self._taken: dict[str, list[int] | None] = {}
+
+    def source(self, split: str) -> str:
+        """Return the name of the folder that the clips of a split lie in."""
+        if split == VAL and self.choice.paper_protocol:
+            return TEST
+        return TRAIN if split == VAL and self.choice.val is not None else split
+
+    def __contains__(self, split: str) -> bool:
+        source = self.source(split)
+        return (self.root / source).is_dir() if self.store is None else source in self.store.splits
+
+    def folder(self, split: str) -> Path:
+        """Return the folder of a split; of one in a store, that of the copy of what describes it."""
+        return self.root / self.source(split) if self.store is None else self.store.open(self.source(split))
+
+    def shards(self, split: str) -> Shards:
+        """Open the shards that hold a split.
+
+        Raises:
+            FileNotFoundError: if there are none.
+        """
+        folder = self.folder(split)
+        return Shards(folder) if self.store is None else Shards(folder, self.store.locate)
+
+    def clips(self, split: str) -> list[int] | None:
+        """Return the places in the shards of the clips that a split takes; None for all.
+
+        Raises:
+            FileNotFoundError: if there are no shards, or no such list of clips.
+            ValueError: if none of the listed clips is there, or none is left to train on.
+        """
+        if split not in self._taken:
+            self._taken[split] = self._take(split, ShardInfo.load(self.folder(split)).ids)
+        return self._taken[split]
+
+    def ids(self, split: str) -> list[str]:
+        """Return the ids of the clips that a split takes, in order, without ``limit``."""
+        ids, taken = ShardInfo.load(self.folder(split)).ids, self.clips(split)
+        return ids if taken is None else [ids[place] for place in taken]
+
+    def validation(self) -> Validation | None:
+        """Return what chooses the best checkpoint; None without a val split."""
+        if VAL not in self:
+            return None
+        ids = self.ids(VAL)[: self.choice.limit]
+        tested = set(self.ids(TEST)) if TEST in self else set()
+        split = CUT if self.choice.val is not None else self.source(VAL)
+        return Validation(split, len(ids), id_hash(ids), not tested.isdisjoint(ids))
+
+    def _take(self, split: str, ids: Sequence[str]) -> list[int] | None:
+        source = self.source(split)
+        places = list(range(len(ids)))
+        if (file := self.choice.ids.get(source)) is not None:
+            listed = self._listed(file, source, ids)
+            places = [place for place in places if ids[place] in listed]
+        if source != TRAIN or self.choice.val is None:
+            return None if len(places) == len(ids) else places
+        held = self._held(self.choice.val, [ids[place] for place in places])
+        if len(held) in (0, len(places)):
+            raise ValueError(
+                f"clips.val {self.choice.val} takes {len(held)} of the {len(places)} clips of {self.root / TRAIN}; give another "
+                "share or list, so that clips are left to train and to validate on."
+            )
+        return [place for place in places if (ids[place] in held) == (split == VAL)]
+
+    def _held(self, val: float | Path, ids: Sequence[str]) -> set[str]:
+        """Return the ids of train that are validated on."""
+        if isinstance(val, Path):
+            return set(ids) & self._listed(val, TRAIN, ids).keys()
+        return {clip for clip in ids if _number(clip) < val}
+
+    def _listed(self, file: Path, split: str, ids: Sequence[str]) -> dict[str, None]:
+        """Read a list once, and tell how many of its clips are not in the shards."""
+        if file not in self._lists:
+            listed = self._lists[file] = read_ids(file)
+            present = set(ids)
+            missing = [clip for clip in listed if clip not in present]
+            where = f"{file} are not in the shards of {self.root / split}: {name_some(missing, at_most=3)}"
+            if len(missing) == len(listed):
+                raise ValueError(f"All {len(listed)} clips of {where}; give a list of clips of these shards.")
+            if missing:
+                _tell(
+                    "%d of the %d clips of %s. They are left out; bring their media and run `avcap data prepare` again to have them.",
+                    *(len(missing), len(listed), where),
+                )
+        return self._lists[file]
+
+
+def _number(clip: str) -> float:
+    """Return a number from 0 to 1 that follows from the id alone."""
+    return int.from_bytes(hashlib.sha256(f"{clip}/val".encode(errors="surrogatepass")).digest()[:8], "big") / 2**64
