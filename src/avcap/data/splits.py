@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from avcap.data.id_list import read_ids
-from avcap.ids import id_hash, name_some
+from avcap.ids import name_some
 from avcap.shards.reader import SPLITS, ShardInfo, Shards
 from avcap.shards.store import ShardStore
 
@@ -76,14 +76,12 @@ class Validation:
 
     Attributes:
         split: ``val``, ``test``, or "cut from train".
-        clips: Their number.
-        id_hash: Which they are, see :func:`avcap.ids.id_hash`.
-        on_test: Whether some of them are tested on, too.
+        ids: Their ids, in order.
+        on_test: Whether some of them are in the test split, too.
     """
 
     split: str
-    clips: int
-    id_hash: str
+    ids: list[str]
     on_test: bool
 
 
@@ -149,7 +147,7 @@ class Splits:
         ids = self.ids(VAL)[: self.choice.limit]
         tested = set(self.ids(TEST)) if TEST in self else set()
         split = CUT if self.choice.val is not None else self.source(VAL)
-        return Validation(split, len(ids), id_hash(ids), not tested.isdisjoint(ids))
+        return Validation(split, ids, not tested.isdisjoint(ids))
 
     def _take(self, split: str, ids: Sequence[str]) -> list[int] | None:
         source = self.source(split)
