@@ -56,7 +56,6 @@ from avcap.explain import OneSentence
 from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
-from avcap.mappings import read_yaml
 from avcap.run_folder import RunFolder
 from avcap.systems import Captioner, Schedule
 
@@ -98,24 +97,12 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
-            self._look_at_configs(args)
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
             args = [
                 f"{word}=true" if word == _OVERWRITE and after not in ("true", "false") else word
                 for word, after in zip(args, [*args[1:], ""], strict=True)
             ]
         return super().parse_args(args, *more, **kwargs)
-
-    def _look_at_configs(self, args: Sequence[str]) -> None:
-        """Refuse a config that is no YAML mapping; jsonargparse would not name the file."""
-        for word, after in zip(args, [*args[1:], ""], strict=True):
-            option, equals, given = word.partition("=")
-            path = Path(given if equals else after)
-            if option in ("-c", "--config") and path.name and path.exists():
-                try:
-                    read_yaml(path)
-                except (ValueError, OSError) as error:
-                    self.error(str(error))
 
     def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the options of a class; ``1`` for an ``int | float`` is the int: one batch, where 1.0 would be all of them.

@@ -49,7 +49,7 @@ def trained_and_validated(data: AudioCapsDataModule) -> tuple[list[str], list[st
 def test_clips_of_a_list_are_validated_on_and_not_trained_on(small_shards: Path, three: Path, tmp_path: Path) -> None:
     assert Shards(small_shards / "train").ids == TRAIN
     val = listed(tmp_path / "val.txt", *TRAIN[3:7], TRAIN[20])
-    data = module(three, val=val)
+    data = module(three, val=str(val))
     trained, validated = trained_and_validated(data)
     assert validated == [*TRAIN[3:7], TRAIN[20]]
     assert trained == [clip for clip in TRAIN if clip not in validated]
@@ -153,6 +153,12 @@ def test_a_list_without_ids_is_refused(tmp_path: Path) -> None:
         read_ids(tmp_path / "none.txt")
     with pytest.raises(ValueError, match=r"empty\.txt holds no clip id"):
         read_ids(listed(tmp_path / "empty.txt", " ", ""))
+
+
+def test_a_list_for_a_split_that_is_not_there_is_refused(small_shards: Path, tmp_path: Path) -> None:
+    ids = {"tset": listed(tmp_path / "ids.txt", *VAL)}
+    with pytest.raises(ValueError, match=r"clips\.ids lists clips of tset, which is no split of"):
+        module(small_shards, ids=ids).dataset("val")
 
 
 @pytest.mark.parametrize(

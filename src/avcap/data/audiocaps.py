@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,17 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from avcap.captions.rows import CaptionRows, Example
+from avcap.data.choices import TEST, TRAIN, VAL, Captions, ClipChoice
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ALL_FRAMES, ClipDataset
 from avcap.data.frame_sampling import FrameChoice
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
-from avcap.data.splits import TEST, TRAIN, VAL, ClipChoice, Splits, Validation
-from avcap.data.token_columns import find_tokens, has_tokens
+from avcap.data.splits import Splits, Validation
+from avcap.data.token_columns import tokens_for
 from avcap.data.transforms import Transform
 from avcap.frontends import Inputs
-from avcap.frontends.inputs import FEATURES
-from avcap.shards.derived import DerivedColumn
 from avcap.shards.reader import SPLITS, ShardInfo, Shards
 
 log = logging.getLogger(__name__)
@@ -33,29 +31,6 @@ NO_VALIDATION = (
     "--data.init_args.clips.val (a list such as AudioCaps' val.csv, or a share such as 0.02), or select on the test split as the "
     "papers' code does, by --data.init_args.clips.paper_protocol true."
 )
-
-
-@dataclass(frozen=True)
-class Captions:
-    """Settings of the training captions.
-
-    Args:
-        path: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of the
-            others where their ids are there: captions of frames, or pseudo-captions. In training a row is an example,
-            perhaps with an instruction of its own; a clip without one is left out. With one frame a clip, it is the one at
-            ``time`` seconds.
-        pairs: Number of examples to train on, drawn at random, each with one caption (DALI's prefix tuning).
-
-    Raises:
-        ValueError: if ``pairs`` is below 1.
-    """
-
-    path: Path | None = None
-    pairs: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.pairs is not None and self.pairs < 1:
-            raise ValueError(f"captions.pairs must be null or at least 1, got {self.pairs}.")
 
 
 SHARDS_CAPTIONS = Captions()
@@ -261,25 +236,8 @@ class AudioCapsDataModule(LightningDataModule):
         """Return shuffled batches with one ``caption`` per clip."""
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         dataset = self.dataset(TRAIN, training=True)
-        dataset.use_tokens(self._tokens(dataset))
+        dataset.use_tokens(tokens_for(getattr(self.trainer, "lightning_module", None), dataset))
         return self._loader(dataset, self.batch_size, shuffle=not overfit, training=True)
-
-    def _tokens(self, dataset: ClipDataset) -> dict[str, DerivedColumn]:
-        """Return the tokens that the model's frozen encoders made of a split before, by what they read."""
-        model: Any = getattr(self.trainer, "lightning_module", None)
-        if not hasattr(model, "frozen_tokens") or not has_tokens(dataset.shards):
-            return {}
-        found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
-        for key in (key for key in self.inputs.keys if key != FEATURES):
-            column = found.get(key)
-            if column is None:
-                log.info(
-                    "Training encodes the %s of each clip: no tokens of this encoder, or it learns, or its input varies.",
-                    key,
-                )
-            else:
-                log.info("Training reads the tokens of %s from %s.", key, column.folder)
-        return {key: column for key, column in found.items() if column is not None}
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
         """Return batches in order, with ``caption`` and ``references``; none if there is no val split."""

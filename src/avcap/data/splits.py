@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from avcap.data.choices import TEST, TRAIN, VAL, ClipChoice
 from avcap.data.id_list import read_ids
 from avcap.ids import name_some
 from avcap.shards.reader import SPLITS, ShardInfo, Shards
@@ -17,57 +18,8 @@ from avcap.shards.store import ShardStore
 
 log = logging.getLogger(__name__)
 
-TRAIN, VAL, TEST = SPLITS
 CUT = "cut from train"
 _tell = rank_zero_only(log.warning)
-
-
-@dataclass(frozen=True)
-class ClipChoice:
-    """Settings of the clips to read.
-
-    Args:
-        limit: Number of clips of each split, from the first; None: all.
-        predict_split: The split that `avcap predict` reads.
-        ids: Split -> a list of the clips that count, the others are not read: a file of captions, or of one id a line.
-        val: Cut the validation split from train: a list of its clips (as in ``ids``), or their share of train, chosen by a hash
-            of their ids. They are not trained on. None: the shards' own split.
-        paper_protocol: Validate on the test split, and so choose the best checkpoint by the clips that it is then tested on, as
-            the code of AVCap and LAVCap does. Results and reports say "selected on test".
-        window: Training shuffles the shards, then the clips of so many shards in a row, so that only their files are read at
-            a time; None: all clips as one. For shards on a slow disk or far away.
-        cache: Local folder for shards of a store (``s3://``).
-        cache_gigabytes: Size of the shards in it; those used longest ago are deleted first.
-
-    Raises:
-        ValueError: if a number is out of range, or two settings give the validation split.
-    """
-
-    limit: int | None = None
-    predict_split: str = TEST
-    ids: Mapping[str, Path] = field(default_factory=dict)
-    val: float | Path | None = None
-    paper_protocol: bool = False
-    window: int | None = None
-    cache: Path = Path("~/.cache/avcap/shards")
-    cache_gigabytes: float = 50.0
-
-    def __post_init__(self) -> None:
-        for name in ("limit", "window"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"clips.{name} must be null or at least 1, got {value}.")
-        if not self.cache_gigabytes > 0:
-            raise ValueError(f"clips.cache_gigabytes must be positive, got {self.cache_gigabytes}.")
-        if isinstance(self.val, int | float) and not 0 < self.val < 1:
-            raise ValueError(f"clips.val is {self.val}; give a share of train above 0 and below 1, or a list of clips.")
-        if self.val is not None and self.paper_protocol:
-            raise ValueError("clips.val cuts a validation split and clips.paper_protocol takes the test's; give one.")
-        if VAL in self.ids and (self.val is not None or self.paper_protocol):
-            given = "clips.val" if self.val is not None else "clips.paper_protocol"
-            raise ValueError(
-                f"clips.ids lists the clips of val and {given} says where they come from; give one of them."
-            )
 
 
 @dataclass(frozen=True)
@@ -150,6 +102,10 @@ class Splits:
         return Validation(split, ids, not tested.isdisjoint(ids))
 
     def _take(self, split: str, ids: Sequence[str]) -> list[int] | None:
+        if unknown := [name for name in self.choice.ids if name not in SPLITS and name not in self]:
+            raise ValueError(
+                f"clips.ids lists clips of {unknown[0]}, which is no split of {self.root}; name one of its folders."
+            )
         source = self.source(split)
         places = list(range(len(ids)))
         if (file := self.choice.ids.get(source)) is not None:
@@ -167,9 +123,9 @@ class Splits:
 
     def _held(self, val: float | Path, ids: Sequence[str]) -> set[str]:
         """Return the ids of train that are validated on."""
-        if isinstance(val, Path):
-            return set(ids) & self._listed(val, TRAIN, ids).keys()
-        return {clip for clip in ids if _number(clip) < val}
+        if isinstance(val, int | float):
+            return {clip for clip in ids if _number(clip) < val}
+        return set(ids) & self._listed(val, TRAIN, ids).keys()
 
     def _listed(self, file: Path, split: str, ids: Sequence[str]) -> dict[str, None]:
         """Read a list once, and tell how many of its clips are not in the shards."""
