@@ -22,7 +22,14 @@ from typing import Any, get_args
 import yaml
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    Checkpoint,
+    ModelCheckpoint,
+    ModelSummary,
+    ProgressBar,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 from lightning.pytorch.callbacks.progress.rich_progress import _RICH_AVAILABLE
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -39,6 +46,7 @@ from avcap.callbacks import (
     SaveLast,
     SeedSteps,
     StopTogether,
+    SummariseModel,
     WholeCheckpoints,
     WritePredictions,
     WriteResults,
@@ -78,6 +86,7 @@ QUIET = (
     ".*Lightning couldn't infer the batch size.*",
     ".*LightningCLI's args parameter is intended to run from within Python.*",
     ".*but CUDA is not available.*",
+    ".*is not supported by the model summary.*",  # SummariseModel counts
     ".*module\\(s\\) in eval mode at the start of training.*",  # those that are frozen
 )
 
@@ -254,9 +263,14 @@ class AvcapCLI(LightningCLI):
         if config.get("enable_checkpointing") is False:
             callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
         more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
-        bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
-        if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
-            more.append(ProgressWithoutVersion())
+        given = config.get("callbacks") or []
+        for option, base, ours in (
+            ("enable_model_summary", ModelSummary, SummariseModel),
+            ("enable_progress_bar", ProgressBar, ProgressWithoutVersion),
+        ):
+            wanted = config.get(option) is not False and not config.get("barebones")
+            if wanted and not any(isinstance(callback, base) for callback in given):
+                more.append(ours())
         return super()._instantiate_trainer(config, [*callbacks, *more])
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -310,7 +324,9 @@ def quieten() -> None:
 
 
 def _of_use(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(("💡", "TPU available", "`weights_only` was not set"))
+    return not record.getMessage().startswith(
+        ("💡", "TPU available", "`weights_only` was not set", "Trainer already configured with model summary")
+    )
 
 
 def build_cli(
