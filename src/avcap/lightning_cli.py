@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import reduce
+from functools import partial, reduce
 from inspect import signature
 from operator import or_
 from pathlib import Path
@@ -305,7 +305,9 @@ class AvcapCLI(LightningCLI):
         settings = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
         named = settings.get("ckpt_path")
         if named and Path(named).exists():  # looked at before Lightning does, which is less strict
-            read_checkpoint(Path(named), rebuild=False)
+            files = self.trainer.strategy.checkpoint_io
+            read = files.read if isinstance(files, WholeCheckpoints) else partial(read_checkpoint, rebuild=False)
+            read(Path(named))
         return settings
 
 

@@ -26,4 +26,6 @@ def test_the_size_is_that_of_the_weights_in_their_own_types(capsys: pytest.Captu
     with caplog.at_level("INFO"):
         SummariseModel().on_fit_start(trainer, model)
     told = capsys.readouterr().out + caplog.text
-    assert re.search(r"(\b4\.0\d*\s+Total estimated model params size)|(model params size \(MB\)\s*:\s*4\b)", told), told
+    assert re.search(r"(\b4\.0\d*\s+Total estimated model params size)|(model params size \(MB\)\s*:\s*4\b)", told), (
+        told
+    )
