@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of, in_order
 from avcap.callbacks.naming import AddNaming
+from avcap.callbacks.save_best import SaveBest
 from avcap.figures import draw_map
 from avcap.figures.parts import picture_parts
 from avcap.ids import file_name
@@ -99,7 +101,7 @@ class WriteResults(Callback):
             scores,
             human_bound=bound,
             constant=constant,
-            settings=_settings(trainer, pl_module),
+            settings=_settings(trainer, pl_module, references),
         )
         results["maps"] = {
             name.removeprefix("test/"): float(value)
@@ -157,10 +159,20 @@ def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> li
     return captions or [caption for clip in references.values() for caption in clip]
 
 
-def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+def _settings(trainer: Trainer, pl_module: LightningModule, tested: Iterable[str]) -> dict[str, Any]:
+    """Return what decides the scores besides the code: :mod:`avcap.study.protocol` reads it."""
     parameters = list(pl_module.parameters())
+    data = data_of(trainer)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    chooser = next((callback for callback in callbacks if isinstance(callback, SaveBest)), None)
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    lists = getattr(getattr(data, "clips", None), "ids", {})
     return {
         "checkpoint": str(trainer.ckpt_path or ""),
+        "selection": None if chooser is None else chooser.selection(tested),
+        "split": data.splits("test")[0] if hasattr(data, "splits") else None,
+        "ids": str(lists["test"]) if "test" in lists else None,
+        "seed": int(seed) if seed else None,
         "generation": dict(cast(CaptionerParts, pl_module).decoder.generation),
         "parameters": {
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
