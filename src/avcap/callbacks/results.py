@@ -160,7 +160,7 @@ def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> li
 def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     parameters = list(pl_module.parameters())
     return {
-        "checkpoint": str(trainer.ckpt_path or ""),
+        "checkpoint": str(trainer.ckpt_path or " ".join(map(str, getattr(pl_module, "released", ())))),
         "generation": dict(cast(CaptionerParts, pl_module).decoder.generation),
         "parameters": {
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),

@@ -27,7 +27,7 @@ class VideoFeatures:
 
     @cached_property
     def size(self) -> int:
-        """Height and width of the encoder's pictures; 224 where it is not known."""
+        """Height and width in pixels of the encoder's input; 224 where it is not known."""
         if self._maker is None:
             return 224
         with torch.device("meta"):

@@ -29,7 +29,7 @@ def read_released(
     Args:
         files: Published checkpoints, files of ``avcap weights import`` or ``avcap weights part``, or checkpoints of a run.
         own: The state of the model, which may be empty (on the meta device): names and number formats. Parts that it does not
-            have (the scorers of an alignment, the picture's half of a model for sound) are left out.
+            have (the scorers of an alignment, the visual half of a model for sound) are left out.
         target_length: Frames of the model's longest spectrogram; None: 1024.
 
     Returns:
