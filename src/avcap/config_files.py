@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,16 @@ def whole_config(path: Path) -> dict[str, Any]:
         ValueError: if one is no YAML mapping, or extends itself.
     """
     return _read(path, ())
+
+
+def layered_configs(paths: Sequence[Path]) -> dict[str, Any]:
+    """Read configs with all that they extend, each laid over those before it.
+
+    Raises:
+        FileNotFoundError: if one, or what it extends, is not there.
+        ValueError: if one is no YAML mapping, or extends itself.
+    """
+    return reduce(_merged, (whole_config(path) for path in paths), {})
 
 
 def extended(document: dict[str, Any], folder: Path, *above: Path) -> dict[str, Any]:

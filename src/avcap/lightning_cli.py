@@ -52,7 +52,7 @@ from avcap.callbacks import (
     WriteResults,
 )
 from avcap.callbacks.save_last import is_lost_worker
-from avcap.checkpoints.reading import read_checkpoint
+from avcap.checkpoints.reading import STATE, read_checkpoint
 from avcap.components import components
 from avcap.config_files import ExtendingParser
 
@@ -64,8 +64,9 @@ from avcap.explain import OneSentence
 from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
+from avcap.options import join_repeated
 from avcap.run_folder import RunFolder
-from avcap.systems import Captioner, Schedule
+from avcap.systems import Captioner, Schedule, System
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ PARENT = "AVCAP_PARENT"  # environment of the processes that Lightning starts: w
 _PATIENCE = 15.0  # seconds for such a process to end by itself
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _OVERWRITE = "--overwrite"
+WEIGHTS = "--weights"
 _NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
@@ -106,6 +108,7 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
+            args = join_repeated(args, {WEIGHTS})
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
             args = [
                 f"{word}=true" if word == _OVERWRITE and after not in ("true", "false") else word
@@ -197,6 +200,8 @@ class AvcapCLI(LightningCLI):
         parser.add_lightning_class_args(MeasureMaps, "map_quality")
         parser.add_lightning_class_args(WriteResults, "results")
         parser.add_lightning_class_args(WritePredictions, "predictions")
+        help_ = "files that hold the weights of a released model together, as published or imported; unless a checkpoint is given"
+        parser.add_argument(WEIGHTS, nargs="+", type=Path, default=None, help=help_)
         # the data module's own sampler resumes exactly
         parser.set_defaults({"trainer.use_distributed_sampler": False})
 
@@ -305,10 +310,22 @@ class AvcapCLI(LightningCLI):
         settings = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
         named = settings.get("ckpt_path")
         if named and Path(named).exists():  # looked at before Lightning does, which is less strict
-            files = self.trainer.strategy.checkpoint_io
-            read = files.read if isinstance(files, WholeCheckpoints) else partial(read_checkpoint, rebuild=False)
-            read(Path(named))
+            self.expect(Path(named))
+        elif isinstance(self.model, System) and named is None:
+            self.model.released = self._get(self.config, "weights") or ()
         return settings
+
+    def expect(self, checkpoint: Path) -> None:
+        """Look at a checkpoint that is loaded next: the model reads no file for a part that is wholly in it.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        files = self.trainer.strategy.checkpoint_io
+        read = files.read if isinstance(files, WholeCheckpoints) else partial(read_checkpoint, rebuild=False)
+        content = read(checkpoint)
+        if isinstance(self.model, System):
+            self.model.held = frozenset(content[STATE])
 
 
 def _is_first() -> bool:

@@ -168,7 +168,7 @@ def _settings(trainer: Trainer, pl_module: LightningModule, tested: Iterable[str
     seed = os.environ.get("PL_GLOBAL_SEED")
     lists = getattr(getattr(data, "clips", None), "ids", {})
     return {
-        "checkpoint": str(trainer.ckpt_path or ""),
+        "checkpoint": str(trainer.ckpt_path or " ".join(map(str, getattr(pl_module, "released", ())))),
         "selection": None if chooser is None else chooser.selection(tested),
         "split": data.splits("test")[0] if hasattr(data, "splits") else None,
         "ids": str(lists["test"]) if "test" in lists else None,

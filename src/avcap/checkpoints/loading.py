@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,18 @@ def parts_of(path: str | Path) -> frozenset[str]:
         return frozenset(name.partition(".")[0] for name in file.keys())  # noqa: SIM118
 
 
+def metadata_of(path: Path) -> dict[str, str] | None:
+    """Return what avcap wrote into a file of weights beside the tensors; None for a file that is not avcap's."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get(METADATA)
+    except SafetensorError:
+        return None
+    return None if about is None else json.loads(about)
+
+
 def is_component(path: str | Path) -> bool:
     """Return whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
     path = Path(path)
@@ -131,7 +143,7 @@ def _require_blocks(module: nn.Module, state: dict[str, Tensor], path: Path, *, 
 def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str) -> None:
     """Copy all of ``state`` into ``module``, or raise."""
     own = module.state_dict()
-    state = {_with_adapter(name, own): tensor for name, tensor in state.items()}
+    state = {with_adapter(name, own): tensor for name, tensor in state.items()}
     missing = [name for name in own if name not in state and not _is_adapter(name)]
     unexpected = [name for name in state if name not in own]
     if missing or unexpected:
@@ -173,7 +185,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
         ) from error
 
 
-def _with_adapter(name: str, own: dict[str, Tensor]) -> str:
+def with_adapter(name: str, own: Collection[str]) -> str:
     """Return the name that a plain weight has in a module whose layer may have an adapter."""
     layer, _, leaf = name.rpartition(".")
     adapted = f"{layer}.base_layer.{leaf}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule
@@ -16,9 +17,11 @@ from avcap.encoders.base import Encoder
 from avcap.frontends import Inputs
 from avcap.models.frozen import is_frozen, token_name
 from avcap.models.parts import inputs_of, load_pretrained
+from avcap.named import named
 from avcap.systems.layer_decay import layer_decay_scales
 from avcap.systems.optimisation import Schedule, WarmupCosine, parameter_groups, path_scales
 from avcap.types import Batch
+from avcap.weights.released import read_released
 
 OptimizerFactory = Callable[[Iterable], Optimizer]  # parameter groups -> optimiser
 
@@ -36,6 +39,10 @@ class System(LightningModule, ABC):
     """
 
     parts: ClassVar[tuple[str, ...]]
+    held: Collection[
+        str
+    ] = ()  # names of the weights that a checkpoint brings: a part that has all of its own reads no file
+    released: Sequence[Path] = ()  # files that hold the weights of a released model together
     _pretrained_loaded = False
 
     @property
@@ -110,11 +117,23 @@ class System(LightningModule, ABC):
     # -- optimisation -------------------------------------------------------------------------------------------
 
     def configure_model(self) -> None:
-        """Load the pretrained weights that the parts name, once."""
+        """Load released weights, and the pretrained ones that parts name which neither these nor a checkpoint hold; once."""
         if self._pretrained_loaded:
             return
-        load_pretrained(getattr(self, name) for name in self.parts)
+        state = self._read_released() if self.released else {}
+        load_pretrained(self.network, self.parts, held=state.keys() | set(self.held))
+        if state:
+            self.load_state_dict(state)
         self._pretrained_loaded = True
+
+    def _read_released(self) -> dict[str, Tensor]:
+        """Return the state that the released files hold, checked before anything else is read."""
+        frontend = self.inputs.frontend
+        own = self.network.state_dict()
+        state = read_released(self.released, own, target_length=None if frontend is None else frontend.shape[0])
+        with named(", ".join(map(str, self.released))):
+            check_state(self.network, state, absent_ok=reloadable(self.network, self.parts))
+        return state
 
     def configure_optimizers(self) -> Optimizer:
         """Build one optimiser: no weight decay for biases and norms, own learning rate factors for parts and layers."""
