@@ -19,9 +19,15 @@ from avcap.mappings import read_json
 from avcap.types import Pretrainable
 
 FILES = (".safetensors", ".pth", ".pt", ".bin")  # endings of a weights file; other names are Hugging Face models
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a Hugging Face folder, in the order in which they are looked for
+WEIGHTS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+)  # of a Hugging Face folder, in the order in which they are looked for
 COMPARED = ("model_type", "hidden_size", "num_hidden_layers")  # of a language model
-OWN_FILES = {"prefix_file": "prefix", "pretrained_audio": "audio_projector"}  # attribute of a part -> the module it fills
+OWN_FILES = {
+    "prefix_file": "prefix",
+    "pretrained_audio": "audio_projector",
+}  # attribute of a part -> the module it fills
 
 
 def weights_needs(name: str, part: nn.Module) -> Iterator[Finding]:
@@ -33,7 +39,9 @@ def weights_needs(name: str, part: nn.Module) -> Iterator[Finding]:
     """
     places = [getattr(part, attribute, None) for attribute in ("language_model", "model", "pretrained")]
     own = {path: module for key, module in OWN_FILES.items() if (path := getattr(part, key, None)) is not None}
-    named = [place for place in dict.fromkeys(places) if isinstance(place, str) and place not in own and place != "timm"]
+    named = [
+        place for place in dict.fromkeys(places) if isinstance(place, str) and place not in own and place != "timm"
+    ]
     for place in named:
         problem = _of_file(part) if place.endswith(FILES) else _of_model(place, part)
         yield Finding("weights", name, place, problem)
