@@ -72,16 +72,15 @@ def _data_needs(model: System | None, data: AudioCapsDataModule) -> Iterator[Fin
         data.serve(model.inputs)
     for stage in stages:
         for split in data.splits(stage):
+            folder = data.shards / split
             try:
-                if model is not None:
-                    dataset = data.dataset(split, training=stage == "fit" and split == "train")
+                info = data.info(split)
+                value, problem = f"{len(info.ids):,} clips ({info.id_hash})", _incomplete(folder, info.files)
+                columns = sorted(path.parent.name for path in (folder / DERIVED).glob(f"*/{INDEX}"))
+                value += f", derived: {', '.join(columns)}" if columns else ""
+                if model is not None and not problem:
+                    data.dataset(split, training=stage == "fit" and split == "train")
                     data.require(model.inputs, stage)
-                    value = f"{len(dataset.ids):,} clips ({dataset.shards.info.id_hash})"
-                    problem = _incomplete(dataset.shards.folder, dataset.shards.info.files)
-                    columns = sorted(path.parent.name for path in (dataset.shards.folder / DERIVED).glob(f"*/{INDEX}"))
-                    value += f", derived: {', '.join(columns)}" if columns else ""
-                else:
-                    value, problem = f"{len(data.info(split).ids):,} clips", ""
             except (OSError, ValueError) as error:
                 value, problem = "not ready", sentence(error) or str(error)
             yield Finding("data", split, value, problem)
@@ -90,8 +89,8 @@ def _data_needs(model: System | None, data: AudioCapsDataModule) -> Iterator[Fin
 
 
 def _incomplete(folder: Path, files: dict[str, Any]) -> str:
-    """Return which file of a split is gone or has another length than info.json says."""
-    for name, facts in files.items():
+    """Return which file of a split is gone or has another length than info.json says; a store fetches its files later."""
+    for name, facts in files.items() if folder.is_dir() else ():
         path = folder / name
         size = path.stat().st_size if path.is_file() else None
         if size != facts["bytes"]:

@@ -37,14 +37,10 @@ def weights_needs(name: str, part: nn.Module) -> Iterator[Finding]:
         name: The part's name in the model.
         part: The part, built under ``torch.device("meta")``.
     """
-    places = [getattr(part, attribute, None) for attribute in ("language_model", "model", "pretrained")]
     own = {path: module for key, module in OWN_FILES.items() if (path := getattr(part, key, None)) is not None}
-    named = [
-        place for place in dict.fromkeys(places) if isinstance(place, str) and place not in own and place != "timm"
-    ]
-    for place in named:
-        problem = _of_file(part) if place.endswith(FILES) else _of_model(place, part)
-        yield Finding("weights", name, place, problem)
+    place = getattr(part, "pretrained", None)
+    if place is not None and place not in own and place != "timm":
+        yield Finding("weights", name, place, _of_file(part) if place.endswith(FILES) else _of_model(place, part))
     for path, module in own.items():
         yield Finding("weights", f"{name}.{module}", path, _of_own(part, module, path, name))
 
