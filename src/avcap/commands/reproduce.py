@@ -12,6 +12,7 @@ from avcap.commands.doctor import finding_lines
 from avcap.commands.study import make_files, make_runner
 from avcap.machine import Finding
 from avcap.metrics.evaluate import available
+from avcap.study.ablation.cell import RESULTS
 from avcap.study.graph import Step
 from avcap.study.reproduce.compare import table_text
 from avcap.study.reproduce.plan import Reproduction, Selection
@@ -98,9 +99,10 @@ def reproduce(
     whole = make_files(steps, jobs, dry_run=dry_run, runner=make_runner(jobs, launch, submit))
     if dry_run:
         return
-    text = table_text(made)
-    write_atomically(made.out / "table.md", text)
-    print(f"\n{text}\nwrote {made.out / 'table.md'}")
+    if any(step.makes.name == RESULTS and step.makes.is_file() for step in steps):
+        text = table_text(made)
+        write_atomically(made.out / "table.md", text)
+        print(f"\n{text}\nwrote {made.out / 'table.md'}")
     if not whole:
         raise SystemExit(1)
 

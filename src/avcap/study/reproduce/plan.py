@@ -206,7 +206,7 @@ class Reproduction:
         files = {split: found for split in self._splits(root) if (found := find_caption_file(root, split)) is not None}
         out = self.out / name
         splits = list(files) or list(self._splits(root))
-        makes, listed = out / f"{'-'.join(splits)}.ready", f"[{','.join(splits)}]"
+        makes, listed = self.out / f"{name}-{'-'.join(splits)}.ready", f"[{','.join(splits)}]"
         more: tuple[str, ...] = FRAMES[self.system]
         commands: list[Command] = []
         if self.system == "lavcap" and not self._has_features():
