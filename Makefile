@@ -77,12 +77,12 @@ dali: $(DEMO_DATA)/shards/test/info.json  ## DALI's table: every objective and s
 
 .PHONY: reproduce-lavcap reproduce-avcap reproduce-dali
 reproduce-lavcap reproduce-avcap reproduce-dali: install
-reproduce-lavcap:  ## LAVCap's table: DATA=<AudioCaps> WEIGHTS=<folder> (RELEASED=1, ROWS=, SEEDS=, DRY_RUN=1)
+reproduce-lavcap:  ## LAVCap's table: DATA=<AudioCaps> WEIGHTS=<folder> (RELEASED=1, ROWS=, DEVICES=8, DRY_RUN=1)
 reproduce-avcap:  ## AVCap's table (the same options)
-reproduce-dali:  ## DALI's table (and AUDIOSET=<folder>)
+reproduce-dali:  ## DALI's table (and AUDIOSET=<folder> BALANCED=<folder>)
 reproduce-lavcap reproduce-avcap reproduce-dali:
 	@$(AVCAP) reproduce $(@:reproduce-%=%) $(call option,data,DATA) $(call option,weights,WEIGHTS) $(call option,rows,ROWS) \
-		$(call option,seeds,SEEDS) $(call option,audioset,AUDIOSET) $(if $(RELEASED),--released) $(if $(DRY_RUN),--dry_run) \
+		$(call option,seeds,SEEDS) $(call option,audioset,AUDIOSET) $(call option,balanced,BALANCED) $(call option,devices,DEVICES) $(if $(RELEASED),--released) $(if $(DRY_RUN),--dry_run) \
 		$(call option,launch,LAUNCH) $(call option,submit,SUBMIT) $(call jobs,1)
 
 .PHONY: test

@@ -39,8 +39,8 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     weights.mkdir()
     for release in read_releases().values():
         path = weights / release.files[0]
-        path.mkdir() if release.hub else path.touch()
-    return {"data": data, "weights": weights, "audioset": audioset}
+        path.touch() if path.suffix else path.mkdir()
+    return {"data": data, "weights": weights, "audioset": audioset, "balanced": audioset}
 
 
 def plan(system: str, folders: dict[str, Path], tmp_path: Path, **chosen) -> Reproduction:
@@ -155,7 +155,7 @@ def test_lists_and_names_below_a_place_are_relocated():
 def test_what_the_configs_name_is_imported_or_needed():
     """Every weights file of the paper configs is made by a step; every hub model is a release."""
     releases = read_releases().values()
-    made = {f"checkpoints/{release.makes}" for release in releases} | {release.hub for release in releases}
+    made = {f"checkpoints/{release.makes}" for release in releases} | {release.named for release in releases}
     configs = [CONFIGS["avcap"], CONFIGS["lavcap"], *Path("configs/dali/paper").rglob("*.yaml")]
     named = {
         text

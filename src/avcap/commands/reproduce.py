@@ -35,6 +35,8 @@ def reproduce(
     seeds: str = "42",
     selection: Selection = "test",
     audioset: Path | None = None,
+    balanced: Path | None = None,
+    devices: int = 1,
     settings: Path | None = None,
     out: Path | None = None,
     launch: str = "",
@@ -56,7 +58,9 @@ def reproduce(
         rows: Rows of the table: 'frozen_4 tuned_1'; by default the published system.
         seeds: Seeds of the trainings: '42 43'.
         selection: Split whose scores choose the checkpoint: test, as the authors do, or val.
-        audioset: Folder of AudioSet clips, with a caption file, for the training of DALI.
+        audioset: Folder of the AudioSet clips that DALI aligns, with train.csv and perhaps val.csv.
+        balanced: Folder of AudioSet's balanced training set, with train.csv, for DALI's pseudo-captions.
+        devices: GPUs of a training; batches are accumulated until a step has as many clips as published.
         settings: A config laid over all others, or a folder with one of the same name as a config.
         out: Folder of all that is made; null: runs/reproduce/<system>.
         launch: What to put before each command, such as 'srun --gres=gpu:1'.
@@ -81,6 +85,8 @@ def reproduce(
         selection,
         settings,
         audioset,
+        balanced,
+        devices,
     )
     if settings is not None and not settings.exists():
         raise FileNotFoundError(f"There is no {settings}; --settings names a config, or a folder of configs.")
@@ -115,11 +121,14 @@ def needed(made: Reproduction) -> Iterator[Finding]:
     if made.selection == "val" and not made.released and find_caption_file(made.data, "val") is None:
         yield Finding("data", "val", str(made.data), "put AudioCaps' val.csv there, or take --selection test")
     if made.system == "dali" and not made.released:
-        problem = "name the folder of AudioSet clips with --audioset (list of the authors: zenodo.org/records/13941386)"
-        if made.audioset is None:
-            yield Finding("data", "AudioSet", "none", problem)
-        else:
-            yield from _captions("AudioSet", made.audioset, ("train",))
+        for option, root, what in (
+            ("audioset", made.audioset, "the 500,000 clips that the authors list at zenodo.org/records/13941386"),
+            ("balanced", made.balanced, "AudioSet's balanced training set"),
+        ):
+            if root is None:
+                yield Finding("data", option, "none", f"name a folder with {what}: --{option} FOLDER")
+            else:
+                yield from _captions(option, root, ("train",))
     reasons = available()
     for metric in made.table.metrics:
         yield Finding(

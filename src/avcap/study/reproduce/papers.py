@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,11 +17,13 @@ class PublishedRow:
 
     Attributes:
         settings: What it changes in the config of the system, by the paths of the settings.
+        configs: Overlays of the repository, after the config of the system.
         scores: Metric -> per cent as printed; empty where they are not at hand.
         source: Where the scores or the settings are published.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
+    configs: tuple[Path, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
 
@@ -56,11 +58,15 @@ def read_papers() -> dict[str, PaperTable]:
             **{
                 **paper,
                 "metrics": tuple(paper["metrics"]),
-                "rows": {name: PublishedRow(**row) for name, row in paper["rows"].items()},
+                "rows": {name: _row(**row) for name, row in paper["rows"].items()},
             }
         )
         for system, paper in table.items()
     }
+
+
+def _row(configs: Sequence[str] = (), **fields: Any) -> PublishedRow:
+    return PublishedRow(configs=tuple(map(Path, configs)), **fields)
 
 
 def published_scores(system: str, row: str) -> Mapping[str, float]:

@@ -21,7 +21,7 @@ class Release:
     gate: str = ""
     makes: str = ""
     format: str = "auto"
-    hub: str = ""
+    named: str = ""
     package: str = ""
 
     def find(self, weights: Path) -> Path | None:
