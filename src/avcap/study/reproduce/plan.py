@@ -253,7 +253,7 @@ class Reproduction:
         if self.system == "lavcap" and not self._has_features():
             features = self.out / "visual_feature"
             clip = ("--encoder", "CLIPVisual", "--encoder.pretrained", self.releases["clip"].path(self.weights))
-            commands.append(avcap("data features", root, features, *clip, "--splits", listed))
+            commands.append(avcap("data features", root, "--out", features, *clip, "--splits", listed))
             more = (*more, "--features", str(features))
         prepare = avcap("data prepare", root, "--out", out, "--splits", listed, *more, "--update", "true")
         return Step(makes, (*commands, prepare, ("touch", str(makes))), tuple(files.values()))
