@@ -49,16 +49,17 @@ def write_overlay(path: Path, config: Path, places: Mapping[str, str], settings:
         raise FileNotFoundError(f"There is no config {config}; start from the folder of the repository.")
     whole = whole_config(config)
     whole.get("trainer", {}).pop("default_root_dir", None)  # an option of each command
-    text = yaml.safe_dump(_laid_over(relocated(whole, places) or {}, settings), sort_keys=False)
+    text = yaml.safe_dump(laid_over(relocated(whole, places) or {}, settings), sort_keys=False)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return path
 
 
-def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with others over them: mappings are merged, all else is replaced."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        merged[key] = laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +16,7 @@ from avcap.study.ablation.matrix import nested
 from avcap.study.dali import avcap, of_seed
 from avcap.study.graph import Command, Step
 from avcap.study.reproduce.papers import PaperTable, read_papers
-from avcap.study.reproduce.places import write_overlay
+from avcap.study.reproduce.places import laid_over, relocated, write_overlay
 from avcap.study.reproduce.releases import Release, read_releases
 
 Selection = Literal["test", "val"]
@@ -196,8 +197,7 @@ class Reproduction:
     ) -> tuple[str, ...]:
         """Return the options of a command: configs, each with what changes in it here, the seeds and the run's folder."""
         base = configs[0]
-        own = self.settings / base.name if self.settings is not None and self.settings.is_dir() else self.settings
-        more = (own,) if own is not None and own.is_file() else ()
+        more = self._own(base)
         settings = {**settings, **self._steps_of(base, more, trains=trains)}
         words: list[str] = []
         for place, file in enumerate(configs):
@@ -252,11 +252,32 @@ class Reproduction:
         commands: list[Command] = []
         if self.system == "lavcap" and not self._has_features():
             features = self.out / "visual_feature"
-            clip = ("--encoder", "CLIPVisual", "--encoder.pretrained", self.releases["clip"].path(self.weights))
-            commands.append(avcap("data features", root, "--out", features, *clip, "--splits", listed))
+            command = avcap("data features", root, "--out", features, *self._features_encoder(), "--splits", listed)
+            commands.append(command)
             more = (*more, "--features", str(features))
         prepare = avcap("data prepare", root, "--out", out, "--splits", listed, *more, "--update", "true")
         return Step(makes, (*commands, prepare, ("touch", str(makes))), tuple(files.values()))
+
+    def _features_encoder(self) -> list[str]:
+        """Return the options that name the encoder of the visual features: that of the config, or CLIP ViT-L/14."""
+        made: Any = {"class_path": "CLIPVisual", "init_args": {"pretrained": read_releases()["clip"].named}}
+        for path in (CONFIGS[self.system], *self._own(CONFIGS[self.system])):
+            parts = (whole_config(path).get("model") or {}).get("init_args") or {}
+            made = ((parts.get("visual_encoder") or {}).get("init_args") or {}).get("features_from") or made
+        made = laid_over(made, relocated(made, self.places) or {})
+        settings = {
+            key: value if isinstance(value, str) else json.dumps(value) for key, value in made["init_args"].items()
+        }
+        return [
+            "--encoder",
+            made["class_path"],
+            *(w for key, text in settings.items() for w in (f"--encoder.{key}", text)),
+        ]
+
+    def _own(self, config: Path) -> tuple[Path, ...]:
+        """Return the user's config that is laid over one, if there is any."""
+        own = self.settings / config.name if self.settings is not None and self.settings.is_dir() else self.settings
+        return (own,) if own is not None and own.is_file() else ()
 
     def _has_features(self) -> bool:
         """Return whether the authors' visual features lie beside the media."""
