@@ -216,13 +216,13 @@ class Reproduction:
         settings: dict[str, Any] = {"trainer.devices": self.devices}
         if not trains:
             return settings
-        if config.stem in CARD_CLIPS:
-            settings["data.init_args.batch_size"] = CARD_CLIPS[config.stem]
-        sizes = [
+        under, *over = (
             ((whole_config(path).get("data") or {}).get("init_args") or {}).get("batch_size")
             for path in (config, *more)
-        ]
-        size = next((size for size in (*sizes[:0:-1], CARD_CLIPS.get(config.stem), sizes[0]) if size is not None), 1)
+        )
+        if (most := CARD_CLIPS.get(config.stem)) is not None and under > most:
+            under = settings["data.init_args.batch_size"] = most
+        size = next((size for size in over[::-1] if size is not None), under)
         batches, rest = divmod(STEP_CLIPS[config.stem], size * self.devices)
         if rest:
             raise ValueError(
