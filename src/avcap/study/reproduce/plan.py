@@ -216,13 +216,10 @@ class Reproduction:
         settings: dict[str, Any] = {"trainer.devices": self.devices}
         if not trains:
             return settings
-        under, *over = (
-            ((whole_config(path).get("data") or {}).get("init_args") or {}).get("batch_size")
-            for path in (config, *more)
-        )
-        if (most := CARD_CLIPS.get(config.stem)) is not None and under > most:
-            under = settings["data.init_args.batch_size"] = most
-        size = next((size for size in over[::-1] if size is not None), under)
+        own = [size for path in more if (size := _batch_size(path)) is not None]
+        size = own[-1] if own else _batch_size(config) or 1
+        if not own and size > CARD_CLIPS.get(config.stem, size):
+            size = settings["data.init_args.batch_size"] = CARD_CLIPS[config.stem]
         batches, rest = divmod(STEP_CLIPS[config.stem], size * self.devices)
         if rest:
             raise ValueError(
@@ -301,6 +298,11 @@ class Reproduction:
 
     def _step(self, makes: Path, commands: Sequence[Command], needs: Sequence[Path], clears: tuple[Path, ...]) -> Step:
         return Step(makes, tuple(commands), tuple(needs), _configs(commands), clears, self.out)
+
+
+def _batch_size(config: Path) -> int | None:
+    """Return the clips that a device takes in a step by a config; None where it does not say."""
+    return ((whole_config(config).get("data") or {}).get("init_args") or {}).get("batch_size")
 
 
 def _configs(commands: Sequence[Command]) -> tuple[Path, ...]:
