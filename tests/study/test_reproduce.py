@@ -147,6 +147,32 @@ def test_settings_are_laid_over_the_config_of_the_same_name(folders, tmp_path: P
     assert named == ["dali_prefix.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("system", "config", "devices", "batches"),
+    [("avcap", "avcap", 8, 1), ("avcap", "avcap", 1, 8), ("lavcap", "lavcap", 2, 4), ("dali", "1b_alignment", 1, 4)],
+)
+def test_a_step_has_as_many_clips_as_published(system, config, devices, batches, folders, tmp_path: Path):
+    steps = plan(system, folders, tmp_path, devices=devices).steps()
+    overlays = [
+        path
+        for step in steps
+        for path in step.configs
+        if path.parent.name == "configs" and path.is_relative_to(tmp_path)
+    ]
+    (trainer,) = [
+        yaml.safe_load(path.read_text())["trainer"]
+        for path in dict.fromkeys(overlays)
+        if path.stem in (config, next(iter(read_papers()[system].rows)))
+        and "accumulate_grad_batches" in yaml.safe_load(path.read_text())["trainer"]
+    ]
+    assert trainer == {"devices": devices, "accumulate_grad_batches": batches}
+
+
+def test_devices_that_do_not_make_a_step_are_told(folders, tmp_path: Path):
+    with pytest.raises(ValueError, match="do not make the 64 clips of a step"):
+        plan("avcap", folders, tmp_path, devices=3).steps()
+
+
 def test_lists_and_names_below_a_place_are_relocated():
     settings = {"a": ["checkpoints/x.pt", 1], "b": "checkpoints", "c": "checkpoints_2/x", "d": {"e": None}}
     assert relocated(settings, {"checkpoints": "/w"}) == {"a": ["/w/x.pt", 1], "b": "/w"}
