@@ -40,7 +40,10 @@ GROUPS = {
         "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
     },
     "configs and this machine": {
-        "check": ("avcap.commands.check:check", "check a config: shapes, parameters, memory; no weights, no GPU"),
+        "check": (
+            "avcap.commands.check:check",
+            "check a config: shapes, parameters, memory; --ready: what a run lacks",
+        ),
         "list": ("avcap.commands.listing:list_components", "components that a config can name"),
         "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
     },
@@ -67,6 +70,7 @@ GROUPS = {
         "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
         "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
         "ablation run": ("avcap.commands.study:ablation", "all missing runs of an ablation matrix"),
+        "reproduce": ("avcap.commands.reproduce:reproduce", "a paper's table, from the authors' files and AudioCaps"),
         "ablation cell": ("avcap.commands.study:cell", "one cell of the ablation matrix: fit and test, unless done"),
     },
     "drills": {

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from avcap.check import Report, check_system
+from avcap.commands.doctor import finding_lines
+from avcap.foreign import sentence
 from avcap.lightning_cli import AvcapCLI, build_cli
+from avcap.machine import Finding
+from avcap.readiness.needs import memory_need, run_needs
 from avcap.systems import System
+
+READY = "--ready"
+METRICS = "metrics"  # what cannot be computed is left out of the results, and stops no run
 
 
 class MetaCLI(AvcapCLI):
@@ -26,6 +35,7 @@ class MetaCLI(AvcapCLI):
         parser.add_argument(
             "--text_tokens", type=int, default=40, help="text tokens a clip, prompt and caption together"
         )
+        parser.add_argument(READY, action="store_true", help="see whether all that a run needs is there")
 
     def instantiate_classes(self) -> None:
         """Build model and data, no trainer."""
@@ -45,8 +55,12 @@ def build_report(args: Sequence[str]) -> Report:
     cli = build_cli(args, run=False, kind=MetaCLI, parser_kwargs={"prog": "avcap check"})
     if not isinstance(cli.model, System):
         raise ValueError(f"avcap check knows avcap's systems, not {type(cli.model).__name__}.")
+    _require(cli.model, cli.datamodule)
+    return _report(cli)
+
+
+def _report(cli: AvcapCLI) -> Report:
     data = cli.datamodule
-    _require(cli.model, data)
     return check_system(
         cli.model,
         frames=_frames(data),
@@ -77,6 +91,54 @@ def _frames(data: Any) -> int:
         return 20
 
 
+class DataCLI(MetaCLI):
+    """Builds the data alone, where the model cannot be built."""
+
+    def instantiate_classes(self) -> None:
+        """Build the data."""
+        data = self.config.data
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(LightningDataModule, "data")
+        self.datamodule = parser.instantiate_classes(parser.parse_object({"data": data.as_dict()})).data
+
+
 def check(args: Sequence[str]) -> None:
-    """Print what a config amounts to: parameters by part, token counts, memory."""
-    print(build_report(args))
+    """Print what a config amounts to: parameters by part, token counts, memory; with ``--ready`` what a run lacks.
+
+    Raises:
+        SystemExit: with status 1, if a run lacks something.
+    """
+    if READY not in args:
+        print(build_report(args))
+        return
+    findings = readiness(args)
+    print(finding_lines(findings))
+    lacking = sum(bool(finding.problem) and finding.section != METRICS for finding in findings)
+    if lacking:
+        print(f"\n{lacking} thing{'s' if lacking > 1 else ''} to put right, marked with !")
+        raise SystemExit(1)
+    print("\nready")
+
+
+def readiness(args: Sequence[str]) -> list[Finding]:
+    """Return what was found of all that a run of the config needs; ``args`` are those of ``avcap fit``.
+
+    Raises:
+        SystemExit: with status 2, for a wrong option or config.
+    """
+    options: Any = {"run": False, "parser_kwargs": {"prog": "avcap check"}}
+    try:
+        cli = build_cli(args, kind=MetaCLI, **options)
+    except (ValueError, OSError, ImportError) as error:
+        problem = Finding("weights", "model", "cannot be built", sentence(error) or str(error))
+        cli = build_cli(args, kind=DataCLI, **options)
+        return [problem, *run_needs(None, cli.datamodule, cli.config.trainer)]
+    findings = list(run_needs(cli.model, cli.datamodule, cli.config.trainer))
+    if isinstance(cli.model, System):
+        trains = any(parameter.requires_grad for parameter in cli.model.parameters())
+        try:
+            memory = _report(cli).memory
+            findings.append(memory_need(memory.total if trains else memory.weights, cli.config.trainer))
+        except ValueError as error:
+            findings.append(Finding("device", "memory", "not known", str(error)))
+    return findings
