@@ -35,6 +35,7 @@ from avcap.callbacks import (
     KeepCaptions,
     LogSamples,
     MeasureMaps,
+    MeasureSpeed,
     SaveBest,
     SaveLast,
     SeedSteps,
@@ -267,6 +268,8 @@ class AvcapCLI(LightningCLI):
         if config.get("enable_checkpointing") is False:
             callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
         more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
+        if not any(isinstance(callback, MeasureSpeed) for callback in config.get("callbacks") or []):
+            more.append(MeasureSpeed())
         bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
         if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
             more.append(ProgressWithoutVersion())

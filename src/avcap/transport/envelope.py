@@ -20,7 +20,6 @@ from torch.autograd.function import once_differentiable
 from avcap.transport.cost import squared_euclidean_cost
 from avcap.transport.precision import as_full_precision, full_precision
 
-
 CACHED_PAIRS = 2**20  # costs of 4 MB in float32
 
 

@@ -11,7 +11,7 @@ LARGEST = 2**14  # scores of a clip that one block of threads keeps in its regis
 
 
 @triton.jit
-def _iterate(score, log_a, log_b, log_plan, iterations, n, m, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # noqa: ANN001, ANN202, N803
+def _iterate(score, log_a, log_b, log_plan, iterations, n, m, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """Solve the clip of this program; ROWS and COLUMNS are n and m, rounded up to powers of two."""
     clip = tl.program_id(0).to(tl.int64)
     i, j = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
