@@ -16,14 +16,14 @@ import time
 import torch
 
 from avcap.decoders import GeneratorBeamSearch, GITDecoder
-from avcap.decoders.search_step import Step, reorder_beams
+from avcap.decoders.search_step import SearchStep, reorder_beams
 from avcap.types import Tokens
 
 CLIPS, TOKENS, BEAMS, WORDS, WIDTH, BOS = 4, 708, 4, 20, 768, 101
 NEVER = -1  # no end word, so that every search has all steps
 
 
-def recomputing(decoder: GITDecoder, tokens: Tokens) -> Step:
+def recomputing(decoder: GITDecoder, tokens: Tokens) -> SearchStep:
     """A step that remembers only the ids, as the official code does."""
     ids = None
 

@@ -42,6 +42,7 @@ from avcap.callbacks import (
     KeepCaptions,
     LogSamples,
     MeasureMaps,
+    MeasureSpeed,
     SaveBest,
     SaveLast,
     SeedSteps,
@@ -276,6 +277,8 @@ class AvcapCLI(LightningCLI):
             wanted = config.get(option) is not False and not config.get("barebones")
             if wanted and not any(isinstance(callback, base) for callback in given):
                 more.append(ours())
+        if not any(isinstance(callback, MeasureSpeed) for callback in given):
+            more.append(MeasureSpeed())
         return super()._instantiate_trainer(config, [*callbacks, *more])
 
     def _run_subcommand(self, subcommand: str) -> None:

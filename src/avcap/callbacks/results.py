@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of, in_order
 from avcap.callbacks.naming import AddNaming
 from avcap.callbacks.save_best import SaveBest
+from avcap.callbacks.speed import read_speed
 from avcap.figures import draw_map
 from avcap.figures.parts import picture_parts
 from avcap.ids import file_name
@@ -103,6 +104,7 @@ class WriteResults(Callback):
             constant=constant,
             settings=_settings(trainer, pl_module, references),
         )
+        results["training"] = _tried("speed of the training", lambda: read_speed(Path(trainer.default_root_dir)))
         results["maps"] = {
             name.removeprefix("test/"): float(value)
             for name, value in trainer.callback_metrics.items()

@@ -52,6 +52,21 @@ def _print_scores(results: dict[str, Any]) -> None:
     for reason in dict.fromkeys(left_out.values()):
         names = [name for name, why in left_out.items() if why == reason]
         print(f"Left out {', '.join(names)}: {reason}.")
+    if speed := results.get("training"):
+        print(f"\n{_told(speed)}")
     scores = results["scores"]
     if {"unique_ratio", "vocab"} <= scores.keys():
         print(f"\n{scores['unique_ratio']:.0%} of the captions are unique, {scores['vocab']:.0f} words are used.")
+
+
+def _told(speed: dict[str, float]) -> str:
+    """Tell the speed of a training in one sentence."""
+    facts = [f"{speed['clips_per_second']:.1f} clips/s"]
+    if "tokens_per_second" in speed:
+        facts.append(f"{speed['tokens_per_second']:,.0f} tokens/s ({speed['padding']:.0%} padding)")
+    if "tflops_per_second" in speed:
+        use = f" ({speed['mfu']:.0%} of what the device can do)" if "mfu" in speed else ""
+        facts.append(f"{speed['tflops_per_second']:.3g} TFLOP/s a device{use}")
+    if "peak_memory_gib" in speed:
+        facts.append(f"{speed['peak_memory_gib']:.2f} GiB of memory at the peak")
+    return f"Trained at {', '.join(facts)}."
