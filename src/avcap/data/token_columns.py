@@ -20,7 +20,7 @@ from avcap.atomic import write_atomically
 from avcap.data.collate import Sample, collate
 from avcap.data.dataset import ClipDataset
 from avcap.frontends.inputs import AUDIO, FEATURES
-from avcap.shards.derived import COLUMN_DTYPES, INDEX, DerivedColumn
+from avcap.shards.derived import INDEX, DerivedColumn
 from avcap.shards.parallel import PLAN, begin
 from avcap.shards.reader import DERIVED
 from avcap.types import Batch, Tokens
@@ -196,7 +196,7 @@ def _write_piece(partial: Path, number: int, rows: Iterator[tuple[str, Tokens | 
             if row is None:
                 places.append(None)
                 continue
-            x = row.x.to(COLUMN_DTYPES[dtype])
+            x = row.x.to(getattr(torch, dtype))
             if not x.isfinite().all():
                 raise ValueError(
                     f"The encoder gives tokens of the clip {clip} that are not finite in {dtype}; choose another dtype."

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from avcap.media.clock import packets, seek
 from avcap.media.display import Display
 from avcap.media.files import NoVideo, opened
@@ -17,6 +15,7 @@ from avcap.media.tracks import Tracks, choose_tracks
 
 if TYPE_CHECKING:
     import av
+    import numpy as np
     from av import Packet, VideoStream
     from av.container import InputContainer
 
