@@ -93,14 +93,18 @@ def table_commands() -> list[tuple[str, str]]:
     found = []
     for name in PAPERS:
         for line in (REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8").splitlines():
-            words = re.findall(r"`(avcap (?:fit|test|dali pseudo-label|ablation run) [^`]*(?:configs/|--axes)[^`]*)`", line)
+            words = re.findall(
+                r"`(avcap (?:fit|test|dali pseudo-label|ablation run) [^`]*(?:configs/|--axes)[^`]*)`", line
+            )
             found += [(f"{name}.md", word) for word in words if line.startswith("|")]
     return found
 
 
 def different(commands: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """One of the commands that check, train or test with the same options, which are the same to the parser."""
-    return list({re.sub(r"^avcap (check|fit|test) +| --ckpt_path \S+", "", words): (p, words) for p, words in commands}.values())
+    return list(
+        {re.sub(r"^avcap (check|fit|test) +| --ckpt_path \S+", "", words): (p, words) for p, words in commands}.values()
+    )
 
 
 COMMANDS = different(header_commands() + table_commands())
