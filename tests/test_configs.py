@@ -13,7 +13,10 @@ from avcap.lightning_cli import AvcapParser
 from tests.end_to_end.program import DECODER, REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
-TABLES = {CONFIGS / "ablation" / "matrix.yaml", CONFIGS / "protocols.yaml"}  # built in tests/study/ablation/test_matrices.py; tests/test_protocols.py
+TABLES = {
+    CONFIGS / "ablation" / "matrix.yaml",
+    CONFIGS / "protocols.yaml",
+}  # built in tests/study/ablation/test_matrices.py; tests/test_protocols.py
 DALI_STAGES = CONFIGS / "dali"  # built in tests/systems/test_dali_configs.py, but for the language model
 DEMO = CONFIGS / "demo" / "lavcap.yaml"
 
