@@ -72,7 +72,16 @@ def test_selection_on_test_marks_everything(two: Path, tmp_path: Path, caplog, c
     assert any("selected on test" in told for told in caplog.messages)
     assert best(run)["callbacks"]["SaveBest"]["validation"] == {"split": "test", "ids": wanted}
 
-    tested = ("--results.baselines", "false", "--results.maps", "0", "--ckpt_path", "best")
+    tested = (
+        "--trainer.enable_checkpointing",
+        "false",
+        "--results.baselines",
+        "false",
+        "--results.maps",
+        "0",
+        "--ckpt_path",
+        "best",
+    )
     load, reads = torch.load, []
     monkeypatch.setattr(torch, "load", lambda path, **how: (reads.append(path), load(path, **how))[1])
     main(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,6 @@ class SaveBest(Checkpoint):
         self.validation: dict[str, Any] | None = None  # which clips are validated on, where the data module tells
         self._is_new = False
         self._found: set[str] = set()  # what a trial of the validation has scored
-        self._loaded: tuple[int, int] | None = None  # step and epoch of the checkpoint that was loaded
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the best score is, of which step, and on which clips."""
@@ -54,33 +53,6 @@ class SaveBest(Checkpoint):
         """Go on with the best score of before."""
         self.score, self.scored_by, self.step = (state_dict[key] for key in ("score", "scored_by", "step"))
         self.validation = state_dict.get("validation")
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note which state is loaded."""
-        self._loaded = checkpoint.get("global_step", 0), checkpoint.get("epoch", 0)
-
-    def selection(self, tested: Iterable[str]) -> dict[str, Any] | None:
-        """Return what has chosen the checkpoint that was loaded, and on which clips.
-
-        Args:
-            tested: Ids of the clips that it was tested on.
-
-        Returns:
-            ``by`` (the score, or ``last``), ``score``, ``step``, ``epoch``, where the data module has told them ``split``, ``clips``
-            and ``id_hash`` of the validation, and ``on_test``: whether it has read clips of the test. None where no checkpoint
-            was loaded.
-        """
-        if self._loaded is None:
-            return None
-        step, epoch = self._loaded
-        if self.step != step:
-            return {"by": "last", "step": step, "epoch": epoch, "on_test": False}
-        told = {"by": self.scored_by, "score": self.score, "step": step, "epoch": epoch}
-        if self.validation is None:
-            return {**told, "on_test": None}
-        ids = self.validation["ids"]
-        facts = {"split": self.validation["split"], "clips": len(ids), "id_hash": id_hash(ids)}
-        return {**told, **facts, "on_test": not set(tested).isdisjoint(ids)}
 
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note which scores there are."""
@@ -165,6 +137,32 @@ class SaveBest(Checkpoint):
 
 def _is_better(score: float, than: float | None, mode: str) -> bool:
     return than is None or (score > than if mode == "max" else score < than)
+
+
+def selection_of(checkpoint: Mapping[str, Any], tested: Iterable[str]) -> dict[str, Any] | None:
+    """Return what has chosen a checkpoint, and on which clips.
+
+    Args:
+        checkpoint: Its content.
+        tested: Ids of the clips that it was tested on.
+
+    Returns:
+        ``by`` (the score, or ``last``), ``score``, ``step``, ``epoch``, where the data module has told them ``split``, ``clips`` and
+        ``id_hash`` of the validation, and ``on_test``: whether it has read clips of the test, None where that is not known. None
+        for a checkpoint without the state of :class:`SaveBest`.
+    """
+    state = (checkpoint.get("callbacks") or {}).get(SaveBest.__name__)
+    if state is None:
+        return None
+    place = {key: checkpoint.get(name) for key, name in (("step", "global_step"), ("epoch", "epoch"))}
+    if state["step"] != place["step"]:
+        return {"by": "last", **place, "on_test": False}
+    told = {"by": state["scored_by"], "score": state["score"], **place, "on_test": None}
+    read = state.get("validation")
+    if read is None:
+        return told
+    facts = {"split": read["split"], "clips": len(read["ids"]), "id_hash": id_hash(read["ids"])}
+    return {**told, **facts, "on_test": not set(tested).isdisjoint(read["ids"])}
 
 
 def mend_best(last: Path) -> None:
