@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial, reduce
+from functools import reduce
 from inspect import signature
 from operator import or_
 from pathlib import Path
@@ -64,6 +64,7 @@ from avcap.explain import OneSentence
 from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
+from avcap.mappings import read_yaml
 from avcap.run_folder import RunFolder
 from avcap.systems import Captioner, Schedule
 
@@ -106,12 +107,24 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
+            self._look_at_configs(args)
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
             args = [
                 f"{word}=true" if word == _OVERWRITE and after not in ("true", "false") else word
                 for word, after in zip(args, [*args[1:], ""], strict=True)
             ]
         return super().parse_args(args, *more, **kwargs)
+
+    def _look_at_configs(self, args: Sequence[str]) -> None:
+        """Refuse a config that is no YAML mapping; jsonargparse would not name the file."""
+        for word, after in zip(args, [*args[1:], ""], strict=True):
+            option, equals, given = word.partition("=")
+            path = Path(given if equals else after)
+            if option in ("-c", "--config") and path.name and path.exists():
+                try:
+                    read_yaml(path)
+                except (ValueError, OSError) as error:
+                    self.error(str(error))
 
     def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the options of a class; ``1`` for an ``int | float`` is the int: one batch, where 1.0 would be all of them.
@@ -262,15 +275,13 @@ class AvcapCLI(LightningCLI):
         """Add the callbacks that have no options; leave out those that save where Lightning shall not."""
         if config.get("enable_checkpointing") is False:
             callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
+        if config.get("enable_model_summary") is not False and not config.get("barebones"):
+            given = config.get("callbacks") or []
+            callbacks += [] if any(isinstance(callback, ModelSummary) for callback in given) else [SummariseModel()]
         more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
-        given = config.get("callbacks") or []
-        for option, base, ours in (
-            ("enable_model_summary", ModelSummary, SummariseModel),
-            ("enable_progress_bar", ProgressBar, ProgressWithoutVersion),
-        ):
-            wanted = config.get(option) is not False and not config.get("barebones")
-            if wanted and not any(isinstance(callback, base) for callback in given):
-                more.append(ours())
+        bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
+        if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
+            more.append(ProgressWithoutVersion())
         return super()._instantiate_trainer(config, [*callbacks, *more])
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -305,9 +316,7 @@ class AvcapCLI(LightningCLI):
         settings = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
         named = settings.get("ckpt_path")
         if named and Path(named).exists():  # looked at before Lightning does, which is less strict
-            files = self.trainer.strategy.checkpoint_io
-            read = files.read if isinstance(files, WholeCheckpoints) else partial(read_checkpoint, rebuild=False)
-            read(Path(named))
+            read_checkpoint(Path(named), rebuild=False)
         return settings
 
 

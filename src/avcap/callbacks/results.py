@@ -106,13 +106,14 @@ class WriteResults(Callback):
             scores,
             human_bound=bound,
             constant=constant,
-            settings={**_settings(trainer, pl_module), "selection": selection_of(self._loaded, references)},
+            settings=_settings(trainer, pl_module),
         )
         results["maps"] = {
             name.removeprefix("test/"): float(value)
             for name, value in trainer.callback_metrics.items()
             if name.startswith("test/map_")
         }
+        results["settings"]["selection"] = selection_of(self._loaded, references)
         self._write_captions(trainer, {row["id"]: {**row, "scores": scores.clips[row["id"]]} for row in rows})
         self._draw(folder / "maps")
         write_results(folder / "results.json", results)  # last: where it stands, the rest stands too
@@ -172,13 +173,13 @@ def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     lists = getattr(getattr(data, "clips", None), "ids", {})
     return {
         "checkpoint": str(trainer.ckpt_path or ""),
-        "split": data.splits("test")[0] if hasattr(data, "splits") else None,
-        "ids": str(lists["test"]) if "test" in lists else None,
-        "seed": int(seed) if seed else None,
         "generation": dict(cast(CaptionerParts, pl_module).decoder.generation),
         "parameters": {
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),
             "all": sum(p.numel() for p in parameters),
         },
         "precision": str(trainer.precision),
+        "split": data.splits("test")[0] if hasattr(data, "splits") else None,
+        "ids": str(lists["test"]) if "test" in lists else None,
+        "seed": int(seed) if seed else None,
     }

@@ -18,9 +18,11 @@ from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.data.splits import Splits, Validation
-from avcap.data.token_columns import tokens_for
+from avcap.data.token_columns import find_tokens, has_tokens
 from avcap.data.transforms import Transform
 from avcap.frontends import Inputs
+from avcap.frontends.inputs import FEATURES
+from avcap.shards.derived import DerivedColumn
 from avcap.shards.reader import SPLITS, ShardInfo, Shards
 
 log = logging.getLogger(__name__)
@@ -236,8 +238,25 @@ class AudioCapsDataModule(LightningDataModule):
         """Return shuffled batches with one ``caption`` per clip."""
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
         dataset = self.dataset(TRAIN, training=True)
-        dataset.use_tokens(tokens_for(getattr(self.trainer, "lightning_module", None), dataset))
+        dataset.use_tokens(self._tokens(dataset))
         return self._loader(dataset, self.batch_size, shuffle=not overfit, training=True)
+
+    def _tokens(self, dataset: ClipDataset) -> dict[str, DerivedColumn]:
+        """Return the tokens that the model's frozen encoders made of a split before, by what they read."""
+        model: Any = getattr(self.trainer, "lightning_module", None)
+        if not hasattr(model, "frozen_tokens") or not has_tokens(dataset.shards):
+            return {}
+        found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
+        for key in (key for key in self.inputs.keys if key != FEATURES):
+            column = found.get(key)
+            if column is None:
+                log.info(
+                    "Training encodes the %s of each clip: no tokens of this encoder, or it learns, or its input varies.",
+                    key,
+                )
+            else:
+                log.info("Training reads the tokens of %s from %s.", key, column.folder)
+        return {key: column for key, column in found.items() if column is not None}
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
         """Return batches in order, with ``caption`` and ``references``; none if there is no val split."""
