@@ -74,11 +74,13 @@ def test_a_model_that_cannot_be_built_hides_nothing_else(demo_root: Path, tmp_pa
     args = options(
         demo_root, tmp_path / "run", "--model.init_args.decoder.init_args.config", str(tmp_path / "none.json")
     )
-    found = readiness([*args, "--data.init_args.shards", str(tmp_path / "shards")])
-    said = problems(found)
+    args += ["--data.init_args.shards", str(tmp_path / "shards"), AUDIO, str(tmp_path / "weights.pt")]
+    said = problems(readiness(args))
     assert "none.json" in said["weights model"]
     assert "There are no shards" in said["data train"]
     assert "There are no shards" in said["data test"]
+    assert "weights.pt" in said["weights audio_encoder"]
+    assert "data test" not in problems(readiness([*args, "--stages", "[fit]"]))
 
 
 def test_weights_files_of_the_papers_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentParser
@@ -36,6 +36,12 @@ class MetaCLI(AvcapCLI):
             "--text_tokens", type=int, default=40, help="text tokens a clip, prompt and caption together"
         )
         parser.add_argument(READY, action="store_true", help="see whether all that a run needs is there")
+        parser.add_argument(
+            "--stages",
+            type=list[Literal["fit", "test"]],
+            default=["fit", "test"],
+            help="with --ready: what is to be run",
+        )
 
     def instantiate_classes(self) -> None:
         """Build model and data, no trainer."""
@@ -132,8 +138,8 @@ def readiness(args: Sequence[str]) -> list[Finding]:
     except (ValueError, OSError, ImportError) as error:
         problem = Finding("weights", "model", "cannot be built", sentence(error) or str(error))
         cli = build_cli(args, kind=DataCLI, **options)
-        return [problem, *run_needs(None, cli.datamodule, cli.config.trainer)]
-    findings = list(run_needs(cli.model, cli.datamodule, cli.config.trainer))
+        return [problem, *run_needs(None, cli.datamodule, cli.config)]
+    findings = list(run_needs(cli.model, cli.datamodule, cli.config))
     if isinstance(cli.model, System):
         trains = any(parameter.requires_grad for parameter in cli.model.parameters())
         try:

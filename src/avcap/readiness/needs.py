@@ -15,7 +15,7 @@ from avcap.data import AudioCapsDataModule
 from avcap.foreign import sentence
 from avcap.machine import Finding
 from avcap.metrics.evaluate import available
-from avcap.readiness.weights import tokenizer_need, weights_needs
+from avcap.readiness.weights import named_needs, tokenizer_need, weights_needs
 from avcap.shards.derived import INDEX
 from avcap.shards.reader import DERIVED
 from avcap.systems import Captioner, System
@@ -25,28 +25,33 @@ MOMENTS = 8  # bytes of Adam a trained value
 GIB = 2**30
 
 
-def run_needs(model: System | None, data: object, trainer: Any) -> Iterator[Finding]:
+def run_needs(model: System | None, data: object, config: Any) -> Iterator[Finding]:
     """Yield what was found of everything that training and testing a config needs, but the memory of the device.
 
     Args:
         model: Built under ``torch.device("meta")``; None where it could not be built.
         data: The data module.
-        trainer: The trainer's section of the config.
+        config: The whole config, with the ``stages`` of the check: fit, test, or both.
     """
-    if model is not None:
+    trainer, settings = config.trainer, config.model.as_dict()
+    captioner = isinstance(model, Captioner) if model is not None else settings["class_path"].endswith("Captioner")
+    tested = captioner and "test" in config.stages
+    if model is None:
+        yield from named_needs(settings)
+    else:
         for name in model.parts:
             if (part := getattr(model, name)) is not None:
                 yield from weights_needs(name, part)
         if isinstance(model, Captioner):
             yield from tokenizer_need(model.decoder)
     if isinstance(data, AudioCapsDataModule):
-        yield from _data_needs(model, data)
+        yield from _data_needs(model, data, fitted="fit" in config.stages, tested=tested)
     root = Path(trainer.get("default_root_dir") or "runs/run")
     yield _folder_need(root)
     if model is not None:
         yield _disk_need(model, root)
     yield from _device_needs(trainer)
-    if model is None or isinstance(model, Captioner):
+    if tested:
         for metric, reason in available().items():
             yield Finding("metrics", metric, "left out" if reason else "available", reason or "", minor=True)
 
@@ -64,10 +69,10 @@ def memory_need(total: int, trainer: Any) -> Finding:
     return Finding("device", "memory", value, problem)
 
 
-def _data_needs(model: System | None, data: AudioCapsDataModule) -> Iterator[Finding]:
+def _data_needs(model: System | None, data: AudioCapsDataModule, *, fitted: bool, tested: bool) -> Iterator[Finding]:
     """Look at the splits of training, validation and test: files, streams, captions."""
-    trains = model is None or any(parameter.requires_grad for parameter in model.parameters())
-    stages = [*(["fit"] if trains else []), *(["test"] if model is None or isinstance(model, Captioner) else [])]
+    trains = fitted and (model is None or any(parameter.requires_grad for parameter in model.parameters()))
+    stages = [*(["fit"] if trains else []), *(["test"] if tested else [])]
     if model is not None:
         data.serve(model.inputs)
     for stage in stages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,14 @@ WEIGHTS = (
     "model.safetensors",
     "pytorch_model.bin",
 )  # of a Hugging Face folder, in the order in which they are looked for
+NAMING = (
+    "pretrained",
+    "pretrained_audio",
+    "file",
+    "model",
+    "language_model",
+    "tokenizer",
+)  # settings that name weights
 COMPARED = ("model_type", "hidden_size", "num_hidden_layers")  # of a language model
 OWN_FILES = {
     "prefix_file": "prefix",
@@ -43,6 +51,33 @@ def weights_needs(name: str, part: nn.Module) -> Iterator[Finding]:
         yield Finding("weights", name, place, _of_file(part) if place.endswith(FILES) else _of_model(place, part))
     for path, module in own.items():
         yield Finding("weights", f"{name}.{module}", path, _of_own(part, module, path, name))
+
+
+def named_needs(settings: Any, name: str = "model") -> Iterator[Finding]:
+    """Yield one finding for each file and model that settings name, where the parts themselves could not be built.
+
+    Args:
+        settings: Of a part, or of a model with its parts.
+        name: What they are settings of.
+    """
+    if not isinstance(settings, Mapping):
+        return
+    for key, value in settings.items():
+        if key in NAMING and isinstance(value, str) and not _is_timm(settings, key, value):
+            if value.endswith(FILES):
+                problem = (
+                    ""
+                    if Path(value).is_file()
+                    else f"there is no file {value}; `avcap weights import` or `part` makes it."
+                )
+            else:
+                problem = _not_here(find_source(value).name, "tokenizer.json" if key == "tokenizer" else "config.json")
+            yield Finding("weights", name, value, problem)
+        yield from named_needs(value, name if key in ("init_args", "class_path") else key)
+
+
+def _is_timm(settings: Mapping, key: str, value: str) -> bool:
+    return value == "timm" or (key == "model" and "pooling" in settings)
 
 
 def tokenizer_need(decoder: nn.Module) -> Iterator[Finding]:
@@ -88,13 +123,21 @@ def _of_model(name: str, part: nn.Module) -> str:
         source = find_source(name)
         if source.gguf_file is not None:
             return ""
-        if _local(source.name, "config.json") is None:
-            fetch = f"fetch it with `hf download {name}` (a gated model asks you to accept its licence first)"
-            where = f"{name} has no config.json" if Path(name).is_dir() else f"{name} is not on this machine"
-            return f"{where}; {fetch}, or name a folder that holds it."
-        return _wrong_size(source, part) or wrong_files(source.name)
+        return _not_here(source.name) or _wrong_size(source, part) or wrong_files(source.name)
     except (OSError, ValueError) as error:
         return _said(error)
+
+
+def _not_here(name: str, file: str = "config.json") -> str:
+    """Return how to get a Hugging Face model that is not on this machine; empty if it is."""
+    if _local(name, file) is not None or list(Path(name).glob("*.gguf")):
+        return ""
+    if Path(name).is_dir():
+        return f"{name} has no {file}; name the folder of a whole model."
+    if name.count("/") != 1:
+        return f"there is no folder {name}; make it, or name another."
+    fetch = f"fetch it with `hf download {name}` (a gated model asks you to accept its licence first)"
+    return f"{name} is not on this machine; {fetch}, or name a folder that holds it."
 
 
 def _wrong_size(source: Source, part: nn.Module) -> str:
@@ -156,10 +199,14 @@ def _damage(path: Path, tensors: set[str]) -> str:
 def _local(name: str, file: str) -> Path | None:
     """Return a file of a folder or of the local cache of the hub; None if it is not on this machine."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     if Path(name).is_dir():
         return Path(name, file) if Path(name, file).is_file() else None
-    found = try_to_load_from_cache(name, file)
+    try:
+        found = try_to_load_from_cache(name, file)
+    except HFValidationError:  # a path, where there is no folder
+        return None
     return Path(found) if isinstance(found, str) else None
 
 

@@ -176,7 +176,8 @@ class Reproduction:
         given = self._given((DALI / f"{config}.yaml",), config, folder, self.seeds[0], {})
         fit = avcap("fit", *given, "--ckpt_path", "last")
         take = avcap("weights part", folder / f"checkpoints/{checkpoint}.ckpt", part, makes)
-        return self._step(makes, [avcap("check", *given, "--ready"), fit, take], needs, (folder,))
+        check = avcap("check", *given, "--ready", "--stages", "[fit]")
+        return self._step(makes, [check, fit, take], needs, (folder,))
 
     def _labels(self, makes: Path, needs: Sequence[Path]) -> Step:
         """Return the step that writes DALI's pseudo-captions."""
