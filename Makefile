@@ -110,8 +110,8 @@ drills: install  ## Kill prepare, training and DDP at random (KILLS=100 each), t
 	AVCAP_FUZZ=$(FUZZ) AVCAP_FUZZ_SEED=$${AVCAP_FUZZ_SEED:-$$RANDOM} OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
 
 .PHONY: bench
-bench: install  ## Run the benchmarks on small sizes, print their ratios
-	@for script in $(filter-out $(if $(wildcard /dev/nvidia0),,benchmarks/gpu.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: install  ## Print one table of speeds beside the plain ways and the machine's matrix product (BENCH="--threads 2", without --quick)
+	@$(BIN)/python -m benchmarks $(or $(BENCH),--quick)
 
 .PHONY: clean
 clean:  ## Remove caches and the demo's data and run; keeps .venv

@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader
 
 from avcap.callbacks import MeasureSpeed
 from avcap.callbacks import speed as module
-from avcap.callbacks.speed import counter, read_speed
+from avcap.callbacks.speed import read_speed
 from avcap.decoders import GITDecoder
 from avcap.decoders.git_text import GITDropout, GITSize
 from avcap.layers.attention import attention
+from avcap.operations import operation_counter
 from avcap.systems import Captioner
 from avcap.types import Tokens
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, batch
@@ -95,9 +96,9 @@ def test_tokens_that_an_alignment_compares_are_counted() -> None:
 
 def test_attention_of_a_cpu_counts_as_its_matrix_products() -> None:
     q = torch.randn(2, 3, 5, 4, requires_grad=True)
-    with counter() as products:
+    with operation_counter() as products:
         ((q @ q.mT).softmax(-1) @ q).sum()
-    with counter() as fused:
+    with operation_counter() as fused:
         attention(q, q, q).sum()
     assert fused.get_total_flops() == products.get_total_flops() > 0
 

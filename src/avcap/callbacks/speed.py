@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -14,9 +13,10 @@ from lightning.fabric.utilities.throughput import get_available_flops
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 from avcap.atomic import write_atomically
+from avcap.operations import operation_counter, peak_memory
 from avcap.types import Batch, Tokens
 
 SPEED = "speed.json"
@@ -62,7 +62,7 @@ class MeasureSpeed(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count the operations of the first batch."""
         if not self._whole.clips and isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
-            self._counter = counter()
+            self._counter = operation_counter()
             self._counter.__enter__()
 
     def on_train_batch_end(
@@ -77,9 +77,9 @@ class MeasureSpeed(Callback):
             span.clips += len(batch["id"]) * trainer.world_size
             span.seconds += now - self._mark
         self._mark = now
-        if (batch_idx + 1) % (trainer.log_every_n_steps or sys.maxsize) == 0:
+        if (batch_idx + 1) % (getattr(trainer, "log_every_n_steps", None) or sys.maxsize) == 0:
             found = self._found(trainer, pl_module, self._window)
-            self.log_dict({f"speed/{name}": value for name, value in found.items()})
+            pl_module.log_dict({f"speed/{name}": value for name, value in found.items()})
             self._window = Span()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -100,8 +100,8 @@ class MeasureSpeed(Callback):
 
     def _leave(self, pl_module: LightningModule) -> None:
         self._stop_counting()
-        if getattr(pl_module, "decoder", None) is not None:
-            pl_module.decoder.told = None
+        if (decoder := getattr(pl_module, "decoder", None)) is not None:
+            decoder.told = None
         while self._handles:
             self._handles.pop().remove()
 
@@ -163,24 +163,6 @@ def read_speed(folder: Path) -> dict[str, float] | None:
     return found
 
 
-def counter() -> FlopCounterMode:
-    """Return a counter of floating-point operations that knows a CPU's fused attention too."""
-    forward, backward = (
-        getattr(torch.ops.aten, f"_scaled_dot_product_flash_attention_for_cpu{end}") for end in ("", "_backward")
-    )
-    return FlopCounterMode(
-        display=False, custom_mapping={forward: _attention_flops, backward: _attention_backward_flops}
-    )
-
-
-def _attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(q, k, v)
-
-
-def _attention_backward_flops(grad: torch.Size, q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__: Any) -> int:
-    return sdpa_backward_flop_count(grad, q, k, v)
-
-
 def device_flops(device: torch.device, precision: str) -> int | None:
     """Return the most operations a second of a device by its maker, None where Lightning does not know it."""
     if device.type != "cuda":
@@ -190,11 +172,3 @@ def device_flops(device: torch.device, precision: str) -> int | None:
         return get_available_flops(device, dtype)
     except ValueError:  # a precision that the card lacks
         return None
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process has held: on a CUDA device its tensors, else resident memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
