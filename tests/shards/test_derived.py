@@ -104,7 +104,7 @@ def test_a_column_that_another_process_writes_is_refused(shards: Path) -> None:
     folder = folder_of(Shards(shards / "train"), SMALL)
     with (
         locked(folder.parent, f".{folder.name}.lock"),
-        pytest.raises(BlockingIOError, match="is writing into .*derived; wait"),
+        pytest.raises(BlockingIOError, match=r"is writing into .*derived; wait"),
     ):
         _derive(shards)
     assert _derive(shards)
