@@ -16,7 +16,7 @@ from avcap.ids import id_hash
 from avcap.media import read_media
 from avcap.shards import making
 from avcap.shards.item import Item, pack, sixteen_bits, unpack
-from avcap.shards.prepare import prepare
+from avcap.shards.prepare import PrepareReport, prepare
 from avcap.shards.reader import Shards
 from tests.media_files import grey_ramp, small_set, tone, write_csv, write_media
 from tests.served import served
@@ -24,7 +24,7 @@ from tests.served import served
 COLUMNS = ("youtube_id", "start_time", "caption")
 
 
-def _run(root: Path, **settings) -> making.PrepareReport:
+def _run(root: Path, **settings) -> PrepareReport:
     return prepare(root, **{"frames": 2, "size": 16, "num_workers": 1, "progress": False, **settings})
 
 
