@@ -20,6 +20,7 @@ import torch
 
 from avcap.atomic import put_in_place, replacing, write_atomically
 from avcap.frontends import FrontEnd
+from avcap.lock import locked
 from avcap.shards.chunks import OpenFiles
 from avcap.shards.parallel import PLAN, Job, begin, run_jobs
 from avcap.shards.reader import DERIVED, Shards, UnreadableClip
@@ -169,6 +170,7 @@ def write_column(
 
     Raises:
         ValueError: if the front end reads another sample rate, or a number is out of range.
+        BlockingIOError: if another process writes this column.
     """
     if clips_per_file < 1 or num_workers < 0:
         raise ValueError(
@@ -178,16 +180,19 @@ def write_column(
     folder = folder_of(shards, frontend)
     if folder.is_dir() or not shards.info.streams["audio"]:
         return False
-    partial = folder.with_name(f"{folder.name}.partial")
-    begin(partial, f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}")
-    starts = range(0, len(shards), clips_per_file)
-    pieces = [
-        _Piece(partial, number, shards, range(start, min(len(shards), start + clips_per_file)), frontend)
-        for number, start in enumerate(starts)
-    ]
-    title = f"{shards.info.split}: {frontend.fingerprint}"
-    run_jobs(pieces, _write, title=title, num_workers=num_workers, progress=progress)
-    _publish(folder, partial, pieces)
+    with locked(folder.parent, f".{folder.name}.lock"):
+        if folder.is_dir():  # made while this process waited
+            return False
+        partial = folder.with_name(f"{folder.name}.partial")
+        begin(partial, f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}")
+        starts = range(0, len(shards), clips_per_file)
+        pieces = [
+            _Piece(partial, number, shards, range(start, min(len(shards), start + clips_per_file)), frontend)
+            for number, start in enumerate(starts)
+        ]
+        title = f"{shards.info.split}: {frontend.fingerprint}"
+        run_jobs(pieces, _write, title=title, num_workers=num_workers, progress=progress)
+        _publish(folder, partial, pieces)
     return True
 
 
