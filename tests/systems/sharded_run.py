@@ -25,7 +25,7 @@ from tests.systems.parts import Concat, MeanVisual
 
 BATCHES, CLIPS = 6, 4
 LORA = LoRA(rank=2, dropout=0.0)
-LM = "lm"
+LM, LARGE = "lm", "large"
 
 
 class ScaledConcat(Concat):
@@ -47,6 +47,10 @@ class Notes(Callback):
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.held = 0
+        self.memory = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.memory = anonymous()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
         self.losses.append(outputs["loss"].item())
@@ -70,7 +74,13 @@ def batches(rank: int, world: int) -> list[dict[str, Any]]:
     return out
 
 
-def captioner(folder: Path) -> Captioner:
+def anonymous() -> int:
+    """The bytes of memory of this process that are of no file: what it shares with no other."""
+    line = next(x for x in Path("/proc/self/smaps_rollup").read_text().splitlines() if x.startswith("Anonymous:"))
+    return int(line.split()[1]) * 1024
+
+
+def captioner(lm: Path) -> Captioner:
     torch.manual_seed(0)
     frontend = KaldiFbank(16, target_length=32)
     model = Captioner(
@@ -79,7 +89,7 @@ def captioner(folder: Path) -> Captioner:
         ScaledConcat,
         lambda width: CausalLMDecoder(
             width,
-            model=str(folder / LM),
+            model=str(lm),
             frozen=True,
             lora=LORA,
             dtype="bfloat16",
@@ -101,6 +111,7 @@ def train(
     world: int = 1,
     start: Path | None = None,
     name: str | None = None,
+    lm: str = LM,
     **settings: Any,
 ) -> Notes:
     """Train with validations in between, save ``FOLDER/<name or world>.ckpt``, and return the notes."""
@@ -110,15 +121,17 @@ def train(
         devices=world,
         max_epochs=-1,
         max_steps=steps,
-        limit_val_batches=1,
         val_check_interval=2,
         use_distributed_sampler=False,
         callbacks=[notes],
         **{"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False},
-        **({"strategy": ShardedStrategy(), "inference_mode": False} if world > 1 else {}),
-        **settings,
+        **{
+            "limit_val_batches": 1,
+            **({"strategy": ShardedStrategy(), "inference_mode": False} if world > 1 else {}),
+            **settings,
+        },
     )
-    model = captioner(folder)
+    model = captioner(folder / lm)
     loader = DataLoader(batches(rank, world), batch_size=None)
     trainer.fit(model, loader, loader, ckpt_path=start, weights_only=True)
     trainer.save_checkpoint(folder / f"{name or world}.ckpt")
@@ -132,5 +145,13 @@ if __name__ == "__main__":
     plain = train(here, steps=4, rank=number, world=2, name="four")
     clipped = train(here, steps=3, rank=number, world=2, gradient_clip_val=0.05)
     again = train(here, steps=6, rank=number, world=2, start=here / "four.ckpt")
-    found = {"losses": plain.losses, "held": plain.held, "clipped": clipped.losses, "again": again.losses}
+    before = anonymous()
+    whole = train(here, steps=1, rank=number, world=2, lm=LARGE, strategy="ddp", limit_val_batches=0)
+    found = {
+        "grown": whole.memory - before,
+        "losses": plain.losses,
+        "held": plain.held,
+        "clipped": clipped.losses,
+        "again": again.losses,
+    }
     (here / f"{number}.json").write_text(json.dumps(found))

@@ -1,4 +1,4 @@
-"""FSDP2 with LoRA on two processes equals one process."""
+"""Two processes: FSDP2 with LoRA equals one process, and a frozen language model is in memory once."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from tests.end_to_end.program import ENVIRONMENT, REPOSITORY
 from tests.llava_parts import save_tokenizer
-from tests.systems.sharded_run import LM, Notes, train
+from tests.systems.sharded_run import LARGE, LM, Notes, train
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A language model in bfloat16 with its tokenizer."""
+    """Two language models in bfloat16, each with its tokenizer."""
     out = tmp_path_factory.mktemp("sharded")
     tokenizer = save_tokenizer(out / LM)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     torch.manual_seed(0)
-    lm = AutoModelForCausalLM.from_config(LlamaConfig(vocab_size=len(tokenizer), **sizes))
-    lm.lm_head.weight.data *= 10  # so that there is something to learn
-    lm = lm.to(torch.bfloat16)
-    lm.save_pretrained(out / LM)
+    for name, width, hidden, layers in ((LM, 16, 32, 2), (LARGE, 512, 2048, 6)):
+        sizes = {
+            "hidden_size": width,
+            "intermediate_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 2,
+        }
+        lm = AutoModelForCausalLM.from_config(LlamaConfig(vocab_size=len(tokenizer), **sizes))
+        lm.lm_head.weight.data *= 10  # so that there is something to learn
+        lm.to(torch.bfloat16).save_pretrained(out / name)
+        tokenizer.save_pretrained(out / name)
     return out
 
 
@@ -86,3 +94,11 @@ def test_gradients_are_clipped_together(two, one, folder):
     clipped = train(folder, steps=3, gradient_clip_val=0.05, name="clipped")
     assert mean(two, "clipped") == pytest.approx(clipped.losses, rel=5e-3)
     assert clipped.losses[2] > 1.03 * one.losses[2]  # so that no clipping would show
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_frozen_language_model_is_in_memory_once_for_both(two, folder):
+    """Both map the same file, and DDP sends none of it."""
+    size = (folder / LARGE / "model.safetensors").stat().st_size
+    assert size > 50e6
+    assert max(seen["grown"] for seen in two) < size / 2

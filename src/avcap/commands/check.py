@@ -11,13 +11,15 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
-from avcap.check import Report, check_system
+from avcap.check import Plan, Report, Shared, check_system
 from avcap.commands.doctor import finding_lines
 from avcap.foreign import sentence
 from avcap.lightning_cli import AvcapCLI, build_cli
 from avcap.machine import Finding
 from avcap.readiness.needs import memory_need, run_needs
-from avcap.systems import System
+from avcap.systems import ShardedStrategy, System
+
+SHARED: dict[str, Shared] = {"ddp": "nothing", "zero2": "gradients", "fsdp": "weights"}
 
 READY = "--ready"
 METRICS = "metrics"  # what cannot be computed is left out of the results, and stops no run
@@ -31,6 +33,15 @@ class MetaCLI(AvcapCLI):
         super().add_arguments_to_parser(parser)
         parser.add_argument(
             "--clips", type=int, default=None, help="batch size of the memory estimate (default: the config's)"
+        )
+        parser.add_argument(
+            "--devices", type=int, default=None, help="processes in all (default: trainer.devices, or 1 if it is auto)"
+        )
+        parser.add_argument(
+            "--strategy",
+            type=Literal[tuple(SHARED)],
+            default=None,
+            help="as configs/strategy/<name>.yaml sets it (default: trainer.strategy)",
         )
         parser.add_argument(
             "--text_tokens", type=int, default=40, help="text tokens a clip, prompt and caption together"
@@ -72,7 +83,23 @@ def _report(cli: AvcapCLI) -> Report:
         frames=_frames(data),
         clips=cli.config.clips or getattr(data, "batch_size", 4),
         text_tokens=cli.config.text_tokens,
+        plan=_plan(cli),
     )
+
+
+def _plan(cli: AvcapCLI) -> Plan:
+    """Return how the trainer of the config makes a step, or how the options say that it shall."""
+    trainer = cli.config_init.trainer
+    devices = cli.config.devices or (trainer.devices if isinstance(trainer.devices, int) else 1) * trainer.num_nodes
+    shared = _shared(trainer.strategy) if cli.config.strategy is None else SHARED[cli.config.strategy]
+    precision = str(trainer.precision or "32-true")
+    return Plan(precision, max(1, devices), shared if devices > 1 else "nothing", trainer.accelerator == "cpu")
+
+
+def _shared(strategy: object) -> Shared:
+    if not isinstance(strategy, ShardedStrategy):
+        return "nothing"
+    return "gradients" if strategy.keep_gathered else "weights"
 
 
 def _require(model: System, data: object) -> None:

@@ -66,7 +66,7 @@ class ShardedStrategy(ModelParallelStrategy):
             "reshard_after_forward": not self.keep_gathered,
             "ignored_params": scalars,
         }
-        for block in _blocks(part):
+        for block in transformer_blocks(part):
             fully_shard(block, **settings)
         fully_shard(part, **settings)
         register_fsdp_forward_method(part, "loss")
@@ -172,13 +172,13 @@ def clip_norm(parameters: Iterable[Tensor], limit: float) -> None:
             clip_grads_with_norm_(kind, limit, total)
 
 
-def _blocks(part: nn.Module) -> Iterator[nn.Module]:
+def transformer_blocks(part: nn.Module) -> Iterator[nn.Module]:
     """Yield the outermost members of lists of modules: the blocks of a transformer."""
     for child in part.children():
         if isinstance(child, nn.ModuleList):
             yield from (block for block in child if next(block.parameters(), None) is not None)
         else:
-            yield from _blocks(child)
+            yield from transformer_blocks(child)
 
 
 def _whole(value: Any) -> Any:

@@ -146,10 +146,14 @@ class System(LightningModule, ABC):
             load_pretrained(self.network, self.parts, held=state.keys() | set(self.held))
             if state:
                 self.load_state_dict(state)
-            self._thin()
+            if self._trainer is not None:
+                self.store_frozen_as_computed(str(self._trainer.precision))
             if sharded is not None:
                 for name in self.shared_out:
                     sharded.shard(getattr(self, name))
+        path = "" if self.network is self else "model."
+        unsent = [path + name for name in sorted(self.left_out())]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, unsent)
         self._pretrained_loaded = True
 
     def _read_released(self) -> dict[str, Tensor]:
@@ -165,20 +169,16 @@ class System(LightningModule, ABC):
         """Return the names of the state that a checkpoint leaves out, since the parts read it again."""
         return reloadable(self.network, self.parts)
 
-    def _thin(self) -> None:
-        """Store frozen weights as they are computed, and keep DDP from sending those that were read from a file.
+    def store_frozen_as_computed(self, precision: str) -> None:
+        """Give frozen weights the number format in which mixed precision computes; see :func:`store_as_computed`.
 
         An encoder that learns nothing keeps its float32 weights: its tokens may be stored, under a name made of them.
         """
-        learning = tuple(f"{name}." for name in self.parts if name == "decoder" or _learns(getattr(self, name)))
-        read = self.left_out()
-        dtype = None if self._trainer is None else MIXED.get(str(self._trainer.precision))
-        if dtype is not None:
-            store_as_computed(self.network, {name for name in read if name.startswith(learning)}, dtype)
-        path = "" if self.network is self else "model."
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(
-            self, [path + name for name in sorted(read)]
-        )
+        if precision in MIXED:
+            learning = [name for name in self.parts if name == "decoder" or _learns(getattr(self, name))]
+            own = tuple(f"{name}." for name in learning)
+            names = {name for name in self.left_out() if name.startswith(own)}
+            store_as_computed(self.network, names, MIXED[precision])
 
     def configure_optimizers(self) -> Optimizer:
         """Build one optimiser: no weight decay for biases and norms, own learning rate factors for parts and layers."""
