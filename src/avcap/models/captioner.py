@@ -76,9 +76,8 @@ class CaptionModel(nn.Module):
         parts = {name: part for name in cls.parts if (part := getattr(planned, name)) is not None}
         model = cls._of(settings, empty={name for name, part in parts.items() if is_held(part, name, state.keys())})
         groups = _tied(model)
+        load_pretrained(model, parts, held=state.keys(), assigned=True)
         model.load_state_dict(state, strict=False, assign=True)  # no second copy
-        if load_pretrained(model, parts, held=state.keys()):
-            model.load_state_dict(state, strict=False, assign=True)
         for names in groups:
             _tie(model, names)
         return model.eval()
