@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, get_args, get_type_hints
 
 LIGHTNING = {
@@ -40,7 +41,10 @@ GROUPS = {
         "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
     },
     "configs and this machine": {
-        "check": ("avcap.commands.check:check", "check a config: shapes, parameters, memory; no weights, no GPU"),
+        "check": (
+            "avcap.commands.check:check",
+            "check a config: shapes, parameters, memory; --ready: what a run lacks",
+        ),
         "list": ("avcap.commands.listing:list_components", "components that a config can name"),
         "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
     },
@@ -67,6 +71,7 @@ GROUPS = {
         "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
         "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
         "ablation run": ("avcap.commands.study:ablation", "all missing runs of an ablation matrix"),
+        "reproduce": ("avcap.commands.reproduce:reproduce", "a paper's table, from the authors' files and AudioCaps"),
         "ablation cell": ("avcap.commands.study:cell", "one cell of the ablation matrix: fit and test, unless done"),
     },
     "drills": {
@@ -146,12 +151,24 @@ def run(argv: list[str]) -> Any:
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)
-    function, rest = _import(COMMANDS[verb][0]), argv[len(verb.split()) :]
+    rest = argv[len(verb.split()) :]
+    if {"-h", "--help"} & set(rest):
+        sys.modules.setdefault("torch", _Deferred("torch"))
+    function = _import(COMMANDS[verb][0])
     if verb in CONFIGURED:
         _find_own_modules()
         return function(rest)
     result = call(function, rest, f"avcap {verb}")
     return _import(PRINTERS[verb])(result) if verb in PRINTERS else result
+
+
+class _Deferred(ModuleType):
+    """A module that takes a second to import, imported when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _import(target: str) -> Callable:

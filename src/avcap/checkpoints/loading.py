@@ -7,9 +7,11 @@ import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
@@ -19,6 +21,17 @@ PART = "part"  # entry of our metadata in a file of one component: what a file o
 LEFT_OUT = "avcap_left_out"  # entry of a run's checkpoint: names of the frozen weights that it does not hold
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+_SHAPES_ONLY: ContextVar[bool] = ContextVar("shapes_only", default=False)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Inside the block, loading into a module on the meta device compares names and shapes and reads no values."""
+    token = _SHAPES_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _SHAPES_ONLY.reset(token)
 
 
 def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict[str, str]:
@@ -166,6 +179,9 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a safetensors file."""
     with _opened(path) as (file, metadata):
+        if _SHAPES_ONLY.get():
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}, metadata
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
