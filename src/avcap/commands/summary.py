@@ -7,6 +7,7 @@ from typing import Any
 
 from avcap.metrics.predictions import read_rows
 from avcap.metrics.results import read_results
+from avcap.study.protocol import protocol_of
 from avcap.study.report import results_table, rows_of
 
 NEXT = """What to try next:
@@ -44,6 +45,9 @@ def summary(run: Path, *, examples: int = 5) -> None:
 
 def _print_scores(results: dict[str, Any]) -> None:
     print(results_table(rows_of(results)))
+    protocol = protocol_of(results)
+    if protocol.split is not None:
+        print(f"\nTested on {protocol.clips} clips of {protocol.split}; the checkpoint: {protocol.selected}.")
     left_out = results.get("left_out", {})
     for reason in dict.fromkeys(left_out.values()):
         names = [name for name, why in left_out.items() if why == reason]

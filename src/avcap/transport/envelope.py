@@ -50,9 +50,14 @@ def transport_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor, *, solve: Solver)
     """
     with full_precision(x.device):
         x, y, a, b = (as_full_precision(t) for t in (x, y, a, b))
-        if x.is_meta or 0 in (x.shape[1], y.shape[1]):  # nothing to solve, but a graph
+        if 0 in (x.shape[1], y.shape[1]):  # nothing to solve, but a graph
             return 0 * (x.sum(dim=(1, 2)) + y.sum(dim=(1, 2)) + a.sum(dim=1) + b.sum(dim=1))
-        return _TransportCost.apply(x, y, a, b, solve)
+        return _TransportCost.apply(x, y, a, b, _of_its_size if x.is_meta else solve)
+
+
+def _of_its_size(cost: Tensor, a: Tensor, b: Tensor) -> TransportSolution:
+    """Return a solution without values, for the meta device; it takes what a solver takes."""
+    return TransportSolution(torch.empty_like(cost), torch.empty_like(a), torch.empty_like(b))
 
 
 class _TransportCost(torch.autograd.Function):
