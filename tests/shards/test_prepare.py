@@ -177,6 +177,18 @@ def test_shards_of_spectrograms_are_refused(small_root: Path, tmp_path: Path) ->
     assert len(Shards(tmp_path / "train")) == 26
 
 
+def test_many_missing_clips_deserve_a_remark(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_media(tmp_path / "good0000000_1.mp4", wave=tone(0.5), pictures=grey_ramp(3, 16, 16))
+    for gone, told in ((1, 0), (2, 1)):
+        rows = [("good0000000", 1, "a"), *((f"gone{k:07d}", 4, "d") for k in range(gone))]
+        write_csv(tmp_path / "train.csv", COLUMNS, rows)
+        _run(tmp_path, overwrite=True)
+        remarks = [message for message in caplog.messages if "have a media file" in message]
+        assert len(remarks) == told
+    assert f"Of the 3 clips of {tmp_path / 'train.csv'}, 1 have a media file" in remarks[0]
+    assert "--media" in remarks[0]
+
+
 def test_nothing_to_do_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no caption file; expected train\.csv"):
         _run(tmp_path)

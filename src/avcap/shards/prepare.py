@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from avcap.shards.manifest import MediaIndex, find_clips
 from avcap.shards.parallel import Limits
 from avcap.shards.reader import INFO, SPLITS, ShardInfo
 from avcap.shards.writer import Part, merge_splits, unfinished, write_split
+
+log = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine.jsonl"
 READING = 2  # raised whenever the same media file gives another recording or other frames
@@ -143,6 +146,11 @@ def prepare(
                 raise ValueError(
                     f"Of the {len(entries)} clips of {path} no media file was found in {root if media is None else media};"
                     f" a file is named like {entries[0].file or entries[0].id + '.mp4'}."
+                )
+            if len(missing) > len(entries) / 2:
+                log.warning(
+                    "Of the %d clips of %s, %d have a media file; if they should be more, look at --media: a file is named like %s.",
+                    *(len(entries), path, len(clips), entries[0].file or f"{entries[0].id}.mp4"),
                 )
             info = replace(settings, split=split, clips=len(entries), missing=missing, visual_width=usual_width(clips))
             info.plan = plan_of(info, clips)
