@@ -75,6 +75,16 @@ demo-dali: $(DEMO_DATA)/shards/test/info.json  ## DALI on the embedded data set:
 dali: $(DEMO_DATA)/shards/test/info.json  ## DALI's table: every objective and seed (OBJECTIVES="ot mmd", DALI_SEEDS="0 1 2", TOKENS=calibrated, -j2)
 	@$(AVCAP) dali run $(call option,objectives,OBJECTIVES) $(call option,seeds,DALI_SEEDS) $(call option,tokens,TOKENS) $(call jobs,1)
 
+.PHONY: reproduce-lavcap reproduce-avcap reproduce-dali
+reproduce-lavcap reproduce-avcap reproduce-dali: install
+reproduce-lavcap:  ## LAVCap's table: DATA=<AudioCaps> WEIGHTS=<folder> (RELEASED=1, ROWS=, DEVICES=8, DRY_RUN=1)
+reproduce-avcap:  ## AVCap's table (the same options)
+reproduce-dali:  ## DALI's table (and AUDIOSET=<folder> BALANCED=<folder>)
+reproduce-lavcap reproduce-avcap reproduce-dali:
+	@$(AVCAP) reproduce $(@:reproduce-%=%) $(call option,data,DATA) $(call option,weights,WEIGHTS) $(call option,rows,ROWS) \
+		$(call option,seeds,SEEDS) $(call option,audioset,AUDIOSET) $(call option,balanced,BALANCED) $(call option,devices,DEVICES) $(if $(RELEASED),--released) $(if $(DRY_RUN),--dry_run) \
+		$(call option,launch,LAUNCH) $(call option,submit,SUBMIT) $(call jobs,1)
+
 .PHONY: test
 test: install  ## Run all tests (PYTEST_ARGS="-m 'not slow'" for the quick ones)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
@@ -100,8 +110,8 @@ drills: install  ## Kill prepare, training and DDP at random (KILLS=100 each), t
 	AVCAP_FUZZ=$(FUZZ) AVCAP_FUZZ_SEED=$${AVCAP_FUZZ_SEED:-$$RANDOM} OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
 
 .PHONY: bench
-bench: install  ## Run the benchmarks on small sizes, print their ratios
-	@for script in $(filter-out $(if $(wildcard /dev/nvidia0),,benchmarks/gpu.py),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: install  ## Print one table of speeds beside the plain ways and the machine's matrix product (BENCH="--threads 2", without --quick)
+	@$(BIN)/python -m benchmarks $(or $(BENCH),--quick)
 
 .PHONY: clean
 clean:  ## Remove caches and the demo's data and run; keeps .venv

@@ -1,11 +1,13 @@
-"""Training steps of the three systems at paper size on one GPU: clips a second and peak memory.
+"""Training steps and solvers on one CUDA card, beside its matrix product: speed, memory by batch size, parity with the CPU.
 
-    python benchmarks/gpu.py [--device cuda] [--steps 10] [--only lavcap avcap dali sinkhorn]
+    python benchmarks/gpu.py [--minutes 7] [--steps 5] [--only parity sinkhorn lavcap avcap dali]
 
-Weights are random and inputs are made up; sizes, batch sizes and optimisers are those of the configs. Each row is compared with
-the plain way, float32 throughout. A step is forward, backward and AdamW; seconds are the median of ``--steps`` steps after three
-to warm up, measured by CUDA events. ``sinkhorn`` compares the batched solver with one clip after another. ``--small`` runs the
-same code with small models on any device, to see that it works.
+It runs from a bare checkout with the torch and transformers of the machine. Weights are random and inputs are made up; sizes
+and optimisers are those of the paper configs. A step is forward, backward and AdamW in bf16-mixed, for batches of 1, 4, 16
+and 64 clips (LAVCap 32 too, DALI 256 too), and in float32 for the config's own batch. Seconds are medians by CUDA events. ``TFLOP/s`` are
+the matrix products and attentions of a step, ``of product`` their share of what a product of 8192 x 8192 does in the same number
+format, ``MFU`` of what the maker promises, where Lightning is there to say that. The shortest lines come first, and none begins
+after ``--minutes``. ``--device cpu --small`` runs the same code with small models, to see that it works.
 """
 
 from __future__ import annotations
@@ -13,191 +15,189 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / place) for place in ("src", "")]
 
-from avcap import CaptionModel, CausalLMDecoder, CAVMAEAudio, CAVMAEVisual, CEDEncoder, DALIAudio, GITDecoder
-from avcap.decoders.git import GITSize
-from avcap.encoders import LlavaVision, PrecomputedVisual
-from avcap.fusion import OTAttention, TokenConcat
-from avcap.layers.lora import LoRA
-from avcap.layers.vit import ViTSize
-from avcap.losses import OTAlignment
-from avcap.models.parts import encode
-from avcap.transport import sinkhorn
-from avcap.types import Batch
-from benchmarks.sinkhorn import one_by_one
+import torch  # noqa: E402
 
-LLM = Path(__file__).resolve().parents[1] / "configs" / "llm"
-ROWS, PICTURES, TEXT = 1024, 20, 40
+from avcap.operations import operation_counter  # noqa: E402
+from avcap.transport import cosine_similarity, sinkhorn  # noqa: E402
+from avcap.transport._iterations import log_domain  # noqa: E402
+from benchmarks import systems  # noqa: E402
+
+SYSTEMS = {"avcap": systems.avcap, "dali": systems.dali, "lavcap": systems.lavcap}
+SIZES = {"avcap": (1, 4, 16, 64), "dali": (1, 4, 16, 64, 256), "lavcap": (1, 4, 16, 32, 64)}
+OWN = {"avcap": 8, "dali": 64, "lavcap": 4}  # clips a step in the paper configs
+FORMATS = {torch.float32: "float32", torch.bfloat16: "bf16-mixed"}
 
 
-class System(NamedTuple):
-    """A model with its loss, and the inputs of a step."""
+class Card:
+    """A device, and what it can do at most."""
 
-    model: nn.Module
-    loss: Callable[[Batch], Tensor]
-    batch: Batch
+    def __init__(self, device: str, *, steps: int, small: bool) -> None:
+        self.device, self.steps, self.small = device, steps, small
+        self.products = {dtype: self._product(dtype) for dtype in FORMATS}
+        self.promised = {dtype: _promised(device, dtype) for dtype in FORMATS}
 
+    def seconds(self, run: Callable[[], object]) -> float:
+        """The median time of a call, after two to warm up."""
+        times = []
+        for step in range(2 + self.steps):
+            if self.device == "cuda":
+                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                start.record()
+                run()
+                end.record()
+                torch.cuda.synchronize()
+                spent = start.elapsed_time(end) / 1e3
+            else:
+                begin = time.perf_counter()
+                run()
+                spent = time.perf_counter() - begin
+            if step >= 2:
+                times.append(spent)
+        return statistics.median(times)
 
-def lavcap(*, small: bool) -> System:
-    """LAVCap: CED-base and LLaMA-2-7B with LoRA, 20 visual features, 4 clips (configs/lavcap.yaml)."""
-    adapters = {"frozen": True, "lora": LoRA(rank=8, alpha=32.0, dropout=0.1, targets=["q_proj", "v_proj"])}
-    model = CaptionModel(
-        CEDEncoder("tiny" if small else "base", **adapters),
-        PrecomputedVisual(768),
-        OTAttention,
-        lambda width: CausalLMDecoder(
-            width, config=str(LLM / ("small.json" if small else "llama2_7b.json")), dtype="bfloat16", **adapters
-        ),
-    )
-    batch: Batch = {"audio": torch.randn(4, ROWS, 64), "visual_features": torch.randn(4, PICTURES, 768)}
-    return _captioning(model, batch)
-
-
-def avcap(*, small: bool) -> System:
-    """AVCap: CAV-MAE and the GIT decoder, 8 clips (configs/avcap.yaml)."""
-    depth = 1 if small else 11
-    model = CaptionModel(
-        CAVMAEAudio(ViTSize(depth=depth)),
-        CAVMAEVisual(ViTSize(depth=depth)),
-        TokenConcat,
-        lambda width: GITDecoder(width, size=GITSize(depth=1 if small else 6)),
-    )
-    frames = torch.randint(0, 256, (8, 1, 3, 224, 224), dtype=torch.uint8)
-    return _captioning(model, {"audio": torch.randn(8, ROWS, 128), "frames": frames})
+    def _product(self, dtype: torch.dtype) -> float:
+        """Operations a second of a matrix product."""
+        n = 256 if self.small else 8192
+        a, b = (torch.randn(n, n, device=self.device).to(dtype) for _ in range(2))
+        return 2 * n**3 / self.seconds(lambda: a @ b)
 
 
-def dali(*, small: bool) -> System:
-    """DALI's alignment: CAV-MAE's audio branch and LLaVA-1.5's frozen tower (configs/dali/paper/1b_alignment.yaml)."""
-    tower = LlavaVision(config=str(LLM / ("llava_demo.json" if small else "llava_1_5_7b.json")), dtype="bfloat16")
-    audio, objective, clips = DALIAudio(output_width=tower.width), OTAlignment(), 2 if small else 64
-    side = tower.input_shape(1)[-1]
-    frames = torch.randint(0, 256, (clips, 1, 3, side, side), dtype=torch.uint8)
-
-    def loss(batch: Batch) -> Tensor:
-        with torch.no_grad():
-            seen = encode(tower, batch)
-        return objective(encode(audio, batch), seen, epoch=1).loss
-
-    return System(nn.ModuleList([audio, tower]), loss, {"audio": torch.randn(clips, ROWS, 128), "frames": frames})
-
-
-def _captioning(model: CaptionModel, batch: Batch) -> System:
-    def loss(batch: Batch) -> Tensor:
-        fused = model.fuse(batch)
-        return model.decoder.dry_loss(fused.tokens, TEXT) + sum(fused.losses.values())
-
-    return System(model, loss, batch)
-
-
-SYSTEMS = {"lavcap": lavcap, "avcap": avcap, "dali": dali}
-
-
-@contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = allowed
+def _promised(device: str, dtype: torch.dtype) -> int | None:
     try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        from lightning.fabric.utilities.throughput import get_available_flops
+    except ImportError:
+        return None
+    return get_available_flops(torch.device(device), dtype) if device == "cuda" else None
 
 
-def seconds(run: Callable[[], object], steps: int, device: str) -> float:
-    """The median of ``steps`` runs after three to warm up."""
-    times = []
-    for step in range(3 + steps):
-        if device == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            run()
-            end.record()
-            torch.cuda.synchronize()
-            spent = start.elapsed_time(end) / 1e3
-        else:
-            begin = time.perf_counter()
-            run()
-            spent = time.perf_counter() - begin
-        if step >= 3:
-            times.append(spent)
-    return statistics.median(times)
-
-
-def measure(name: str, *, mixed: bool, steps: int, device: str, small: bool) -> tuple[float, float, int]:
-    """Seconds of a training step, peak memory in GiB, and clips a step."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        system = SYSTEMS[name](small=small)
-    model = system.model.train()
-    if not mixed:
-        model.float()
-    batch = system.batch
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-    def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+def parity(card: Card) -> Iterator[str]:
+    """The loss of the small systems in float32, and Sinkhorn's plans, on the CPU and on the card."""
+    for name, build in SYSTEMS.items():
+        torch.manual_seed(0)
+        system = build(2, small=True)
+        losses = []
+        for device in ("cpu", card.device):
+            model = system.model.eval().float().to(device)
+            model.zero_grad(set_to_none=True)
+            batch = {key: x.to(device) for key, x in system.batch.items()}
             loss = system.loss(batch)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+            loss.backward()
+            norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
+            losses.append((loss.item(), norm.item()))
+        (here, pull), (there, push) = losses
+        yield f"| {name}, loss and norm of its gradient | {abs(there / here - 1):.1e} | {abs(push / pull - 1):.1e} |"
+    cost = _cost("cpu")
+    exact, found = (sinkhorn(cost.to(device), epsilon=0.1).plan.cpu() for device in ("cpu", card.device))
+    yield f"| Sinkhorn's plans, largest difference | {(exact - found).abs().max():.1e} | |"
 
-    with _tf32(False):
-        spent = seconds(step, steps, device)
-    peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else float("nan")
-    return spent, peak, len(batch["audio"])
+
+def solvers(card: Card) -> Iterator[str]:
+    """Sinkhorn for 64 clips of 20 x 64 tokens and 50 iterations: as it is called, in many launches, one clip after another."""
+    from benchmarks.sinkhorn import one_by_one
+
+    cost = _cost(card.device)
+    log_a, log_b = (cost.new_full((64, n), 1 / n).log() for n in (20, 64))
+    ours = card.seconds(lambda: sinkhorn(cost, epsilon=0.1, iterations=50))
+    ways = {"as it is called": ours}
+    if card.device == "cuda":
+        from avcap.transport.one_launch import one_launch
+
+        ways["its one launch"] = card.seconds(lambda: one_launch(cost / -0.1, log_a, log_b, iterations=50))
+    ways["in many launches"] = card.seconds(lambda: log_domain(cost / -0.1, log_a, log_b, iterations=50))
+    ways["one clip after another"] = card.seconds(lambda: one_by_one(cost, epsilon=0.1, iterations=50))
+    for name, spent in ways.items():
+        yield f"| Sinkhorn, {name} | {spent * 1e3:.3f} | {spent / ours:.1f} |"
 
 
-def solver(steps: int, device: str) -> tuple[float, float]:
-    """Seconds of the batched Sinkhorn solver and of one clip after another: 64 clips, 20 x 64 tokens, 50 iterations."""
-    cost = torch.rand(64, 20, 64, device=device)
-    ours = seconds(lambda: sinkhorn(cost, epsilon=0.1, iterations=50), steps, device)
-    return ours, seconds(lambda: one_by_one(cost, epsilon=0.1, iterations=50), max(3, steps // 3), device)
+def _cost(device: str) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    video, audio = (torch.randn(64, n, 768, generator=generator).to(device) for n in (20, 64))
+    return 1 - cosine_similarity(video, audio)
+
+
+def step(card: Card, name: str, clips: int, dtype: torch.dtype) -> str:
+    """A training step of a system: its line of the table."""
+    torch.manual_seed(0)
+    with torch.device(card.device):
+        system = SYSTEMS[name](clips, small=card.small)
+    if dtype == torch.float32:
+        system.model.float()
+    run = systems.training_step(system, card.device, dtype)
+    if card.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with operation_counter() as counting:
+        run()
+    spent = card.seconds(run)
+    peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if card.device == "cuda" else ""
+    speed = counting.get_total_flops() / spent
+    promised = card.promised[dtype]
+    share = "" if promised is None else f"{speed / promised:.0%}"
+    return (
+        f"| {name} | {FORMATS[dtype]} | {clips} | {spent:.4f} | {clips / spent:.1f} | {peak} | {speed / 1e12:.1f} "
+        f"| {speed / card.products[dtype]:.0%} | {share} |"
+    )
+
+
+def attempt(card: Card, name: str, clips: int, dtype: torch.dtype) -> str:
+    """The line, or that it does not fit."""
+    try:
+        return step(card, name, clips, dtype)
+    except torch.OutOfMemoryError:
+        return f"| {name} | {FORMATS[dtype]} | {clips} | does not fit | | | | | |"
+    finally:
+        gc.collect()
+        if card.device == "cuda":
+            torch.cuda.empty_cache()
 
 
 def main() -> None:
     """Measure and print."""
+    begun = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--only", nargs="+", default=[*SYSTEMS, "sinkhorn"], choices=[*SYSTEMS, "sinkhorn"])
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=7.0)
+    every = ["parity", "sinkhorn", *SYSTEMS]
+    parser.add_argument("--only", nargs="+", choices=every, default=every)
     parser.add_argument("--small", action="store_true")
     args = parser.parse_args()
-    card = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
-    print(f"{card}, torch {torch.__version__}, medians of {args.steps} steps")
-    print(
-        f"{'system':<10}{'precision':<12}{'clips':>6}{'s/step':>9}{'clips/s':>9}{'peak GiB':>10}{'times float32':>15}"
-    )
-    for name in [name for name in args.only if name in SYSTEMS]:
-        plain = None
-        for mixed in (False, True):
-            try:
-                spent, peak, clips = measure(name, mixed=mixed, steps=args.steps, device=args.device, small=args.small)
-            except torch.OutOfMemoryError:
-                print(f"{name:<10}{'bf16-mixed' if mixed else 'float32':<12}   does not fit", flush=True)
-                continue
-            finally:
-                gc.collect()
-                torch.cuda.empty_cache()
-            plain = spent if not mixed else plain
-            ratio = "" if plain is None or not mixed else f"{plain / spent:15.1f}"
-            precision = "bf16-mixed" if mixed else "float32"
-            print(
-                f"{name:<10}{precision:<12}{clips:>6}{spent:>9.3f}{clips / spent:>9.1f}{peak:>10.1f}{ratio}", flush=True
-            )
+    torch.backends.cuda.matmul.allow_tf32 = False  # float32 is float32
+    card = Card(args.device, steps=args.steps, small=args.small)
+    named = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
+    most = ", ".join(f"{FORMATS[dtype]} {speed / 1e12:.1f} TFLOP/s" for dtype, speed in card.products.items())
+    print(f"{named}, torch {torch.__version__}, medians of {args.steps}; matrix product: {most}")
+    if "parity" in args.only:
+        print("\n| CPU and card, float32 | relative difference | of the gradient |\n|---|---:|---:|")
+        for line in parity(card):
+            print(line, flush=True)
     if "sinkhorn" in args.only:
-        ours, loop = solver(args.steps, args.device)
+        print("\n| 64 clips, 20 x 64, 50 iterations | ms | times ours |\n|---|---:|---:|")
+        for line in solvers(card):
+            print(line, flush=True)
+    names = [name for name in SYSTEMS if name in args.only]
+    lines = [(name, clips, torch.bfloat16) for name in names for clips in SIZES[name]]
+    lines += [
+        (name, OWN[name], dtype)
+        for name in names
+        for dtype in FORMATS
+        if OWN[name] not in SIZES[name] or dtype == torch.float32
+    ]
+    if names:
         print(
-            f"sinkhorn, 64 clips: {ours * 1e3:.2f} ms batched, {loop * 1e3:.1f} ms one after another, {loop / ours:.0f} times"
+            "\n| system | precision | clips | s a step | clips/s | GiB | TFLOP/s | of product | MFU |\n|---|---|---:|---:|---:|---:|---:|---:|---:|"
         )
+    for name, clips, dtype in lines:
+        if time.monotonic() - begun > 60 * args.minutes:
+            print(f"| {name} | {FORMATS[dtype]} | {clips} | no time | | | | | |")
+        else:
+            print(attempt(card, name, clips, dtype), flush=True)
 
 
 if __name__ == "__main__":

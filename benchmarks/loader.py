@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -33,14 +34,18 @@ def clip(index: int) -> Item:
     return Item(f"clip{index}_0", ["noise"], float(SECONDS), waveform=0.1 * noise * swell)
 
 
-def rate(shards: Path, frontend: KaldiFbank, workers: int) -> float:
-    """Clips per second of an epoch after the first batch, so that the start of the workers does not count."""
-    data = AudioCapsDataModule(shards, batch_size=8, num_workers=workers).serve(Inputs(frontend))
-    batches = iter(data.train_dataloader())
-    next(batches)
-    start = time.perf_counter()
-    clips = sum(len(batch["id"]) for batch in batches)
-    return clips / (time.perf_counter() - start)
+def epoch(shards: Path, frontend: KaldiFbank, workers: int) -> Callable[[], float]:
+    """Return a reading of all batches of an epoch; it returns the clips per second after the first, so that the start of workers does not count."""
+
+    def read() -> float:
+        data = AudioCapsDataModule(shards, batch_size=8, num_workers=workers).serve(Inputs(frontend))
+        batches = iter(data.train_dataloader())
+        next(batches)
+        start = time.perf_counter()
+        clips = sum(len(batch["id"]) for batch in batches)
+        return clips / (time.perf_counter() - start)
+
+    return read
 
 
 def main() -> None:
@@ -60,9 +65,9 @@ def main() -> None:
             column, aside = folder_of(split, frontend), shards / "aside"
             kept, computed = [], []
             for _ in range(ROUNDS):
-                kept.append(rate(shards, frontend, args.workers))
+                kept.append(epoch(shards, frontend, args.workers)())
                 column.rename(aside)
-                computed.append(rate(shards, frontend, args.workers))
+                computed.append(epoch(shards, frontend, args.workers)())
                 aside.rename(column)
             one, other = statistics.median(kept), statistics.median(computed)
             print(

@@ -98,4 +98,4 @@ def test_the_program_names_what_is_not_there(tmp_path: Path, capsys: pytest.Capt
     mine = over(tmp_path / "base.yaml", "extends: none.yaml\n", "mine.yaml")
     with pytest.raises(SystemExit, match="2"):
         parse(mine)
-    assert "There is no config none.yaml; name an existing YAML file." in capsys.readouterr().err
+    assert f"There is no config {tmp_path / 'none.yaml'}; name an existing YAML file." in capsys.readouterr().err

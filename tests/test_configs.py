@@ -13,7 +13,10 @@ from avcap.lightning_cli import AvcapParser
 from tests.end_to_end.program import DECODER, REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
-TABLE = CONFIGS / "ablation" / "matrix.yaml"  # its values are built in tests/study/ablation/test_matrices.py
+TABLES = {
+    CONFIGS / "ablation" / "matrix.yaml",
+    CONFIGS / "protocols.yaml",
+}  # built in tests/study/ablation/test_matrices.py; tests/test_protocols.py
 DALI_STAGES = CONFIGS / "dali"  # built in tests/systems/test_dali_configs.py, but for the language model
 DEMO = CONFIGS / "demo" / "lavcap.yaml"
 
@@ -29,7 +32,7 @@ def _is_other(path: Path) -> bool:
     return whole_config(path).get("model", {}).get("class_path", "Captioner") != "Captioner"
 
 
-FILES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path != TABLE]
+FILES = [path for path in sorted(CONFIGS.rglob("*.yaml")) if path not in TABLES]
 FILES = [path for path in FILES if DALI_STAGES not in path.parents or path.stem == "0a_language"]
 OTHERS = [path for path in FILES if _is_other(path)]
 SYSTEMS = [path for path in FILES if _is_whole(path)]

@@ -108,7 +108,7 @@ def test_what_decides_nothing_may_change(run: Path, key: str, value: object):
 
 def test_a_damaged_config_is_named(run: Path):
     (run / "config.yaml").write_text("model: [")
-    with pytest.raises(ValueError, match=r"config\.yaml is not valid YAML"):
+    with pytest.raises(ValueError, match=r"config\.yaml is no YAML"):
         start(run, "last")
 
 

@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, get_args, get_type_hints
 
 LIGHTNING = {
@@ -40,7 +41,10 @@ GROUPS = {
         "metrics download": ("avcap.commands.metrics:download", "fetch the models of SPICE and FENSE"),
     },
     "configs and this machine": {
-        "check": ("avcap.commands.check:check", "check a config: shapes, parameters, memory; no weights, no GPU"),
+        "check": (
+            "avcap.commands.check:check",
+            "check a config: shapes, parameters, memory; --ready: what a run lacks",
+        ),
         "list": ("avcap.commands.listing:list_components", "components that a config can name"),
         "doctor": ("avcap.commands.doctor:doctor", "what this machine has: Java, CUDA, versions, metrics"),
     },
@@ -67,6 +71,7 @@ GROUPS = {
         "compare": ("avcap.commands.compare:compare", "runs side by side, by kind of scene"),
         "report": ("avcap.commands.report:report", "runs compared: an HTML page, Markdown, LaTeX and CSV"),
         "ablation run": ("avcap.commands.study:ablation", "all missing runs of an ablation matrix"),
+        "reproduce": ("avcap.commands.reproduce:reproduce", "a paper's table, from the authors' files and AudioCaps"),
         "ablation cell": ("avcap.commands.study:cell", "one cell of the ablation matrix: fit and test, unless done"),
     },
     "drills": {
@@ -146,12 +151,24 @@ def run(argv: list[str]) -> Any:
     verb = next((v for v in (" ".join(argv[:2]), " ".join(argv[:1])) if v in COMMANDS), None)
     if verb is None:
         return _help(argv)
-    function, rest = _import(COMMANDS[verb][0]), argv[len(verb.split()) :]
+    rest = argv[len(verb.split()) :]
+    if {"-h", "--help"} & set(rest):
+        sys.modules.setdefault("torch", _Deferred("torch"))
+    function = _import(COMMANDS[verb][0])
     if verb in CONFIGURED:
         _find_own_modules()
         return function(rest)
     result = call(function, rest, f"avcap {verb}")
     return _import(PRINTERS[verb])(result) if verb in PRINTERS else result
+
+
+class _Deferred(ModuleType):
+    """A module that takes a second to import, imported when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def _import(target: str) -> Callable:
@@ -217,12 +234,13 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     """Parse ``argv`` into the positional and named arguments of ``function``; its signature and docstring describe them.
 
     Parameters without a default are positional; one of type ``list[Path]`` takes one or more values; one that Python too
-    takes by position only may be left out.
+    takes by position only may be left out. A named one of type ``list[Path]`` may be given several times.
     """
     from docstring_parser import parse as parse_docstring
     from jsonargparse import ArgumentParser
 
     from avcap.explain import OneSentence
+    from avcap.options import join_repeated
 
     class Parser(OneSentence, ArgumentParser):
         """Parser that reports a wrong option in one sentence."""
@@ -236,20 +254,26 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
     hints = function.__annotations__ = get_type_hints(function)
     signature = inspect.signature(function)
     parser = Parser(prog=prog, description=(inspect.getdoc(function) or "").split("\n")[0], allow_abbrev=False)
-    many = [n for n, p in signature.parameters.items() if p.default is p.empty and hints[n] == list[Path]]
+    paths = [n for n in signature.parameters if hints[n] == list[Path]]
+    many = [n for n in paths if signature.parameters[n].default is signature.parameters[n].empty]
     told = parse_docstring(inspect.getdoc(function) or "")
     said = {found.arg_name: found.description for found in told.params}
     for name in many:
         parser.add_argument(name, nargs="+", type=Path, help=said.get(name) or "one or more paths")
+    repeated = [n for n in paths if n not in many]
+    for name in repeated:
+        parser.add_argument(f"--{name}", nargs="+", type=Path, default=[], help=said.get(name))
     optional = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
     for name in optional:
         default = signature.parameters[name].default
         parser.add_argument(name, nargs="?", type=hints[name], default=default, help=f"default: {default}")
-    parser.add_function_arguments(function, skip={*many, *optional}, as_positional=True)
+    parser.add_function_arguments(function, skip={*many, *repeated, *optional}, as_positional=True)
     switches = {f"--{n}" for n, p in signature.parameters.items() if "bool" in str(p.annotation)}
     if wrong := next((word for word in _before(argv, "--") if _SHORT.fullmatch(word)), None):
         parser.error(f"unrecognized arguments: {wrong}")
-    config = parser.instantiate(parser.parse_args(_say_true(argv, switches)))
+    config = parser.instantiate(
+        parser.parse_args(join_repeated(_say_true(argv, switches), {f"--{n}" for n in repeated}))
+    )
     values = config.as_dict()
     return [values.pop(name) for name in optional], values
 

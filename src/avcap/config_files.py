@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ def whole_config(path: Path) -> dict[str, Any]:
         ValueError: if one is no YAML mapping, or extends itself.
     """
     return _read(path, ())
+
+
+def layered_configs(paths: Sequence[Path]) -> dict[str, Any]:
+    """Read configs with all that they extend, each laid over those before it.
+
+    Raises:
+        FileNotFoundError: if one, or what it extends, is not there.
+        ValueError: if one is no YAML mapping, or extends itself.
+    """
+    return reduce(_merged, (whole_config(path) for path in paths), {})
 
 
 def extended(document: dict[str, Any], folder: Path, *above: Path) -> dict[str, Any]:
@@ -62,13 +73,19 @@ def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 class ExtendingParser:
     """For parsers of jsonargparse: a config may say ``extends: FILE``, named from its own folder."""
 
+    _whole: dict[str, Any] | None = None  # the config that is being parsed
+
+    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Parse a config; one that is no YAML mapping is named, which jsonargparse would not do."""
+        try:
+            self._whole = whole_config(Path(path))
+        except (ValueError, OSError) as error:
+            self.error(str(error), error)  # type: ignore[attr-defined]
+        return super().parse_path(path, *args, **kwargs)  # type: ignore[misc]
+
     def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
-        """Parse what a config holds; the working folder is then its own."""
-        with contextlib.suppress(yaml.YAMLError):  # the parser names the line
-            document = yaml.safe_load(content)
-            if isinstance(document, dict) and EXTENDS in document:
-                try:
-                    content = yaml.safe_dump(extended(document, Path()), sort_keys=False)
-                except (ValueError, OSError) as error:
-                    self.error(str(error), error)  # type: ignore[attr-defined]
+        """Parse what a config holds, and what it extends."""
+        whole, self._whole = self._whole, None
+        if whole is not None and EXTENDS in content:
+            content = yaml.safe_dump(whole, sort_keys=False)
         return super().parse_string(content, *args, **kwargs)  # type: ignore[misc]

@@ -38,8 +38,6 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         FileNotFoundError: If there is no such file.
         ValueError: If a line is no JSON object; the message names file and line.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
     for number, line in enumerate(io.StringIO(read_text(path)), start=1):
         if not line.strip():
             continue

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import reduce
+from functools import partial, reduce
 from inspect import signature
 from operator import or_
 from pathlib import Path
@@ -22,7 +22,14 @@ from typing import Any, get_args
 import yaml
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    Checkpoint,
+    ModelCheckpoint,
+    ModelSummary,
+    ProgressBar,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 from lightning.pytorch.callbacks.progress.rich_progress import _RICH_AVAILABLE
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -35,16 +42,18 @@ from avcap.callbacks import (
     KeepCaptions,
     LogSamples,
     MeasureMaps,
+    MeasureSpeed,
     SaveBest,
     SaveLast,
     SeedSteps,
     StopTogether,
+    SummariseModel,
     WholeCheckpoints,
     WritePredictions,
     WriteResults,
 )
 from avcap.callbacks.save_last import is_lost_worker
-from avcap.checkpoints.reading import read_checkpoint
+from avcap.checkpoints.reading import STATE, read_checkpoint
 from avcap.components import components
 from avcap.config_files import ExtendingParser
 
@@ -56,9 +65,9 @@ from avcap.explain import OneSentence
 from avcap.frontends import FrontEnd
 from avcap.fusion import Fusion
 from avcap.losses import Aligner, AlignmentObjective, TransportDistance
-from avcap.mappings import read_yaml
+from avcap.options import join_repeated
 from avcap.run_folder import RunFolder
-from avcap.systems import Captioner, Schedule
+from avcap.systems import Captioner, Schedule, System
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +79,7 @@ PARENT = "AVCAP_PARENT"  # environment of the processes that Lightning starts: w
 _PATIENCE = 15.0  # seconds for such a process to end by itself
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _OVERWRITE = "--overwrite"
+WEIGHTS = "--weights"
 _NONE = re.compile(r"(--[\w.+]+=)None")
 QUIET = (
     ".*is an instance of `nn.Module` and is already saved.*",  # deliberate: checkpoints rebuild from the config
@@ -79,6 +89,7 @@ QUIET = (
     ".*Lightning couldn't infer the batch size.*",
     ".*LightningCLI's args parameter is intended to run from within Python.*",
     ".*but CUDA is not available.*",
+    ".*is not supported by the model summary.*",  # SummariseModel counts
     ".*module\\(s\\) in eval mode at the start of training.*",  # those that are frozen
 )
 
@@ -98,24 +109,13 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
-            self._look_at_configs(args)
+            args = join_repeated(args, {WEIGHTS})
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
             args = [
                 f"{word}=true" if word == _OVERWRITE and after not in ("true", "false") else word
                 for word, after in zip(args, [*args[1:], ""], strict=True)
             ]
         return super().parse_args(args, *more, **kwargs)
-
-    def _look_at_configs(self, args: Sequence[str]) -> None:
-        """Refuse a config that is no YAML mapping; jsonargparse would not name the file."""
-        for word, after in zip(args, [*args[1:], ""], strict=True):
-            option, equals, given = word.partition("=")
-            path = Path(given if equals else after)
-            if option in ("-c", "--config") and path.name and path.exists():
-                try:
-                    read_yaml(path)
-                except (ValueError, OSError) as error:
-                    self.error(str(error))
 
     def add_lightning_class_args(self, *args: Any, **kwargs: Any) -> list[str]:
         """Add the options of a class; ``1`` for an ``int | float`` is the int: one batch, where 1.0 would be all of them.
@@ -201,6 +201,8 @@ class AvcapCLI(LightningCLI):
         parser.add_lightning_class_args(MeasureMaps, "map_quality")
         parser.add_lightning_class_args(WriteResults, "results")
         parser.add_lightning_class_args(WritePredictions, "predictions")
+        help_ = "files that hold the weights of a released model together, as published or imported; unless a checkpoint is given"
+        parser.add_argument(WEIGHTS, nargs="+", type=Path, default=None, help=help_)
         # the data module's own sampler resumes exactly
         parser.set_defaults({"trainer.use_distributed_sampler": False})
 
@@ -267,9 +269,16 @@ class AvcapCLI(LightningCLI):
         if config.get("enable_checkpointing") is False:
             callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
         more: list[Callback] = [StopTogether(), SeedSteps(), KeepCaptions()]
-        bars = [callback for callback in config.get("callbacks") or [] if isinstance(callback, ProgressBar)]
-        if config.get("enable_progress_bar") is not False and not config.get("barebones") and not bars:
-            more.append(ProgressWithoutVersion())
+        given = config.get("callbacks") or []
+        for option, base, ours in (
+            ("enable_model_summary", ModelSummary, SummariseModel),
+            ("enable_progress_bar", ProgressBar, ProgressWithoutVersion),
+        ):
+            wanted = config.get(option) is not False and not config.get("barebones")
+            if wanted and not any(isinstance(callback, base) for callback in given):
+                more.append(ours())
+        if not any(isinstance(callback, MeasureSpeed) for callback in given):
+            more.append(MeasureSpeed())
         return super()._instantiate_trainer(config, [*callbacks, *more])
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -304,8 +313,22 @@ class AvcapCLI(LightningCLI):
         settings = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
         named = settings.get("ckpt_path")
         if named and Path(named).exists():  # looked at before Lightning does, which is less strict
-            read_checkpoint(Path(named), rebuild=False)
+            self.expect(Path(named))
+        elif isinstance(self.model, System) and named is None:
+            self.model.released = self._get(self.config, "weights") or ()
         return settings
+
+    def expect(self, checkpoint: Path) -> None:
+        """Look at a checkpoint that is loaded next: the model reads no file for a part that is wholly in it.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        files = self.trainer.strategy.checkpoint_io
+        read = files.read if isinstance(files, WholeCheckpoints) else partial(read_checkpoint, rebuild=False)
+        content = read(checkpoint)
+        if isinstance(self.model, System):
+            self.model.held = frozenset(content[STATE])
 
 
 def _is_first() -> bool:
@@ -323,7 +346,9 @@ def quieten() -> None:
 
 
 def _of_use(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith(("💡", "TPU available", "`weights_only` was not set"))
+    return not record.getMessage().startswith(
+        ("💡", "TPU available", "`weights_only` was not set", "Trainer already configured with model summary")
+    )
 
 
 def build_cli(

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-FLAT = (
-    5000  # brackets, or characters of a line: what is nested deeper could end LibYAML's quick reader, and this process
-)
+from avcap.text_file import read_text
+
+FLAT = 5000  # brackets, or characters of a line: deeper nesting could end LibYAML's quick reader, and this process
 
 
 def read_json(path: Path, *, remedy: str = "write it again") -> dict[str, Any]:
@@ -25,7 +25,7 @@ def read_json(path: Path, *, remedy: str = "write it again") -> dict[str, Any]:
         ValueError: if it is no JSON, or holds something else.
     """
     try:
-        content = json.loads(_text(path))
+        content = json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
         raise ValueError(f"{path} is damaged: it is no JSON ({reason}); {remedy}.") from error
@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         OSError: if it cannot be read.
         ValueError: if it is no YAML, or holds something else.
     """
-    text = _text(path)
+    text = read_text(path)
     shallow = text.count("[") + text.count("{") < FLAT and max(map(len, text.splitlines()), default=0) < FLAT
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if shallow else yaml.SafeLoader
     try:
@@ -51,23 +51,3 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no settings; it must be a YAML mapping.")
     return content
-
-
-def _text(path: Path) -> str:
-    """Read a text file in UTF-8.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        OSError: if it is a folder or may not be read.
-        ValueError: if it is no text in UTF-8.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file.")
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is no text in UTF-8 (byte {error.start}); save it in UTF-8, or write it again."
-        ) from error

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from avcap.callbacks.checkpoint_files import BEST, LAST, find_last, read_progress
 from avcap.callbacks.save_best import mend_best
 from avcap.callbacks.save_last import SaveLast
+from avcap.mappings import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ class RunFolder:
                 )
             return None
         file = self.path / CONFIG
-        if file.is_file() and (changed := list(differing(read_run_config(file), config))):
+        if file.is_file() and (changed := list(differing(read_yaml(file), config))):
             raise ValueError(
                 f"{self.path} holds a run of another config: {'; '.join(changed[:5])}. Restore these settings to go on, or "
                 f"begin a run in another folder by --trainer.default_root_dir (with --ckpt_path {found} from its weights)."
@@ -130,21 +129,6 @@ class RunFolder:
         """Write what a kill has kept from being written."""
         if Path(last).parent.resolve() == self.checkpoints.resolve() and Path(last).name != BEST:
             mend_best(Path(last))
-
-
-def read_run_config(path: Path) -> dict[str, Any]:
-    """Read a config.
-
-    Raises:
-        ValueError: if the file is no YAML mapping.
-    """
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); restore or delete it.") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds no settings; restore or delete it.")
-    return config
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

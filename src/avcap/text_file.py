@@ -16,18 +16,11 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_FOREIGN = re.compile(
-    r"[^\x00-\x7f\u2010-\u2026\u20ac«»´·°]{3}"
-)  # no Western European word has three such letters in a row
+_FOREIGN = re.compile(r"[^\x00-\x7f\u2010-\u2026\u20ac«»´·°]{3}")  # no Western European word has three in a row
 
 
 def read_text(path: Path) -> str:
-    """Read a text file; see :func:`decode_text`. A doubtful encoding is told in the log.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no text; the message names the file, the line and the remedy.
-    """
+    """Read a text file as :func:`decode_text` does, and raise what it raises. A doubtful encoding is told in the log."""
     text, note = decode_text(path)
     if note:
         log.warning(note)
@@ -41,9 +34,14 @@ def decode_text(path: Path) -> tuple[str, str | None]:
         The text, and a sentence about an encoding that is only likely; None where it is sure.
 
     Raises:
-        OSError: If it cannot be read.
+        FileNotFoundError: If there is no such file.
+        OSError: If it is a folder, or cannot be read.
         ValueError: If it is no text; the message names the file, the line and the remedy.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file.")
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
     data = path.read_bytes()
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _wide(data)
     note = None

@@ -117,3 +117,16 @@ def test_a_file_is_shared_also_where_there_are_no_links(tmp_path: Path, monkeypa
         "last-1.ckpt": 1,
         "best.ckpt": 1,
     }
+
+
+def test_a_checkpoint_that_was_read_is_not_read_again(tmp_path: Path):
+    file, files = save(tmp_path, 1), WholeCheckpoints()
+    content = files.read(file)
+    assert files.load_checkpoint(str(file)) is content
+    again = files.load_checkpoint(str(file))
+    assert again is not content
+    assert again["global_step"] == 1
+    files.read(file)
+    assert files.load_checkpoint(save(tmp_path, 2, "other.ckpt"))["global_step"] == 2
+    with pytest.raises(FileNotFoundError, match=r"There is no checkpoint .*none\.ckpt"):
+        files.load_checkpoint(tmp_path / "none.ckpt")

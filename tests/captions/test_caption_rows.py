@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avcap.captions.rows import CaptionRows, Example, write_caption_rows
+from avcap.captions.rows import CaptionRow, CaptionRows, Example, write_caption_rows
 from avcap.data import AudioCapsDataModule, Captions, FrameChoice
 from avcap.data.collate import collate
 from avcap.ids import id_hash
@@ -220,3 +220,45 @@ def test_a_row_without_a_text_is_named_by_line(tmp_path: Path, row: str) -> None
     path.write_text(f'{{"id": "a", "caption": "x"}}\n{row}\n')
     with pytest.raises(ValueError, match=r"rows\.jsonl, line 2: a row needs an id and a caption"):
         CaptionRows.read(path)
+
+
+def _conversations(path: Path, *clips: tuple[str, str]) -> Path:
+    """In the form of LLaVA's training data, as DALI's code writes it."""
+    asked = {"from": "human", "value": "<image>\nDescribe the sound that can be heard in this scene."}
+    entries = [{"id": i, "image": f"{i}.jpg", "conversations": [asked, {"from": "gpt", "value": c}]} for i, c in clips]
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_conversations_name_clips_by_their_video(
+    small_shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = _conversations(tmp_path / "prefixDS.json", ("clip0000001", "a bell"), ("gone0000000", "x"))
+    with caplog.at_level(logging.WARNING, logger="avcap"):
+        training = _module(small_shards, captions=file).dataset("train", training=True)
+    assert [(training.ids[0], training[0]["caption"])] == [("clip0000001_1", "a bell")]
+    assert "1 of its clips are not in train: gone0000000" in caplog.text
+
+
+def test_a_video_of_two_clips_is_not_guessed() -> None:
+    rows = CaptionRows(Path("x"), (CaptionRow("clip0000001", "a"), CaptionRow("clip0000002", "b")))
+    ids = ["clip0000001_0", "clip0000001_30.5", "clip0000002_7"]
+    assert [example.id for example in rows.examples(ids, split="train", training=True, timed=False)] == [ids[2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "holds no conversations"),
+        ("[]", "holds no conversations"),
+        ("[1]", "entry 1: it needs an id, and conversations"),
+        ('[{"id": "a", "conversations": [{"from": "human", "value": "x"}]}]', "in which gpt says the caption"),
+        ('[{"id": "a", "conversations": [{"from": "gpt", "value": " "}]}]', "entry 1: a row needs an id and a caption"),
+        ("[", "not valid JSON"),
+    ],
+)
+def test_conversations_of_another_form_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "captions.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=rf"captions\.json.*{message}"):
+        CaptionRows.read(file)

@@ -115,5 +115,5 @@ def test_a_word_that_the_constructor_does_not_know_is_refused():
 
 
 def test_an_argument_that_the_class_does_not_take_is_named():
-    with pytest.raises(ValueError, match=r"Place cannot be built: .*colour.*; train again"):
+    with pytest.raises(ValueError, match=r"Place cannot be built: .*colour.*; put its settings right, or train again"):
         build(settings(folder="a", name="b", colour=1))

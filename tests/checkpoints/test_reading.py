@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from avcap.checkpoints.carried_files import unpack_files
+from avcap.checkpoints.carried_files import carry_files, unpack_files
 from avcap.checkpoints.reading import read_checkpoint, read_state
 
 GOOD: dict[str, Any] = {
@@ -152,3 +152,15 @@ def test_a_damaged_safetensors_file_is_named(tmp_path: Path):
     path.write_bytes((10**9).to_bytes(8, "little") + b'{"a": 1}')
     with pytest.raises(ValueError, match=r"a\.safetensors is a damaged safetensors file"):
         read_state(path)
+
+
+def test_a_file_of_prompts_is_carried(tmp_path: Path):
+    file = tmp_path / "prompts.json"
+    file.write_text("{}")
+    prompting = {"prompts": str(file), "prompt": None}
+    checkpoint = {"hyper_parameters": {"decoder": {"init_args": {"prompting": prompting}}}}
+    carry_files(checkpoint)
+    file.unlink()
+    with unpack_files(checkpoint):
+        carried = checkpoint["hyper_parameters"]["decoder"]["init_args"]["prompting"]["prompts"]
+        assert Path(carried).read_text() == "{}"

@@ -110,7 +110,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_captioned(media, che
     assert [json.loads(line)["file"] for line in out.splitlines()] == [str(media["both.mp4"])]
     errors = [line for line in err.splitlines() if line.startswith("avcap: error:")]
     assert len(errors) == 3
-    assert all(str(file) in error for file, error in zip([files[0], *files[2:]], errors, strict=True))
+    assert all(any(str(file) in error for error in errors) for file in [files[0], *files[2:]])
 
 
 def test_beams_can_be_chosen_and_plain_lines_name_the_file(media, checkpoint, capsys):

@@ -52,6 +52,22 @@ def test_an_unknown_verb_is_refused_with_the_nearest(words, said, capsys):
     assert not printed.out
 
 
+QUICK = """
+import contextlib, io, sys
+from avcap.cli import run
+for verb in sys.argv[1:]:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        run([*verb.split(), "--help"])
+    assert "torch._C" not in sys.modules, verb
+"""
+
+
+def test_help_does_not_import_torch():
+    quick = ["data prepare", "data merge", "data verify", "data derive", "drill prepare"]
+    quick += [f"dali {name}" for name in ("captioner", "instructions", "calibrate", "probe")]
+    subprocess.run([sys.executable, "-c", QUICK, *quick], check=True)
+
+
 def test_version(capsys):
     from avcap import __version__
 

@@ -14,7 +14,7 @@ from avcap.trained.map_quality import map_quality
 
 @pytest.fixture(scope="module")
 def source(tiny_run: Path) -> CheckpointClips:
-    return CheckpointClips.open(tiny_run / "checkpoints" / "last.ckpt", shards=None, config=None, split="test")
+    return CheckpointClips.open(tiny_run / "checkpoints" / "last.ckpt", shards=None, split="test")
 
 
 def test_the_less_regularised_the_plan_the_further_it_is_from_uniform(source: CheckpointClips):

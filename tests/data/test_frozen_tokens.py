@@ -264,7 +264,9 @@ def test_processes_share_the_work_and_go_on_after_a_stop(
 
     whole = shutil.copytree(shards, shards.parent / "whole")
     small = token_columns.TokenJob
-    monkeypatch.setattr("avcap.commands.derive.TokenJob", lambda *args, **more: small(*args, **more, clips_per_file=5))
+    monkeypatch.setattr(
+        "avcap.data.token_columns.TokenJob", lambda *args, **more: small(*args, **more, clips_per_file=5)
+    )
     _derive(whole, weights, "--splits=[train]")
     write, calls = token_columns._write_piece, []
 

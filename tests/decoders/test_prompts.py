@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,47 @@ def test_absent_or_empty_prompts_are_refused(tmp_path: Path):
         read_prompts(tmp_path / "none.txt")
     with pytest.raises(ValueError, match="holds no prompt"):
         read_prompts([" "])
+
+
+def official(folder: Path, **tasks: object) -> Path:
+    """A file of LAVCap's form."""
+    file = folder / "train_prompt.json"
+    file.write_text(json.dumps(tasks), encoding="utf-8")
+    return file
+
+
+def test_prompts_come_from_the_official_file_by_their_task(tmp_path: Path):
+    here = "<Speech><SpeechHere></Speech> "
+    file = official(tmp_path, asr=[f"{here}Write it."], audiocaption=[f"{here}Say it.", f"{here}Sing it."])
+    assert read_prompts(file) == ("Say it.", "Sing it.")
+    assert read_prompts(str(file), task="asr") == ("Write it.",)
+    asked = json.loads(file.read_text())["audiocaption"][0]
+    before, after = fill_template(PLAIN_TEMPLATE, read_prompts(file)[0])
+    assert f"{before}<SpeechHere>{after}" == f"USER: {asked}\nASSISTANT:"  # as the official code puts it
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ({"asr": []}, "no prompts of the task audiocaption; set decoder.prompting.task to one of asr"),
+        ({"audiocaption": "Say it."}, "must be a list of prompts"),
+        ({"audiocaption": [1]}, "must be a list of prompts"),
+        ({"audiocaption": ["Say it."]}, "the prompt 'Say it.' of the task audiocaption must be '<Speech><SpeechHere>"),
+        ({"audiocaption": ["<Speech><SpeechHere></Speech> "]}, "and an instruction"),
+        ({"audiocaption": []}, "holds no prompt"),
+    ],
+)
+def test_an_official_file_of_another_form_is_refused(tmp_path: Path, tasks: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        read_prompts(official(tmp_path, **tasks))
+
+
+@pytest.mark.parametrize(("text", "message"), [("[]", "no list of prompts by task"), ("{", "not valid JSON")])
+def test_a_json_file_without_tasks_is_refused(tmp_path: Path, text: str, message: str):
+    file = tmp_path / "prompts.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=rf"prompts\.json.*{message}"):
+        read_prompts(file)
 
 
 @pytest.mark.parametrize("template", ["no place", "{tokens} {tokens}", "{tokens} {prompt} {prompt}"])

@@ -68,11 +68,12 @@ def overlays(demo_root: Path, llava: Path) -> dict[str, dict[str, Any]]:
             "audio_encoder": part("CAVMAEAudio", size=SIZE, pretrained=None),
             "visual_encoder": part("CAVMAEVisual", size=SIZE, pretrained=None, **image),
             "fusion": part("TokenConcat", heads=2, pretrained=None),
-            "decoder": part("GITDecoder", **words, pretrained=None),
+            "decoder": part("GITDecoder", **words, generation={"max_new_tokens": 9}, pretrained=None),
         },
         "dali/paper/1b_alignment.yaml": {
             "audio_encoder": part("DALIAudio", size=SIZE, output_width=VISION_WIDTH, pretrained=None),
             "visual_encoder": part("LlavaVision", model=str(llava), config=None, dtype="auto"),
+            "objective": part("AttentiveOTAlignment", width=VISION_WIDTH),
         },
     }
 

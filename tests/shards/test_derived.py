@@ -13,6 +13,7 @@ from avcap.cli import main
 from avcap.commands.derive import frontend_of
 from avcap.data.corruptions import NoisyPictures, SilentSound
 from avcap.frontends import CEDMelSpectrogram, FrontEnd, KaldiFbank
+from avcap.lock import locked
 from avcap.shards import derived
 from avcap.shards.derived import DerivedColumn, folder_of, write_column
 from avcap.shards.prepare import prepare
@@ -97,6 +98,16 @@ def test_two_processes_write_the_same_as_one(shards: Path, small_shards: Path, t
     one, two = (folder_of(Shards(folder / "train"), SMALL) for folder in (shards, other))
     assert sorted(path.name for path in one.iterdir()) == sorted(path.name for path in two.iterdir())
     assert all((one / path.name).read_bytes() == path.read_bytes() for path in two.iterdir())
+
+
+def test_a_column_that_another_process_writes_is_refused(shards: Path) -> None:
+    folder = folder_of(Shards(shards / "train"), SMALL)
+    with (
+        locked(folder.parent, f".{folder.name}.lock"),
+        pytest.raises(BlockingIOError, match=r"is writing into .*derived; wait"),
+    ):
+        _derive(shards)
+    assert _derive(shards)
 
 
 def test_a_split_that_is_made_again_loses_its_columns(small_root: Path, shards: Path) -> None:

@@ -14,9 +14,9 @@ import torch
 from avcap.cli import main
 from avcap.ids import id_hash
 from avcap.media import read_media
-from avcap.shards import prepare as prepare_module
+from avcap.shards import making
 from avcap.shards.item import Item, pack, sixteen_bits, unpack
-from avcap.shards.prepare import prepare
+from avcap.shards.prepare import PrepareReport, prepare
 from avcap.shards.reader import Shards
 from tests.media_files import grey_ramp, small_set, tone, write_csv, write_media
 from tests.served import served
@@ -24,7 +24,7 @@ from tests.served import served
 COLUMNS = ("youtube_id", "start_time", "caption")
 
 
-def _run(root: Path, **settings) -> prepare_module.PrepareReport:
+def _run(root: Path, **settings) -> PrepareReport:
     return prepare(root, **{"frames": 2, "size": 16, "num_workers": 1, "progress": False, **settings})
 
 
@@ -105,7 +105,7 @@ def test_a_finished_split_is_kept_and_other_settings_are_refused(tmp_path: Path)
 def test_an_interrupted_split_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = small_set(tmp_path, train=10, val=1)
     whole = _run(root, out=tmp_path / "whole", clips_per_shard=3).splits[0]
-    read_item = prepare_module.read_item
+    read_item = making.read_item
     reads: list[str] = []
 
     def interrupted(clip, *args, **settings):
@@ -114,13 +114,11 @@ def test_an_interrupted_split_goes_on_where_it_stopped(tmp_path: Path, monkeypat
         reads.append(clip.id)
         return read_item(clip, *args, **settings)
 
-    monkeypatch.setattr(prepare_module, "read_item", interrupted)
+    monkeypatch.setattr(making, "read_item", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _run(root, clips_per_shard=3, num_workers=0)
     assert not (root / "shards/train").exists()
-    monkeypatch.setattr(
-        prepare_module, "read_item", lambda clip, *a, **k: reads.append(clip.id) or read_item(clip, *a, **k)
-    )
+    monkeypatch.setattr(making, "read_item", lambda clip, *a, **k: reads.append(clip.id) or read_item(clip, *a, **k))
     done = _run(root, clips_per_shard=3, num_workers=0).splits[0]
     assert done.ids == whole.ids
     assert reads[7:10] == whole.ids[7:]  # the clips that were read are not read again
@@ -177,6 +175,18 @@ def test_shards_of_spectrograms_are_refused(small_root: Path, tmp_path: Path) ->
             read()
     _run(small_root, out=tmp_path, splits=["train"], overwrite=True)
     assert len(Shards(tmp_path / "train")) == 26
+
+
+def test_many_missing_clips_deserve_a_remark(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_media(tmp_path / "good0000000_1.mp4", wave=tone(0.5), pictures=grey_ramp(3, 16, 16))
+    for gone, told in ((1, 0), (2, 1)):
+        rows = [("good0000000", 1, "a"), *((f"gone{k:07d}", 4, "d") for k in range(gone))]
+        write_csv(tmp_path / "train.csv", COLUMNS, rows)
+        _run(tmp_path, overwrite=True)
+        remarks = [message for message in caplog.messages if "have a media file" in message]
+        assert len(remarks) == told
+    assert f"Of the 3 clips of {tmp_path / 'train.csv'}, 1 have a media file" in remarks[0]
+    assert "--media" in remarks[0]
 
 
 def test_nothing_to_do_is_said(tmp_path: Path) -> None:

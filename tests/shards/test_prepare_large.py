@@ -21,14 +21,14 @@ from PIL import Image
 from avcap.atomic import put_in_place
 from avcap.cli import main
 from avcap.lock import locked
-from avcap.shards import prepare as prepare_module
+from avcap.shards import making
 from avcap.shards import writer as shard_writer
 from avcap.shards.prepare import PrepareReport, merge, prepare
 from avcap.shards.reader import ShardInfo, Shards
 from avcap.shards.verify import verify
 from tests.media_files import grey_ramp, tone, write_csv, write_media
 
-read_item = prepare_module.read_item
+read_item = making.read_item
 SETTINGS = {"frames": 2, "size": 8, "clips_per_shard": 3, "num_workers": 0, "progress": False}
 
 
@@ -59,7 +59,7 @@ def _tree(out: Path) -> dict[str, bytes]:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the clips that were decoded in this process."""
     seen: list[str] = []
-    monkeypatch.setattr(prepare_module, "read_item", lambda clip, **k: seen.append(clip.id) or read_item(clip, **k))
+    monkeypatch.setattr(making, "read_item", lambda clip, **k: seen.append(clip.id) or read_item(clip, **k))
     return seen
 
 
@@ -74,7 +74,7 @@ def _interrupt(root: Path, after: int, monkeypatch: pytest.MonkeyPatch, **settin
         return read_item(clip, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_module, "read_item", read)
+        patch.setattr(making, "read_item", read)
         with pytest.raises(KeyboardInterrupt):
             _run(root, **settings)
 
@@ -338,13 +338,13 @@ def _hang(clip, **options):
 
 def test_a_clip_that_hangs_is_quarantined_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = _sounds(tmp_path, range(5))
-    monkeypatch.setattr(prepare_module, "read_item", _hang)
+    monkeypatch.setattr(making, "read_item", _hang)
     info = _run(root, num_workers=2, clip_seconds=1.5).splits[0]
     assert info.ids == ["0", "1", "3", "4"]
     (row,) = [json.loads(line) for line in (root / "shards/quarantine.jsonl").read_text().splitlines()]
     assert (row["split"], row["id"], row["file"]) == ("train", "2", str(root / "2.wav"))
     assert row["reason"] == f"{root / '2.wav'} took longer than 1.5 s (--clip_seconds)."
-    monkeypatch.setattr(prepare_module, "read_item", read_item)
+    monkeypatch.setattr(making, "read_item", read_item)
     assert _run(root, retry=True).splits[0].broken == []
 
 

@@ -23,24 +23,30 @@ PAPER, DEMO = ("avcap.yaml",), ("demo/avcap_vit.yaml",)
 
 # value of the ablation matrix -> fused tokens at paper size and in the demo; None: not tried at that size (the same classes)
 VARIANTS = {
-    "layers/l0": (708, None),
-    "layers/l6": (708, None),
-    "layers/l11": (708, None),
-    "layers/l12": (708, None),
+    "layers/l0": (904, None),
+    "layers/l6": (904, None),
+    "layers/l11": (904, None),
+    "layers/l12": (904, None),
     "layers_demo/l0": (None, 64),
     "layers_demo/l1": (None, 64),
     "layers_demo/l3": (None, 64),
     "layers_demo/l4": (None, 64),
-    "frozen/none": (708, 64),
-    "frozen/decoder": (708, None),
-    "frozen/encoder": (708, None),
-    "streams/both": (708, 64),
+    "frozen/none": (904, 64),
+    "frozen/decoder": (904, None),
+    "frozen/decoder_projected": (904, None),
+    "frozen/encoder": (904, None),
+    "streams/both": (904, 64),
     "streams/audio": (512, 32),
-    "streams/video": (196, 32),
+    "streams/video": (392, 32),
     "frames/1": (708, 48),
     "frames/4": (512 + 2 * 196, 64),
     "frames/8": (512 + 4 * 196, 96),
+    "frames_tuned/1": (708, None),
+    "frames_tuned/4": (904, None),
+    "frames_tuned/8": (512 + 4 * 196, None),
 }
+KERNEL, POSITIONS = 3 * 16 * 16 * 768, 196 * 768  # of the frames, for one frame
+VISUAL = 78_708_480 + KERNEL + POSITIONS  # of 4 frames: a kernel two frames deep, and positions of two pairs
 CASES = [
     (base, name, tokens[i]) for i, base in enumerate((PAPER, DEMO)) for name, tokens in VARIANTS.items() if tokens[i]
 ]
@@ -96,11 +102,12 @@ def test_sizes_of_the_paper(place: Path) -> None:
     found = parts(report(PAPER, place))
     assert {name: (p.trainable, p.frozen, p.tokens) for name, p in found.items()} == {
         "audio_encoder": (78_557_952, 0, "512 x 768"),
-        "visual_encoder": (78_708_480, 0, "196 x 768"),
-        "fusion": (7_098_624, 0, "708 x 768"),
-        "decoder": (67_378_746, 0, "text"),
+        "visual_encoder": (VISUAL, 0, "392 x 768"),
+        "fusion": (7_098_624, 0, "904 x 768"),
+        "decoder": (0, 67_378_746, "text"),  # the projection too, as in the code
     }
-    assert sum(p.trainable for p in list(found.values())[:3]) == 164_365_056  # the 164 M of CAV-MAE
+    one_frame = parts(report((*PAPER, "frames/1"), place))
+    assert sum(p.trainable for p in list(one_frame.values())[:3]) == 164_365_056  # the 164 M of CAV-MAE
 
 
 def test_optimisation_of_the_paper(paper: MetaCLI) -> None:
@@ -115,7 +122,7 @@ def test_optimisation_of_the_paper(paper: MetaCLI) -> None:
 
 def test_data_and_search_of_the_paper(paper: MetaCLI) -> None:
     data, decoder = paper.datamodule, paper.model.decoder
-    assert (data.batch_size, data.frames) == (8, FrameChoice(1, "random"))
+    assert (data.batch_size, data.frames) == (8, FrameChoice(4, "random"))
     assert paper.model.inputs == Inputs(KaldiFbank(128, 1024, mean=-4.346, std=4.332), ("audio", "frames"))
     mask, noise = data.transforms
     assert isinstance(mask, SpecAugment)
@@ -139,14 +146,14 @@ def test_variants_build(base: tuple[str, ...], name: str, tokens: int, place: Pa
 def test_layers_move_between_streams_and_joint(name: str, layers: int, place: Path) -> None:
     found = parts(report((*PAPER, f"layers/{name}"), place))
     block, joint_norms = 7_087_872, 4 * 2 * 768  # a joint block has two LayerNorms more, twice
-    outside = {"audio_encoder": 78_557_952 - 11 * block, "visual_encoder": 78_708_480 - 11 * block}
+    outside = {"audio_encoder": 78_557_952 - 11 * block, "visual_encoder": VISUAL - 11 * block}
     for part, rest in outside.items():
         assert found[part].trainable == rest + layers * block
     assert found["fusion"].trainable == (12 - layers) * (block + joint_norms) + 3 * 2 * 768
 
 
 def test_frozen_variants_train_the_rest(place: Path) -> None:
-    decoder = parts(report((*PAPER, "frozen/decoder"), place))["decoder"]
+    decoder = parts(report((*PAPER, "frozen/decoder_projected"), place))["decoder"]
     assert decoder.trainable == 768 * 768 + 3 * 768  # the projection and its norm
     encoder = parts(report((*PAPER, "frozen/encoder"), place))
     assert [encoder[p].trainable for p in ("audio_encoder", "visual_encoder", "fusion")] == [0, 0, 0]

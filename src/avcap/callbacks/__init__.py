@@ -3,6 +3,7 @@
 from avcap.callbacks.checkpoint_files import WholeCheckpoints
 from avcap.callbacks.keep_captions import KeepCaptions
 from avcap.callbacks.map_quality import MeasureMaps
+from avcap.callbacks.model_size import SummariseModel
 from avcap.callbacks.predictions import WritePredictions
 from avcap.callbacks.results import WriteResults
 from avcap.callbacks.samples import LogSamples
@@ -22,6 +23,7 @@ __all__ = [
     "SaveLast",
     "SeedSteps",
     "StopTogether",
+    "SummariseModel",
     "TokenFigure",
     "WholeCheckpoints",
     "WritePredictions",

@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
 from avcap.atomic import replacing
+from avcap.checkpoints.reading import read_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,30 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place, flushes it to the disk and moves it there; ``last.ckpt`` becomes ``last-1.ckpt``.
 
     A kill leaves the old file or the new one. A checkpoint is a zip archive with the CRC-32 of every tensor, which
-    :func:`is_whole` compares. Equal states give equal bytes.
+    :func:`is_whole` compares. Equal states give equal bytes. Only tensors and plain values are read back, and their storages stay
+    on the disk until they are used.
     """
+
+    def __init__(self) -> None:
+        self._read: tuple[Path, dict[str, Any]] | None = None
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """Read a checkpoint that is loaded next, which then does not read it again; see :func:`read_checkpoint`."""
+        content = read_checkpoint(path, rebuild=False)
+        self._read = path, content
+        return content
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **settings: Any) -> dict[str, Any]:
+        """Return the content of a checkpoint; one at a URL is read as Lightning does.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is damaged, or is no checkpoint.
+        """
+        if "://" in str(path):
+            return super().load_checkpoint(path, *args, **settings)
+        found, self._read = self._read, None
+        return found[1] if found is not None and found[0] == Path(path) else read_checkpoint(Path(path), rebuild=False)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write a checkpoint; one at a URL is written as Lightning does."""

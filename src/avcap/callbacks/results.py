@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -12,6 +13,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from avcap.callbacks.hooks import CaptionerParts, EvaluatedBatch, batch_end, data_of, in_order
 from avcap.callbacks.naming import AddNaming
+from avcap.callbacks.save_best import selection_of
+from avcap.callbacks.speed import read_speed
 from avcap.figures import draw_map
 from avcap.figures.parts import picture_parts
 from avcap.ids import file_name
@@ -49,6 +52,11 @@ class WriteResults(Callback):
         self._drawn: dict[str, dict[str, Any]] = {}
         self._spare: dict[str, dict[str, Any]] = {}  # for want of better ones
         self._events: dict[str, list[dict[str, Any]]] = {}
+        self._loaded: dict[str, Any] = {}  # of the checkpoint, what tells how it was chosen
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep what tells how the checkpoint was chosen."""
+        self._loaded = {key: checkpoint.get(key) for key in ("callbacks", "global_step", "epoch")}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the events."""
@@ -99,8 +107,9 @@ class WriteResults(Callback):
             scores,
             human_bound=bound,
             constant=constant,
-            settings=_settings(trainer, pl_module),
+            settings={**_settings(trainer, pl_module), "selection": selection_of(self._loaded, references)},
         )
+        results["training"] = _tried("speed of the training", lambda: read_speed(Path(trainer.default_root_dir)))
         results["maps"] = {
             name.removeprefix("test/"): float(value)
             for name, value in trainer.callback_metrics.items()
@@ -158,9 +167,16 @@ def _training_captions(trainer: Trainer, references: dict[str, list[str]]) -> li
 
 
 def _settings(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+    """Return what decides the scores besides the code: :mod:`avcap.study.protocol` reads it."""
     parameters = list(pl_module.parameters())
+    data = data_of(trainer)
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    lists = getattr(getattr(data, "clips", None), "ids", {})
     return {
-        "checkpoint": str(trainer.ckpt_path or ""),
+        "checkpoint": str(trainer.ckpt_path or " ".join(map(str, getattr(pl_module, "released", ())))),
+        "split": data.splits("test")[0] if hasattr(data, "splits") else None,
+        "ids": str(lists["test"]) if "test" in lists else None,
+        "seed": int(seed) if seed else None,
         "generation": dict(cast(CaptionerParts, pl_module).decoder.generation),
         "parameters": {
             "trainable": sum(p.numel() for p in parameters if p.requires_grad),

@@ -227,8 +227,11 @@ def _coco_entries(path: Path, content: Any) -> EntryList:
         path, silent, "an image has no caption and is left out", "{} images have no caption and are left out"
     )
     notes += counted(
-        path, strangers, "captions of an image that is not listed are left out", "captions of {} images that are not listed are left out"
-    )  # fmt: skip
+        path,
+        strangers,
+        "captions of an image that is not listed are left out",
+        "captions of {} images that are not listed are left out",
+    )
     return EntryList(joined(entries), notes)
 
 

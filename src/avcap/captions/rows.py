@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from avcap.ids import id_hash, name_some
-from avcap.jsonl import is_text, read_json_lines, write_json_lines
+from avcap.jsonl import is_text, parse_json, read_json_lines, write_json_lines
+from avcap.text_file import read_text
 
 log = logging.getLogger(__name__)
 
 PROVENANCE = "provenance"
+_CLIP = re.compile(r"(.{11})_\d+(?:\.\d+)?")  # YouTube id and start
 
 
 class CaptionRow(NamedTuple):
@@ -61,17 +64,22 @@ class CaptionRows:
     def read(cls, path: Path) -> CaptionRows:
         """Read JSON lines ``{"id", "caption", "time"?, "prompt"?}``; the first may be ``{"provenance": {..., "split"}}``.
 
+        A ``.json`` file is read as LLaVA's training data, ``[{"id", "conversations": [{"from", "value"}, ...]}, ...]``: the
+        caption is what ``gpt`` says last (DALI's ``prefixDS.json`` and ``pseudoCap.json``).
+
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if a line is not such a row, or there is none.
         """
         path = Path(path)
         provenance, rows = {}, []
+        if path.suffix.lower() == ".json" and path.is_file():
+            return cls(path, read_conversations(path))
         for number, content in read_json_lines(path):
             if number == 1 and isinstance(content.get(PROVENANCE), dict):
                 provenance = content[PROVENANCE]
             else:
-                rows.append(_row(path, number, content))
+                rows.append(_row(f"{path}, line {number}", content))
         if not rows:
             raise ValueError(f"{path} holds no caption.")
         return cls(path, tuple(rows), provenance)
@@ -102,7 +110,8 @@ class CaptionRows:
             )
         places = {clip: place for place, clip in enumerate(ids)}
         groups: dict[Hashable, list[CaptionRow]] = {}
-        for number, row in enumerate(self.rows):
+        rows = self._of_clips(ids)
+        for number, row in enumerate(rows):
             if row.id in places and (training or row.prompt is None):
                 moment = (row.id, row.time if timed else None)
                 groups.setdefault(number if training else moment, []).append(row)
@@ -118,7 +127,43 @@ class CaptionRows:
         clips = len({example.clip for example in found})
         left_out = len(ids) - clips
         log.info("%s: %d examples of %s, %d clips without a row left out.", self.path, len(found), split, left_out)
+        absent = list(dict.fromkeys(row.id for row in rows if row.id not in places))
+        if absent and training:
+            log.warning(
+                "%s: %d of its clips are not in %s: %s.", self.path, len(absent), split, name_some(absent, at_most=3)
+            )
         return found
+
+    def _of_clips(self, ids: Sequence[str]) -> list[CaptionRow]:
+        """Return the rows under the ids of the clips; a row may name the only clip of a video by the YouTube id alone."""
+        known = set(ids)
+        videos = [(match[1], clip) for clip in ids if (match := _CLIP.fullmatch(clip))]
+        times = Counter(video for video, _ in videos)
+        clips = {video: clip for video, clip in videos if times[video] == 1}
+        return [row if row.id in known else row._replace(id=clips.get(row.id, row.id)) for row in self.rows]
+
+
+def read_conversations(path: Path) -> tuple[CaptionRow, ...]:
+    """Read the captions of a file in the form of LLaVA's training data; see :meth:`CaptionRows.read`.
+
+    Raises:
+        ValueError: if it has another form, or no conversation.
+    """
+    content = parse_json(read_text(path), str(path))
+    if not isinstance(content, list) or not content:
+        raise ValueError(
+            f'{path} holds no conversations; write [{{"id": ..., "conversations": [...]}}], or JSON lines.'
+        )
+    rows = []
+    for number, entry in enumerate(content, start=1):
+        try:
+            said = [turn["value"] for turn in entry["conversations"] if turn["from"] == "gpt"]
+            rows.append(_row(f"{path}, entry {number}", {"id": entry["id"], "caption": said[-1]}))
+        except (TypeError, KeyError, IndexError):
+            raise ValueError(
+                f"{path}, entry {number}: it needs an id, and conversations in which gpt says the caption."
+            ) from None
+    return tuple(rows)
 
 
 def write_caption_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, provenance: Mapping[str, Any]) -> None:
@@ -174,14 +219,14 @@ def _numbered(groups: Sequence[Sequence[CaptionRow]], places: dict[str, int], *,
     return found
 
 
-def _row(path: Path, number: int, content: dict[str, Any]) -> CaptionRow:
+def _row(where: str, content: dict[str, Any]) -> CaptionRow:
     clip, caption, time, prompt = (content.get(name) for name in ("id", "caption", "time", "prompt"))
     if not is_text(clip) or not is_text(caption):
-        raise ValueError(f"{path}, line {number}: a row needs an id and a caption; it has {name_some([*content])}.")
+        raise ValueError(f"{where}: a row needs an id and a caption; it has {name_some([*content])}.")
     if prompt is not None and not is_text(prompt):
-        raise ValueError(f"{path}, line {number}: prompt {prompt!r} is not a text; leave it out for the decoder's own.")
+        raise ValueError(f"{where}: prompt {prompt!r} is not a text; leave it out for the decoder's own.")
     if time is None:
         return CaptionRow(clip, caption, prompt=prompt)
     if isinstance(time, bool) or not isinstance(time, (int, float)) or not (math.isfinite(time) and time >= 0):
-        raise ValueError(f"{path}, line {number}: time {time!r} is not a number of seconds.")
+        raise ValueError(f"{where}: time {time!r} is not a number of seconds.")
     return CaptionRow(clip, caption, float(time), prompt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +30,36 @@ _NUMBERED = re.compile(r"caption_\d+$")
 _LIKE_CAPTION = ("captions", "text", "description", "sentence", "transcript")
 _YOUTUBE_ID = re.compile(r"[\w-]{11}$", re.ASCII)
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
+_TOLD = {  # what is said of one row, and of several
+    "broken": ("a row was broken over lines and is joined", "{} rows were broken over lines and are joined"),
+    "unquoted": (
+        "a caption has commas but no quotes and is kept whole",
+        "{} captions have commas but no quotes and are kept whole",
+    ),
+    "header": ("the header comes again and is skipped", "the header comes {} times again and is skipped"),
+    "quote": (
+        "a quote in a field without quotes is kept as a letter",
+        "quotes in fields without quotes are kept as letters in {} rows",
+    ),
+    "fewer": ("a row has an empty caption beside others", "{} rows have empty captions beside others"),
+    "wordless": ("a caption has no letter", "captions have no letter in {} rows"),
+    "whole": (
+        "a row has no start_time and means its whole file",
+        "{} rows have no start_time and mean their whole files",
+    ),
+    "unlike": (
+        "a youtube_id has not the 11 letters of the others",
+        "{} youtube_ids have not the 11 letters of the others",
+    ),
+}
 
 
 def read_table(path: Path, text: str) -> EntryList:
     """Read a table of captions.
 
     A row that is broken over lines is joined, and so are commas in a caption without quotes, where the caption is the last
-    column and the rest of the row is what it should be; the notes count them. Every other row that does not fit is refused.
+    column and the rest of the row is what it should be. The notes count these rows, and those that may be wrong: with stray quotes, with
+    fewer captions than the table has columns for, unlike the others. Every other row that does not fit is refused.
 
     Args:
         path: The file, for messages; a path in it that begins with ``/`` must lie in the file's folder.
@@ -47,6 +71,7 @@ def read_table(path: Path, text: str) -> EntryList:
     table = _Table.open(path, text)
     rows = list(table.rows())
     entries = [table.entry(row) for row in rows]
+    table.compare(rows, entries)
     if table.file is not None:
         _refuse_odd(path, rows, entries)
         tell_apart(path, entries)
@@ -74,9 +99,7 @@ class _Table:
     spaced: bool  # whether a blank follows the separators
     spare: int  # columns without a name at the end, as spreadsheets write them
     clip: tuple[int, int] | None  # youtube_id and start_time
-    broken: list[str] = field(default_factory=list)
-    unquoted: list[str] = field(default_factory=list)
-    headers: list[str] = field(default_factory=list)
+    found: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # key of _TOLD -> lines
 
     @classmethod
     def open(cls, path: Path, text: str) -> _Table:
@@ -116,10 +139,10 @@ class _Table:
             if empty and len(row.fields) in (0, 1, len(self.columns), len(self.columns) + self.spare):
                 continue
             if [text.strip("\ufeff ").lower() for text in row.fields] == self.columns:
-                self.headers.append(f"line {row.line}")
+                self.found["header"].append(f"line {row.line}")
             elif last is not None and (rest := self._rest(row, last)):
                 last.fields[-1] = f"{last.fields[-1].rstrip()} {rest}".strip()
-                self.broken.append(f"line {row.line}")
+                self.found["broken"].append(f"line {row.line}")
             else:
                 if last is not None:
                     yield last
@@ -134,6 +157,12 @@ class _Table:
         captions = [text for text in texts if text]
         if not captions:
             raise ValueError(f"{where}: the caption is empty; write one or take the row out.")
+        if any(not any(map(str.isalpha, text)) for text in captions):
+            self.found["wordless"].append(f"line {row.line}")
+        if len(captions) < len(texts):
+            self.found["fewer"].append(f"line {row.line}")
+        if any('"' in text and f'"{text.replace(chr(34), chr(34) * 2)}"' not in row.raw for text in row.fields):
+            self.found["quote"].append(f"line {row.line}")
         if self.file is None:
             assert self.clip is not None  # noqa: S101 (a table has one or the other)
             return youtube_entry(where, row.fields[self.clip[0]], row.fields[self.clip[1]], captions)
@@ -145,12 +174,16 @@ class _Table:
         return Entry(stem_of(file), captions, file=file, start=float(start) if start else None)
 
     def notes(self) -> list[str]:
-        """Return what was mended."""
-        return [
-            *counted(self.path, self.broken, "a row was broken over lines and is joined", "{} rows were broken over lines and are joined"),
-            *counted(self.path, self.unquoted, "a caption has commas but no quotes and is kept whole", "{} captions have commas but no quotes and are kept whole"),
-            *counted(self.path, self.headers, "the header comes again and is skipped", "the header comes {} times again and is skipped"),
-        ]  # fmt: skip
+        """Return what was mended, and what may be wrong."""
+        return [note for kind, told in _TOLD.items() for note in counted(self.path, self.found[kind], *told)]
+
+    def compare(self, rows: list[_Row], entries: list[Entry]) -> None:
+        """Note the rows that are unlike most others: without a start among some with one, or with another sort of id."""
+        lines = [f"line {row.line}" for row in rows]
+        unstarted = [line for line, entry in zip(lines, entries, strict=True) if entry.start is None]
+        odd = [line for line, e in zip(lines, entries, strict=True) if not _YOUTUBE_ID.match(e.youtube_id or "")]
+        self.found["whole"] += unstarted if len(unstarted) < len(lines) else []
+        self.found["unlike"] += odd if self.file is None and 2 * len(odd) < len(lines) else []
 
     def _records(self) -> Iterator[_Row]:
         reader = csv.reader(iter(self.lines[self.head :]), delimiter=self.separator, strict=True)
@@ -169,7 +202,7 @@ class _Table:
                     f"{self.path}, line {line}: a quote is opened here and the next rows are in it; close it."
                 )
             if later and any(re.search(r"[\r\n]", text) for text in fields):
-                self.broken.append(f"line {line}")
+                self.found["broken"].append(f"line {line}")
             yield _Row(line, fields, raw)
 
     def _fitted(self, row: _Row) -> _Row:
@@ -179,7 +212,7 @@ class _Table:
             del row.fields[wanted:]
         elif given > wanted and self._last and '"' not in row.raw and self._one_caption(row.fields):
             row.fields[wanted - 1 :] = [row.raw.rstrip("\r\n").split(self.separator, wanted - 1)[-1]]
-            self.unquoted.append(f"line {row.line}")
+            self.found["unquoted"].append(f"line {row.line}")
         elif given != wanted:
             remedy = (
                 f"a caption with {self.separator!r} needs quotes" if given > wanted else "write all of them in one line"

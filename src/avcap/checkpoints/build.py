@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from torch import nn
 
+from avcap.components import components
 from avcap.frontends.base import FrontEnd
 
 NN = "torch.nn"
@@ -25,6 +26,8 @@ def find_class(path: str) -> type[Any]:
             no such name; or if it is no part of a model.
     """
     module, _, name = str(path).rpartition(".")
+    if not module:
+        return _find_short(name)
     own = module.partition(".")[0] == "avcap"
     if not own and (module not in sys.modules or (module.partition(".")[0] == "torch" and not module.startswith(NN))):
         raise ValueError(
@@ -38,6 +41,16 @@ def find_class(path: str) -> type[Any]:
     if not (isinstance(target, type) and issubclass(target, nn.Module | FrontEnd)):
         raise ValueError(f"{path} is no part of a model; the checkpoint that names it is damaged.")
     return target
+
+
+def _find_short(name: str) -> type[Any]:
+    """Find a part of a model by its name alone, as a config gives it: one of avcap's, else one that is imported."""
+    found = [kind for kind in components(nn.Module, FrontEnd) if kind.__name__ == name]
+    found = [kind for kind in found if kind.__module__.startswith("avcap.")] or found
+    if len(found) != 1:
+        what = "There is no part" if not found else f"There are {len(found)} parts"
+        raise ValueError(f"{what} {name}; `avcap list` shows those that there are.")
+    return found[0]
 
 
 def build(settings: Any, *, kind: type[Any] = object, deferred: bool = False) -> Any:
@@ -55,9 +68,13 @@ def build(settings: Any, *, kind: type[Any] = object, deferred: bool = False) ->
         ValueError: if the settings are of another form, a class may not be imported, is none of ``kind``, or does not take an
             argument.
     """
-    if not isinstance(settings, Mapping) or not isinstance(settings.get("init_args") or {}, Mapping):
+    if (
+        not isinstance(settings, Mapping)
+        or not isinstance(settings.get("init_args") or {}, Mapping)
+        or not isinstance(settings.get("class_path"), str)
+    ):
         raise ValueError(f"A checkpoint has {settings!r:.60} in the place of a {kind.__name__}; it is damaged.")
-    target = find_class(settings.get("class_path", ""))
+    target = find_class(settings["class_path"])
     if not issubclass(target, kind):
         raise ValueError(f"A checkpoint has a {target.__name__} in the place of a {kind.__name__}; it is damaged.")
     make = partial(_make, target, settings.get("init_args") or {})
@@ -69,7 +86,9 @@ def _make(target: type[Any], arguments: Mapping[str, Any], *widths: Any) -> Any:
         return target(*widths, **_arguments(target, arguments))
     except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{target.__name__} cannot be built: {reason}; train again with this version.") from error
+        raise ValueError(
+            f"{target.__name__} cannot be built: {reason}; put its settings right, or train again with this version."
+        ) from error
 
 
 def _arguments(target: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,9 +98,9 @@ def _arguments(target: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(value: Any, hint: Any) -> Any:
     """Convert a value of a config to the type that the constructor annotates."""
-    if isinstance(value, Mapping) and "class_path" in value:
-        return build(value)
     choices: tuple[Any, ...] = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if isinstance(value, Mapping) and "class_path" in value:
+        return build(value, deferred=any(get_origin(choice) is Callable for choice in choices))
     if isinstance(value, list):
         inner = next((get_args(choice) for choice in choices if get_origin(choice) is list), ())
         return [_value(item, inner[0] if inner else Any) for item in value]

@@ -1,4 +1,4 @@
-"""Small files that a checkpoint carries with it: tokenizers and configurations that the parts name by a path."""
+"""Small files that a checkpoint carries with it: tokenizers, configurations and prompts that the parts name by a path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 FILES_KEY = "avcap_files"  # entry of a checkpoint: path -> {file name: content}
-CARRIED = ("tokenizer", "config")  # arguments that name such a file or folder
+CARRIED = ("tokenizer", "config", "prompts")  # arguments that name such a file or folder
 LARGEST = 32 * 2**20  # bytes; a tokenizer has a few MB, weights have more
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
@@ -19,6 +21,17 @@ PART = "part"  # entry of our metadata in a file of one component: what a file o
 LEFT_OUT = "avcap_left_out"  # entry of a run's checkpoint: names of the frozen weights that it does not hold
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+_SHAPES_ONLY: ContextVar[bool] = ContextVar("shapes_only", default=False)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Inside the block, loading into a module on the meta device compares names and shapes and reads no values."""
+    token = _SHAPES_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _SHAPES_ONLY.reset(token)
 
 
 def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict[str, str]:
@@ -107,6 +120,18 @@ def parts_of(path: str | Path) -> frozenset[str]:
         return frozenset(name.partition(".")[0] for name in file.keys())  # noqa: SIM118
 
 
+def metadata_of(path: Path) -> dict[str, str] | None:
+    """Return what avcap wrote into a file of weights beside the tensors; None for a file that is not avcap's."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get(METADATA)
+    except SafetensorError:
+        return None
+    return None if about is None else json.loads(about)
+
+
 def is_component(path: str | Path) -> bool:
     """Return whether this is a file of one component, as ``avcap weights part`` writes it, and not a folder or another file."""
     path = Path(path)
@@ -131,7 +156,7 @@ def _require_blocks(module: nn.Module, state: dict[str, Tensor], path: Path, *, 
 def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component: str) -> None:
     """Copy all of ``state`` into ``module``, or raise."""
     own = module.state_dict()
-    state = {_with_adapter(name, own): tensor for name, tensor in state.items()}
+    state = {with_adapter(name, own): tensor for name, tensor in state.items()}
     missing = [name for name in own if name not in state and not _is_adapter(name)]
     unexpected = [name for name in state if name not in own]
     if missing or unexpected:
@@ -154,6 +179,9 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a safetensors file."""
     with _opened(path) as (file, metadata):
+        if _SHAPES_ONLY.get():
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}, metadata
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
@@ -173,7 +201,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
         ) from error
 
 
-def _with_adapter(name: str, own: dict[str, Tensor]) -> str:
+def with_adapter(name: str, own: Collection[str]) -> str:
     """Return the name that a plain weight has in a module whose layer may have an adapter."""
     layer, _, leaf = name.rpartition(".")
     adapted = f"{layer}.base_layer.{leaf}"

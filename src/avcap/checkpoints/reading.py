@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,23 +109,6 @@ def read_checkpoint(path: Path, *, rebuild: bool = True) -> dict[str, Any]:
     if not (carried and names and (inputs is None or isinstance(inputs, Mapping))):
         raise ValueError(f"{path} is damaged: its {FILES_KEY}, avcap_inputs or {LEFT_OUT} is of another type.")
     return content
-
-
-@contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with its content.
-
-    Raises:
-        ValueError: where the block raises one.
-        FileNotFoundError: likewise.
-    """
-    try:
-        yield
-    except (ValueError, FileNotFoundError) as error:
-        if str(path) in str(error):
-            raise
-        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-        raise kind(f"{path}: {error}") from error
 
 
 def require_tensors(state: Mapping[Any, Any], file: Path) -> None:

@@ -17,6 +17,9 @@ def caption(
     files: list[Path],
     *,
     ckpt_path: Path = Path("runs/demo/checkpoints/best.ckpt"),
+    config: list[Path] = [],  # noqa: B006 (a schema default; never changed)
+    weights: list[Path] = [],  # noqa: B006
+    weights_root: Path | None = None,
     json: bool = False,
     map: Path | None = None,  # noqa: A002 (the name of the option)
     num_beams: int | None = None,
@@ -28,21 +31,36 @@ def caption(
     Args:
         files: The files.
         ckpt_path: Checkpoint of a trained captioner.
+        config: In place of a checkpoint, a captioner's config; further ones are laid over it.
+        weights: With `--config`, the files that hold its weights: as published, imported, or a checkpoint.
+        weights_root: Folder in which files that the checkpoint or the config names are looked for first.
         json: Print one JSON object a file.
         map: Draw the assignment map to this image file; with several files the whole name of each is added.
         num_beams: Beams of the search; null: as the model was configured.
 
     Raises:
-        FileNotFoundError: if the checkpoint is not there.
+        FileNotFoundError: if the checkpoint, or a file of weights, is not there.
+        ValueError: if a config comes without weights, or the weights are of another captioner.
+        SystemExit: with status 1, if a file cannot be read.
     """
-    from avcap.shards.reading import parse_files, whole_names
-    from avcap.trained.files import FileCaptioner
+    from avcap.shards.reading import clip_of, parse_files, whole_names
+    from avcap.trained.files import load
 
-    captioner = FileCaptioner.from_checkpoint(ckpt_path)
-    settings = {} if num_beams is None else {"num_beams": num_beams}
-    failed = 0
     given = parse_files(files)
-    for file, name in zip(given, whole_names(given), strict=True):
+    ready, failed = [], 0
+    for file, name in zip(given, whole_names(given), strict=True):  # before a model is loaded
+        try:
+            clip_of(file)
+            ready.append((file, name))
+        except (OSError, ValueError) as error:
+            print(f"avcap: error: {error}", file=sys.stderr)
+            failed += 1
+    if not ready:
+        raise SystemExit(1)
+    released = bool(config or weights)
+    captioner = load(None if released else ckpt_path, config=config, weights=weights, weights_root=weights_root)
+    settings = {} if num_beams is None else {"num_beams": num_beams}
+    for file, name in ready:
         try:
             batch, found = captioner.load(file)
         except (OSError, ValueError) as error:

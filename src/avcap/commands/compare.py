@@ -48,4 +48,4 @@ def compare(runs: list[Path], *, events: Path = Path("data/demo/events.jsonl"), 
 
 def _title(cell: CellRuns) -> str:
     """Return the name of a cell, and its number of seeds if there are several."""
-    return f"{cell.name} ({len(cell.runs)} seeds)" if len(cell.runs) > 1 else cell.name
+    return f"{cell.label} ({len(cell.runs)} seeds)" if len(cell.runs) > 1 else cell.label

@@ -6,18 +6,18 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from avcap.checkpoints.llava import IMAGE_TOKEN, LANGUAGE, PROJECTOR, VISION, PartNames
-from avcap.decoders import LlavaDecoder
-from avcap.decoders.prompts import PROMPT, TOKENS
-from avcap.encoders import LlavaVision
-from avcap.fusion import LlavaProjection
-from avcap.models import CaptionModel
-from avcap.trained.files import load_captioner
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avcap.checkpoints.llava import PartNames
+    from avcap.decoders import LlavaDecoder
+    from avcap.encoders import LlavaVision
+    from avcap.fusion import LlavaProjection
+    from avcap.models import CaptionModel
 
 
 class LlavaParts(NamedTuple):
@@ -34,6 +34,10 @@ class LlavaParts(NamedTuple):
         Raises:
             ValueError: if one of them is of another class.
         """
+        from avcap.decoders import LlavaDecoder
+        from avcap.encoders import LlavaVision
+        from avcap.fusion import LlavaProjection
+
         parts = [getattr(model, name) for name in cls._fields]
         for name, part, kind in zip(cls._fields, parts, (LlavaVision, LlavaProjection, LlavaDecoder), strict=True):
             if not isinstance(part, kind):
@@ -71,6 +75,8 @@ def write_captioner(ckpt: Path, out: Path) -> None:
     """
     if out.exists():
         raise FileExistsError(f"{out} is already there; remove it or name another folder.")
+    from avcap.trained.files import load_captioner
+
     model, _ = load_captioner(ckpt)
     parts = LlavaParts.of(model, ckpt)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -103,6 +109,8 @@ def _config(parts: LlavaParts, ids: dict[str, Any]) -> Any:
     """Return the configuration of the whole model, which reads the last of the layers that were built."""
     from transformers import LlavaConfig
 
+    from avcap.checkpoints.llava import IMAGE_TOKEN
+
     vision, decoder = parts.visual_encoder, parts.decoder
     text = {**parts.lm.config.to_dict(), **ids}
     patches = (vision.normalise.image_size // parts.tower.config.patch_size) ** 2
@@ -121,6 +129,8 @@ def _config(parts: LlavaParts, ids: dict[str, Any]) -> Any:
 
 def _state(parts: LlavaParts) -> dict[str, Tensor]:
     """Return the weights under the names of the whole model, with an identity for the tower's final norm, which nothing reads."""
+    from avcap.checkpoints.llava import LANGUAGE, PROJECTOR, VISION
+
     width = parts.visual_encoder.width
     norm = {"weight": torch.ones(width), "bias": torch.zeros(width)}
     named: list[tuple[PartNames, dict[str, Tensor]]] = [
@@ -159,11 +169,16 @@ def chat_template(template: str) -> str:
         >>> print(chat_template("USER: {tokens} ASSISTANT:").splitlines()[2])
         {{- "USER: " -}}
     """
+    from avcap.checkpoints.llava import IMAGE_TOKEN
+    from avcap.decoders.prompts import PROMPT, TOKENS
+
+    contents = {TOKENS: _contents("image", f'"{IMAGE_TOKEN}"'), PROMPT: _contents("text", "item['text']")}
     pieces = [template]
-    for placeholder in (TOKENS, PROMPT):
+    for placeholder in contents:
         pieces = [part for piece in pieces for part in _split(piece, placeholder)]
-    turn = [_PLACEHOLDERS.get(piece) or f"{{{{- {json.dumps(piece)} -}}}}" for piece in pieces]
-    return "\n".join([*_OPEN, *turn, *_CLOSE])
+    turn = [contents.get(piece) or f"{{{{- {json.dumps(piece)} -}}}}" for piece in pieces]
+    close = ("{%- else -%}", contents[PROMPT], "{{- eos_token -}}", "{%- endif -%}", "{%- endfor -%}")
+    return "\n".join(["{%- for message in messages -%}", "{%- if message['role'] == 'user' -%}", *turn, *close])
 
 
 def _split(text: str, placeholder: str) -> list[str]:
@@ -173,8 +188,3 @@ def _split(text: str, placeholder: str) -> list[str]:
 
 def _contents(kind: str, shown: str) -> str:
     return f"{{%- for item in message['content'] if item['type'] == '{kind}' -%}}{{{{- {shown} -}}}}{{%- endfor -%}}"
-
-
-_PLACEHOLDERS = {TOKENS: _contents("image", f'"{IMAGE_TOKEN}"'), PROMPT: _contents("text", "item['text']")}
-_OPEN = ("{%- for message in messages -%}", "{%- if message['role'] == 'user' -%}")
-_CLOSE = ("{%- else -%}", _PLACEHOLDERS[PROMPT], "{{- eos_token -}}", "{%- endif -%}", "{%- endfor -%}")

@@ -6,21 +6,17 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from tqdm import tqdm
 
 from avcap import __version__
 from avcap.captions.rows import CaptionRows, write_caption_rows
-from avcap.checkpoints.source import find_source, pretrained_config
-from avcap.decoders import LlavaDecoder
-from avcap.decoders.llava import SOUND_PROMPT
-from avcap.lightning_cli import quieten
 from avcap.shards.reader import Shards
-from avcap.systems import LanguageModelling
-from avcap.types import Generation
-from avcap.weights.reading import fingerprints
+
+if TYPE_CHECKING:
+    from avcap.systems import LanguageModelling
+    from avcap.types import Generation
 
 TASK = "hear"
 
@@ -31,7 +27,7 @@ def instructions(
     shards: Path = Path("data/demo/stills"),
     split: str = "train",
     out: Path = Path("runs/dali/instructions.jsonl"),
-    prompt: str = SOUND_PROMPT,
+    prompt: str | None = None,
     temperature: float = 1.0,
     top_k: int = 50,
     batch_size: int = 256,
@@ -49,7 +45,7 @@ def instructions(
         shards: Folder of shards whose captions are of images, with one folder a split.
         split: The split.
         out: The JSON lines to write, for `captions` of the data module.
-        prompt: The instruction that is answered.
+        prompt: The instruction that is answered; null: "Describe the sound that can be heard in this scene."
         temperature: Of the draw: lower makes likely answers likelier.
         top_k: Draw each token from the ``top_k`` most likely ones; 0: from all.
         batch_size: Captions that are read at once; another number draws other answers.
@@ -64,7 +60,12 @@ def instructions(
         raise ValueError(
             f"temperature must be positive, top_k at least 0, batch_size at least 1, got {temperature}, {top_k}, {batch_size}."
         )
+    from avcap.decoders.llava import SOUND_PROMPT
+    from avcap.lightning_cli import quieten
+    from avcap.weights.reading import fingerprints
+
     quieten()
+    prompt = prompt or SOUND_PROMPT
     clips = Shards(shards / split)
     generation: Generation = {"num_beams": 1, "do_sample": True, "temperature": temperature, "top_k": top_k}
     provenance = {
@@ -122,6 +123,8 @@ def draw_answers(
     Raises:
         ValueError: if the model has nothing to say to a caption.
     """
+    from tqdm import tqdm
+
     order = sorted(range(len(captions)), key=lambda place: len(captions[place]))
     answers = [""] * len(captions)
     with torch.random.fork_rng(), tqdm(total=len(captions), unit="answer", disable=not progress) as bar:
@@ -158,6 +161,10 @@ def _require_same(out: Path, provenance: dict[str, Any]) -> None:
 
 def _model(name: str, prompt: str) -> LanguageModelling:
     """Load the language model with its one instruction, onto the GPU if there is one."""
+    from avcap.checkpoints.source import find_source, pretrained_config
+    from avcap.decoders import LlavaDecoder
+    from avcap.systems import LanguageModelling
+
     text = pretrained_config(find_source(name)).to_dict()
     llava = {"model_type": "llava", "vision_config": {}, "text_config": text}  # the vision tower is not built
     decoder = LlavaDecoder(text["hidden_size"], config=llava, language_model=name, attention="eager")

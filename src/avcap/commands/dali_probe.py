@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
-
-from avcap.checkpoints.loading import load_part
-from avcap.layers.masking import mean_token
-from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from avcap.trained.alignment import AlignmentClips
 
 SPLITS = ("train", "val", "test")  # the probes are fitted, chosen, measured
@@ -57,6 +54,7 @@ def probe(
         FileNotFoundError: if the checkpoint, its config, the shards or a file that was named are not there.
         ValueError: if ``batch_size`` is below 1, the encoder is another, or the events lack a clip.
     """
+    from avcap.checkpoints.loading import load_part
     from avcap.scenes.events import beside_the_shards, read_scenes
     from avcap.scenes.naming import kinds_heard
     from avcap.trained.alignment import AlignmentClips
@@ -89,6 +87,7 @@ def probe(
 
 def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
     """Compute the mean token of each clip of a split in float64; leave out clips that lack a stream."""
+    from avcap.layers.masking import mean_token
     from avcap.trained.alignment import paired_tokens
 
     ids: list[str] = []
@@ -103,6 +102,8 @@ def mean_tokens(opened: AlignmentClips, batch_size: int = 50) -> Means:
 
 
 def _of_images(train: Means, val: Means, test: Means) -> dict[str, float]:
+    from avcap.metrics.linear_probe import LinearProbe, Pairs, explained
+
     told = LinearProbe(Pairs(train.audio, train.image), Pairs(val.audio, val.image))
     return {
         "variance_audio": float(test.audio.var(dim=0).sum()),
@@ -114,6 +115,8 @@ def _of_images(train: Means, val: Means, test: Means) -> dict[str, float]:
 
 def _of_kinds(heard: dict[str, set[str]], train: Means, val: Means, test: Means) -> dict[str, float]:
     from torchmetrics.functional.classification import multilabel_average_precision
+
+    from avcap.metrics.linear_probe import LinearProbe, Pairs
 
     if missing := [name for split in (train, val, test) for name in split.ids if name not in heard]:
         raise ValueError(f"The events lack clip {missing[0]}; give those of the same data set.")

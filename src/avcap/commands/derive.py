@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from avcap.config_files import whole_config
-from avcap.data.dataset import ClipDataset
 from avcap.data.frame_sampling import FrameChoice
-from avcap.data.token_columns import TokenJob, write_tokens
-from avcap.encoders import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import FrontEnd
 from avcap.frontends.inputs import AUDIO
-from avcap.models.frozen import is_frozen, token_name
-from avcap.models.parts import encode, inputs_of
 from avcap.shards.derived import write_column
 from avcap.shards.reader import SPLITS, Shards
-from avcap.types import Batch, Tokens
 
-KINDS: Mapping[str, Any] = {"audio_encoder": AudioEncoder, "visual_encoder": VisualEncoder}
+if TYPE_CHECKING:
+    from avcap.data.token_columns import TokenJob
+    from avcap.encoders import Encoder
+    from avcap.types import Batch, Tokens
 
 
 def derive(
@@ -68,6 +64,8 @@ def derive(
     if encoders:
         if not configs:
             raise ValueError("Name the config whose encoders are run: --config CONFIG.")
+        from avcap.data.token_columns import TokenJob
+
         job = TokenJob(
             dtype,
             batch_size,
@@ -96,6 +94,8 @@ def frontend_of(config: Path) -> FrontEnd:
         FileNotFoundError: if there is no such config.
         ValueError: if it has no audio encoder.
     """
+    from avcap.encoders import AudioEncoder
+
     with torch.device("meta"):
         encoder = _build(config, "audio_encoder")
     if not isinstance(encoder, AudioEncoder):
@@ -110,7 +110,9 @@ def frozen_encoders(config: Path) -> list[Encoder]:
         FileNotFoundError: if there is no such config, or no weights where an encoder's ``pretrained`` says.
         ValueError: if none of its encoders is frozen and pretrained.
     """
-    built = [encoder for name in KINDS if (encoder := _build(config, name)) is not None]
+    from avcap.models.frozen import is_frozen
+
+    built = [encoder for name in ("audio_encoder", "visual_encoder") if (encoder := _build(config, name)) is not None]
     frozen = [encoder for encoder in built if is_frozen(encoder) and encoder.pretrained is not None]
     if not frozen:
         names = " and ".join(type(encoder).__name__ for encoder in built) or "none"
@@ -130,6 +132,11 @@ def frames_of(config: Path) -> FrameChoice:
 
 def derive_tokens(shards: Shards, encoder: Encoder, frames: FrameChoice, job: TokenJob, device: torch.device) -> None:
     """Write the tokens of an encoder for a split, and say so."""
+    from avcap.data.dataset import ClipDataset
+    from avcap.data.token_columns import write_tokens
+    from avcap.models.frozen import token_name
+    from avcap.models.parts import encode, inputs_of
+
     inputs = inputs_of([encoder])
     if not shards.info.streams[encoder.input]:
         print(f"{shards.info.split}: no clip has {encoder.input}, which {type(encoder).__name__} reads")
@@ -162,11 +169,13 @@ def _build(config: Path, name: str) -> Encoder | None:
     """Build an encoder of a config; None where it has none."""
     from jsonargparse import ArgumentParser
 
+    from avcap.encoders import AudioEncoder, VisualEncoder
+
     settings = ((whole_config(config).get("model") or {}).get("init_args") or {}).get(name)
     if settings is None:
         return None
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(KINDS[name], name)
+    parser.add_subclass_arguments(AudioEncoder if name == "audio_encoder" else VisualEncoder, name)
     return parser.instantiate_classes(parser.parse_object({name: settings}))[name]
 
 

@@ -31,6 +31,13 @@ def _json(findings: list[Finding]) -> str:
 
 def _text(findings: list[Finding]) -> str:
     """Format each finding as a line, and mark problems."""
+    faults = sum(bool(finding.problem) for finding in findings)
+    closing = f"{faults} remark{'s' if faults != 1 else ''}, marked with !" if faults else "nothing to remark"
+    return f"{finding_lines(findings)}\n\n{closing}"
+
+
+def finding_lines(findings: list[Finding]) -> str:
+    """Format findings as a line each, by section; minor ones without a problem are only counted."""
     lines = []
     for section, group in groupby(findings, key=lambda finding: finding.section):
         found = list(group)
@@ -42,6 +49,4 @@ def _text(findings: list[Finding]) -> str:
             lines.append(f" {mark} {finding.name:<22} {finding.value}{remedy}")
         if more := len(found) - len(shown):
             lines.append(f"   and {more} more as they should be")
-    faults = sum(bool(finding.problem) for finding in findings)
-    closing = f"{faults} remark{'s' if faults != 1 else ''}, marked with !" if faults else "nothing to remark"
-    return "\n".join([*lines[1:], "", closing])
+    return "\n".join(lines[1:])

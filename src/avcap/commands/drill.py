@@ -6,17 +6,16 @@ import secrets
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from avcap.drill.drills import DRILLS
 from avcap.drill.rounds import DrillReport, run_drill
 
-
-def drill_prepare(*, kills: int = 20, seed: int | None = None, folder: Path | None = None) -> None:
-    """Kill `avcap data prepare` at random moments and compare its shards, byte for byte, with undisturbed ones.
+ARGUMENTS = """
 
     Args:
-        kills: Kills by SIGKILL, of the main process alone or of all its processes.
+        kills: How often it is stopped; by one signal to the main process alone, or to all its processes.
         seed: Seed of the moments; null draws one, which is printed.
         folder: An empty or new folder to work in, which is kept; null: a temporary one.
 
@@ -24,37 +23,30 @@ def drill_prepare(*, kills: int = 20, seed: int | None = None, folder: Path | No
         SystemExit: with status 1 if something was lost, or a process outlived its command.
         ValueError: if there is no kill to do, or the folder is not empty.
     """
-    _drill("prepare", kills, seed, folder)
 
 
-def drill_train(*, kills: int = 20, seed: int | None = None, folder: Path | None = None) -> None:
-    """Kill `avcap fit` at random moments and compare weights, losses, scores and order of clips with an undisturbed run.
+def _verb(name: str, does: str) -> Callable[..., None]:
+    """Return the function of a verb, whose docstring is its help."""
 
-    Args:
-        kills: Kills by SIGKILL, of the main process alone or of all its processes.
-        seed: Seed of the moments; null draws one, which is printed.
-        folder: An empty or new folder to work in, which is kept; null: a temporary one.
+    def drill(*, kills: int = 20, seed: int | None = None, folder: Path | None = None) -> None:
+        _drill(name, kills, seed, folder)
 
-    Raises:
-        SystemExit: with status 1 if something was lost, or a process outlived its command.
-        ValueError: if there is no kill to do, or the folder is not empty.
-    """
-    _drill("train", kills, seed, folder)
+    drill.__doc__ = does + ARGUMENTS
+    return drill
 
 
-def drill_resume(*, kills: int = 20, seed: int | None = None, folder: Path | None = None) -> None:
-    """Stop a run of two processes by SIGTERM, in training and in validation, and compare it with an undisturbed run.
-
-    Args:
-        kills: Stops by SIGTERM, of the main process alone or of both and their workers.
-        seed: Seed of the moments; null draws one, which is printed.
-        folder: An empty or new folder to work in, which is kept; null: a temporary one.
-
-    Raises:
-        SystemExit: with status 1 if something was lost, or a process outlived its command.
-        ValueError: if there is no kill to do, or the folder is not empty.
-    """
-    _drill("resume", kills, seed, folder)
+drill_prepare = _verb(
+    "prepare",
+    "Kill `avcap data prepare` by SIGKILL at random moments; compare its shards, byte for byte, with undisturbed ones.",
+)
+drill_train = _verb(
+    "train",
+    "Kill `avcap fit` by SIGKILL at random moments; compare weights, losses, scores and order of clips with an undisturbed run.",
+)
+drill_resume = _verb(
+    "resume",
+    "Stop a run of two processes by SIGTERM, in training and in validation; compare it with an undisturbed run.",
+)
 
 
 def _drill(name: str, kills: int, seed: int | None, folder: Path | None) -> None:

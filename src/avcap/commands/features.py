@@ -48,6 +48,7 @@ def features(
     *,
     encoder: VisualEncoder,
     media: Path | None = None,
+    splits: list[str] = list(SPLITS),  # noqa: B006 (a schema default; never changed)
     frames: int = 20,
     size: int = 224,
     batch_size: int = 8,
@@ -63,6 +64,7 @@ def features(
         out: Where one `<id>.npy` [frames, channels] float16 a clip goes; null: `<root>/visual_feature`.
         encoder: The encoder and its settings.
         media: Folder of the media files.
+        splits: Splits to do; one that is not there is left out.
         frames: Frames of each clip.
         size: Their height and width in pixels.
         batch_size: Clips that are encoded at once.
@@ -74,7 +76,7 @@ def features(
     """
     out = out or root / "visual_feature"
     out.mkdir(parents=True, exist_ok=True)
-    clips = [clip for clip in _clips(root, media) if not (out / f"{file_name(clip.id)}.npy").is_file()]
+    clips = [clip for clip in _clips(root, media, splits) if not (out / f"{file_name(clip.id)}.npy").is_file()]
     encoder.load_pretrained()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device).eval()
@@ -93,9 +95,9 @@ def features(
         raise SystemExit(1)
 
 
-def _clips(root: Path, media: Path | None) -> list[Clip]:
+def _clips(root: Path, media: Path | None, splits: list[str]) -> list[Clip]:
     index = MediaIndex([media or root])
-    files = [file for split in SPLITS if (file := find_caption_file(root, split)) is not None]
+    files = [file for split in splits if (file := find_caption_file(root, split)) is not None]
     if not files:
         raise FileNotFoundError(f"There is no {', '.join(f'{s}.csv' for s in SPLITS)} in {root}; see docs/data.md.")
     found = {clip.id: clip for file in files for clip in find_clips(read_captions(file), index)[0]}

@@ -21,7 +21,9 @@ def maps(
     ckpt_path: Path = Path("runs/demo/checkpoints/best.ckpt"),
     epsilons: list[float] = [0.02, 0.05, 0.1, 0.2, 0.5],  # noqa: B006 (a schema default; never changed)
     shards: Path | None = None,
-    config: Path | None = None,
+    config: list[Path] = [],  # noqa: B006 (a schema default; never changed)
+    weights: list[Path] = [],  # noqa: B006
+    weights_root: Path | None = None,
     events: Path | None = None,
     split: str = "test",
     batch_size: int = 60,
@@ -38,7 +40,9 @@ def maps(
         ckpt_path: Checkpoint of a trained captioner whose fusion makes maps.
         epsilons: Regularisations of the transport plan; of maps that are no plans the one row has none.
         shards: Folder of the shards; null: the one that the config names.
-        config: The config of the run; null: config.yaml in its folder, two above the checkpoint.
+        config: The config of the run, further ones laid over it; left out: config.yaml in its folder, two above the checkpoint.
+        weights: In place of a checkpoint, the files that hold the weights of the captioner in `--config`.
+        weights_root: Folder in which files that the checkpoint or the config names are looked for first.
         events: An events.jsonl with the true times; null: the one beside the shards.
         split: The split to measure on.
         batch_size: Clips at a time.
@@ -52,7 +56,9 @@ def maps(
     from avcap.trained.clips import CheckpointClips
     from avcap.trained.map_quality import map_quality
 
-    source = CheckpointClips.open(ckpt_path, shards=shards, config=config, split=split)
+    source = CheckpointClips.open(
+        ckpt_path, shards=shards, config=config, weights=weights, weights_root=weights_root, split=split
+    )
     found = map_quality(
         source, epsilons=epsilons, events=events, batch_size=batch_size, num_workers=num_workers, limit=limit
     )

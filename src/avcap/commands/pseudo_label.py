@@ -62,11 +62,15 @@ def pseudo_label(args: Sequence[str]) -> None:
         "split": cli.config.split,
         "model": cli.config.model.as_dict(),
         "checkpoint": None if cli.config.ckpt_path is None else str(cli.config.ckpt_path),
-        "files": fingerprints([cli.config.model.as_dict(), cli.config.ckpt_path]),
+        "files": fingerprints([cli.config.model.as_dict(), cli.config.ckpt_path, cli.config.weights]),
         "generation": dict(cli.model.decoder.generation),
         "avcap": __version__,
     }
     provenance = json.loads(json.dumps(provenance, default=str))
+    if cli.config.ckpt_path is None:
+        cli.model.released = cli.config.weights or ()
+    else:
+        cli.expect(cli.config.ckpt_path)
     with exit_status():
         label(cli.trainer, cli.model, cli.datamodule, provenance=provenance, out=cli.config.out)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
@@ -23,6 +22,7 @@ from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import write_results
 from avcap.study.report.robustness import biases, draw_robustness, drops, robustness_table
 from avcap.trained.clips import CheckpointClips, run_folder
+from avcap.weights.reading import sha256
 
 
 class Test(NamedTuple):
@@ -54,7 +54,9 @@ def robustness(
     *,
     ckpt_path: Path = Path("runs/demo/checkpoints/best.ckpt"),
     shards: Path | None = None,
-    config: Path | None = None,
+    config: list[Path] = [],  # noqa: B006 (a schema default; never changed)
+    weights: list[Path] = [],  # noqa: B006
+    weights_root: Path | None = None,
     split: str = "test",
     only: list[str] | None = None,
     conditions: list[Corruption] | None = None,
@@ -75,7 +77,9 @@ def robustness(
     Args:
         ckpt_path: Checkpoint of a trained captioner.
         shards: Folder of the shards; null: the one that the config names.
-        config: The config of the run; null: config.yaml in its folder, two above the checkpoint.
+        config: The config of the run, further ones laid over it; left out: config.yaml in its folder, two above the checkpoint.
+        weights: In place of a checkpoint, the files that hold the weights of the captioner in `--config`; name `--out` too.
+        weights_root: Folder in which files that the checkpoint or the config names are looked for first.
         split: The split to caption.
         only: Conditions to test, by name, family or stream (`[swap,audio_noise_0dB]`); null: all. Those that an earlier run
             with the same settings tested stay in the results.
@@ -93,8 +97,12 @@ def robustness(
         FileNotFoundError: if the checkpoint, its config or the shards are not there.
         ValueError: if nothing is left to test, or a metric has no score for each clip.
     """
+    if weights and out is None:
+        raise ValueError("Released weights have no folder of a run; say by --out where the results go.")
     test = Test(
-        CheckpointClips.open(ckpt_path, shards=shards, config=config, split=split),
+        CheckpointClips.open(
+            ckpt_path, shards=shards, config=config, weights=weights, weights_root=weights_root, split=split
+        ),
         batch_size,
         num_workers,
         seed,
@@ -108,7 +116,9 @@ def robustness(
         print(f"Left out {names}: {reason}.", file=sys.stderr)
     if not chosen:
         raise ValueError("No condition is left to test; `avcap list corruption` shows what there is.")
-    record = open_record(folder / "robustness.json", _settings(test, ckpt_path, split), overwrite=overwrite)
+    record = open_record(
+        folder / "robustness.json", _settings(test, weights or [ckpt_path], split), overwrite=overwrite
+    )
     for name, corruptions in {CLEAN: (), **chosen}.items():
         if not _is_done(name, corruptions, record, folder):
             _run(test, name, corruptions, record, folder)
@@ -128,10 +138,9 @@ def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False
     return {"settings": settings, "conditions": {}}
 
 
-def _settings(test: Test, ckpt_path: Path, split: str) -> dict[str, Any]:
+def _settings(test: Test, files: Sequence[Path], split: str) -> dict[str, Any]:
     """Return the settings that captions and scores depend on."""
-    with ckpt_path.open("rb") as file:
-        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+    fingerprint = " ".join(sha256(file) for file in files)
     ids = test.source.clips(limit=test.limit).ids
     return {
         "checkpoint": fingerprint,

@@ -66,7 +66,7 @@ def ablation(
     steps = found.steps(axes.split())
     if not status:
         _there(found.data, "docs/data.md says how to bring AudioCaps (make ablation-demo needs nothing)")
-        _run(steps, jobs, dry_run=dry_run, runner=_runner(jobs, launch, submit))
+        make_files(steps, jobs, dry_run=dry_run, runner=make_runner(jobs, launch, submit))
     if not dry_run:
         _print_status(steps)
 
@@ -89,7 +89,7 @@ def cell(base: Path, overlay: Path, out: Path, *, seed: int = 0, launch: str = "
         SystemExit: with status 1 if the cell failed or was stopped.
     """
     step = cell_step(base, overlay, out, seed=seed)
-    _run([step], 1, dry_run=False, runner=_runner(1, launch, submit))
+    make_files([step], 1, dry_run=False, runner=make_runner(1, launch, submit))
     _print_status([step])
 
 
@@ -123,7 +123,7 @@ def dali(
     stages = Stages(rows, [int(seed) for seed in seeds.split()], tokens.split(), out, data)
     if not dry_run:
         _there(data / "shards/test/info.json", "`make demo-dali` makes it")
-    whole = _run(stages.steps(), jobs, dry_run=dry_run, runner=_runner(jobs))
+    whole = make_files(stages.steps(), jobs, dry_run=dry_run, runner=make_runner(jobs))
     if dry_run:
         return
     if any(out.glob("results/*/*/*/results.json")):
@@ -141,7 +141,9 @@ def _there(file: Path, remedy: str) -> None:
         raise FileNotFoundError(f"There is no {file}; {remedy}.")
 
 
-def _runner(jobs: int, launch: str = "", submit: str = "") -> Runner:
+def make_runner(jobs: int, launch: str = "", submit: str = "") -> Runner:
+    """Return what runs commands: processes of this machine that share its cores, or jobs of a cluster."""
+
     def say(text: str) -> None:
         print(text, flush=True)
 
@@ -152,7 +154,7 @@ def _runner(jobs: int, launch: str = "", submit: str = "") -> Runner:
     return Runner(say, None if launch else share_cores(jobs), shlex.split(launch))
 
 
-def _run(steps: Sequence[Step], jobs: int, *, dry_run: bool, runner: Runner) -> bool:
+def make_files(steps: Sequence[Step], jobs: int, *, dry_run: bool, runner: Runner) -> bool:
     """Make what is not made, or print by which commands; whether all was made."""
     if jobs < 1:
         raise ValueError(f"--jobs is {jobs}; it must be 1 or more.")

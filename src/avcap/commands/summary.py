@@ -7,6 +7,7 @@ from typing import Any
 
 from avcap.metrics.predictions import read_rows
 from avcap.metrics.results import read_results
+from avcap.study.protocol import protocol_of
 from avcap.study.report import results_table, rows_of
 
 NEXT = """What to try next:
@@ -44,10 +45,28 @@ def summary(run: Path, *, examples: int = 5) -> None:
 
 def _print_scores(results: dict[str, Any]) -> None:
     print(results_table(rows_of(results)))
+    protocol = protocol_of(results)
+    if protocol.split is not None:
+        print(f"\nTested on {protocol.clips} clips of {protocol.split}; the checkpoint: {protocol.selected}.")
     left_out = results.get("left_out", {})
     for reason in dict.fromkeys(left_out.values()):
         names = [name for name, why in left_out.items() if why == reason]
         print(f"Left out {', '.join(names)}: {reason}.")
+    if speed := results.get("training"):
+        print(f"\n{_told(speed)}")
     scores = results["scores"]
     if {"unique_ratio", "vocab"} <= scores.keys():
         print(f"\n{scores['unique_ratio']:.0%} of the captions are unique, {scores['vocab']:.0f} words are used.")
+
+
+def _told(speed: dict[str, float]) -> str:
+    """Tell the speed of a training in one sentence."""
+    facts = [f"{speed['clips_per_second']:.1f} clips/s"]
+    if "tokens_per_second" in speed:
+        facts.append(f"{speed['tokens_per_second']:,.0f} tokens/s ({speed['padding']:.0%} padding)")
+    if "tflops_per_second" in speed:
+        use = f" ({speed['mfu']:.0%} of what the device can do)" if "mfu" in speed else ""
+        facts.append(f"{speed['tflops_per_second']:.3g} TFLOP/s a device{use}")
+    if "peak_memory_gib" in speed:
+        facts.append(f"{speed['peak_memory_gib']:.2f} GiB of memory at the peak")
+    return f"Trained at {', '.join(facts)}."

@@ -1,6 +1,6 @@
 from .audiocaps import AudioCapsDataModule as AudioCapsDataModule
-from .audiocaps import Captions as Captions
-from .audiocaps import ClipChoice as ClipChoice
+from .choices import Captions as Captions
+from .choices import ClipChoice as ClipChoice
 from .frame_sampling import FrameChoice as FrameChoice
 from .text_module import TextDataModule as TextDataModule
 from .transforms import NoiseRoll as NoiseRoll

@@ -3,82 +3,34 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from avcap.captions.rows import CaptionRows, Example
+from avcap.data.choices import TEST, TRAIN, VAL, Captions, ClipChoice
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ALL_FRAMES, ClipDataset
 from avcap.data.frame_sampling import FrameChoice
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
-from avcap.data.token_columns import find_tokens, has_tokens
+from avcap.data.splits import Splits, Validation
+from avcap.data.token_columns import tokens_for
 from avcap.data.transforms import Transform
 from avcap.frontends import Inputs
-from avcap.frontends.inputs import FEATURES
-from avcap.shards.derived import DerivedColumn
 from avcap.shards.reader import SPLITS, ShardInfo, Shards
-from avcap.shards.store import ShardStore
 
 log = logging.getLogger(__name__)
+_tell = rank_zero_only(log.warning)
 
-
-@dataclass(frozen=True)
-class Captions:
-    """Settings of the training captions.
-
-    Args:
-        path: JSON lines ``{"id", "caption", "time"?, "prompt"?}`` in place of the captions of the training split, and of the
-            others where their ids are there: captions of frames, or pseudo-captions. In training a row is an example,
-            perhaps with an instruction of its own; a clip without one is left out. With one frame a clip, it is the one at
-            ``time`` seconds.
-        pairs: Number of examples to train on, drawn at random, each with one caption (DALI's prefix tuning).
-
-    Raises:
-        ValueError: if ``pairs`` is below 1.
-    """
-
-    path: Path | None = None
-    pairs: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.pairs is not None and self.pairs < 1:
-            raise ValueError(f"captions.pairs must be null or at least 1, got {self.pairs}.")
-
-
-@dataclass(frozen=True)
-class ClipChoice:
-    """Settings of the clips to read.
-
-    Args:
-        limit: Number of clips of each split, from the first; None: all.
-        predict_split: The split that `avcap predict` reads.
-        window: Training shuffles the shards, then the clips of so many shards in a row, so that only their files are read at
-            a time; None: all clips as one. For shards on a slow disk or far away.
-        cache: Local folder for shards of a store (``s3://``).
-        cache_gigabytes: Size of the shards in it; those used longest ago are deleted first.
-
-    Raises:
-        ValueError: if ``limit`` or ``window`` is below 1, or ``cache_gigabytes`` is not positive.
-    """
-
-    limit: int | None = None
-    predict_split: str = "test"
-    window: int | None = None
-    cache: Path = Path("~/.cache/avcap/shards")
-    cache_gigabytes: float = 50.0
-
-    def __post_init__(self) -> None:
-        for name in ("limit", "window"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"clips.{name} must be null or at least 1, got {value}.")
-        if not self.cache_gigabytes > 0:
-            raise ValueError(f"clips.cache_gigabytes must be positive, got {self.cache_gigabytes}.")
+NO_VALIDATION = (
+    "%s has no val split: nothing tells which state of this training is the best. To validate, cut clips from train by "
+    "--data.init_args.clips.val (a list such as AudioCaps' val.csv, or a share such as 0.02), or select on the test split as the "
+    "papers' code does, by --data.init_args.clips.paper_protocol true."
+)
 
 
 SHARDS_CAPTIONS = Captions()
@@ -133,10 +85,8 @@ class AudioCapsDataModule(LightningDataModule):
             raise ValueError(
                 "corruptions and captions.path cannot go together: corrupted clips keep the captions of the shards."
             )
-        address = str(shards)
-        remote = address.startswith("s3:/")
-        self._store = ShardStore(address, clips.cache, int(clips.cache_gigabytes * 1e9)) if remote else None
-        self.shards = Path(shards) if self._store is None else self._store.folder
+        self._splits = Splits(shards, clips)
+        self.shards = self._splits.root
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
@@ -172,8 +122,8 @@ class AudioCapsDataModule(LightningDataModule):
             FileNotFoundError: if there are no shards.
         """
         if split is None:
-            split = next((s for s in SPLITS if self._has(s)), SPLITS[0])
-        return ShardInfo.load(self._folder(split))
+            split = next((s for s in SPLITS if s in self._splits), TRAIN)
+        return ShardInfo.load(self._splits.folder(split))
 
     def input_settings(self) -> dict[str, Any]:
         """Return how a media file's frames are prepared; checkpoints keep this for `avcap caption`."""
@@ -197,7 +147,7 @@ class AudioCapsDataModule(LightningDataModule):
             ValueError: if it lacks what is read, or ``captions`` does not fit it.
         """
         if (split, training) not in self._datasets:
-            self._datasets[split, training] = self._open(self._shards(split), split, training=training)
+            self._datasets[split, training] = self._open(self._splits.shards(split), split, training=training)
         return self._datasets[split, training]
 
     def _open(self, shards: Shards, split: str, *, training: bool) -> ClipDataset:
@@ -209,6 +159,7 @@ class AudioCapsDataModule(LightningDataModule):
                 frames=self.frames,
                 seed=self.seed,
                 limit=self.clips.limit,
+                clips=self._splits.clips(split),
             )
         return ClipDataset(
             shards,
@@ -218,6 +169,7 @@ class AudioCapsDataModule(LightningDataModule):
             transforms=self.transforms,
             seed=self.seed,
             limit=self.clips.limit,
+            clips=self._splits.clips(split),
             examples=self._examples(split, shards, training=training),
             pairs=self.captions.pairs if training else None,
         )
@@ -232,7 +184,9 @@ class AudioCapsDataModule(LightningDataModule):
         if wanted is not None:
             self.serve(wanted)
         for split in self.splits(stage):
-            self.dataset(split, training=stage == "fit" and split == "train")
+            self.dataset(split, training=stage == "fit" and split == TRAIN)
+        if stage == "fit" and VAL not in self._splits:
+            _tell(NO_VALIDATION, self.shards)
 
     def clip_ids(self, stage: str) -> list[str]:
         """Return the ids of the clips that a stage evaluates, in order.
@@ -255,8 +209,12 @@ class AudioCapsDataModule(LightningDataModule):
             stage: fit, validate, test or predict.
         """
         if stage == "fit":
-            return ["train", "val"] if self._has("val") else ["train"]
-        return [{"validate": "val", "test": "test", "predict": self.clips.predict_split}[stage]]
+            return [TRAIN, VAL] if VAL in self._splits else [TRAIN]
+        return [{"validate": VAL, "test": TEST, "predict": self.clips.predict_split}[stage]]
+
+    def validation(self) -> Validation | None:
+        """Return which clips choose the best checkpoint; None without a val split, of which setup tells the ways out."""
+        return self._splits.validation()
 
     def require(self, inputs: Inputs, stage: str = "fit") -> None:
         """Refuse a model that reads what the clips of a stage never have.
@@ -272,39 +230,22 @@ class AudioCapsDataModule(LightningDataModule):
             ValueError: naming the shards, what they lack, and the remedy.
         """
         for split in self.splits(stage):
-            require_provided(inputs, self.info(split), self._folder(split), training=stage == "fit")
+            require_provided(inputs, self.info(split), self._splits.folder(split), training=stage == "fit")
 
     def train_dataloader(self) -> ClipLoader:
         """Return shuffled batches with one ``caption`` per clip."""
         overfit = bool(getattr(self.trainer, "overfit_batches", 0))
-        dataset = self.dataset("train", training=True)
-        dataset.use_tokens(self._tokens(dataset))
-        return self._loader(dataset, self.batch_size, shuffle=not overfit, persistent=True)
-
-    def _tokens(self, dataset: ClipDataset) -> dict[str, DerivedColumn]:
-        """Return the tokens that the model's frozen encoders made of a split before, by what they read."""
-        model: Any = getattr(self.trainer, "lightning_module", None)
-        if not hasattr(model, "frozen_tokens") or not has_tokens(dataset.shards):
-            return {}
-        found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
-        for key in (key for key in self.inputs.keys if key != FEATURES):
-            column = found.get(key)
-            if column is None:
-                log.info(
-                    "Training encodes the %s of each clip: no tokens of this encoder, or it learns, or its input varies.",
-                    key,
-                )
-            else:
-                log.info("Training reads the tokens of %s from %s.", key, column.folder)
-        return {key: column for key, column in found.items() if column is not None}
+        dataset = self.dataset(TRAIN, training=True)
+        dataset.use_tokens(tokens_for(getattr(self.trainer, "lightning_module", None), dataset))
+        return self._loader(dataset, self.batch_size, shuffle=not overfit, training=True)
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
         """Return batches in order, with ``caption`` and ``references``; none if there is no val split."""
-        return self._loader(self.dataset("val"), self.eval_batch_size) if self._has("val") else []
+        return self._loader(self.dataset(VAL), self.eval_batch_size) if VAL in self._splits else []
 
     def test_dataloader(self) -> ClipLoader:
         """Return batches in order, with ``references``."""
-        return self._loader(self.dataset("test"), self.eval_batch_size)
+        return self._loader(self.dataset(TEST), self.eval_batch_size)
 
     def predict_dataloader(self) -> ClipLoader:
         """Return batches of ``clips.predict_split`` in order, with ``references`` where there are any."""
@@ -324,27 +265,22 @@ class AudioCapsDataModule(LightningDataModule):
         Args:
             limit: Take no more clips than that, at even distances.
         """
-        if not self._has("train"):
+        if TRAIN not in self._splits:
             return []
-        shards = self._shards("train")
-        chosen = range(0, len(shards), max(1, -(-len(shards) // limit)))
+        shards = self._splits.shards(TRAIN)
+        clips = self._splits.clips(TRAIN) or range(len(shards))
+        chosen = clips[:: max(1, -(-len(clips) // limit))]
         return [caption for captions in shards.captions(chosen) for caption in captions]
 
-    def _has(self, split: str) -> bool:
-        return (self.shards / split).is_dir() if self._store is None else split in self._store.splits
-
-    def _folder(self, split: str) -> Path:
-        """Return the folder of a split; of one in a store, that of the copy of what describes it."""
-        return self.shards / split if self._store is None else self._store.open(split)
-
-    def _shards(self, split: str) -> Shards:
-        folder = self._folder(split)
-        return Shards(folder) if self._store is None else Shards(folder, self._store.locate)
-
     def _loader(
-        self, dataset: ClipDataset, batch_size: int, *, shuffle: bool = False, persistent: bool = False
+        self, dataset: ClipDataset, batch_size: int, *, shuffle: bool = False, training: bool = False
     ) -> ClipLoader:
         trainer = self.trainer
+        processes = 1 if trainer is None else trainer.world_size
+        if training and processes > len(dataset):  # in evaluation a repeated clip does no harm
+            raise ValueError(
+                f"The {processes} processes of this run share {len(dataset)} training clips; use at most {len(dataset)} devices."
+            )
         window = self.clips.window if shuffle else None
         sampler = ClipBatchSampler(
             len(dataset),
@@ -352,13 +288,13 @@ class AudioCapsDataModule(LightningDataModule):
             shuffle=shuffle,
             seed=self.seed,
             rank=0 if trainer is None else trainer.global_rank,
-            world_size=1 if trainer is None else trainer.world_size,
+            world_size=processes,
             window=window,
             shards=() if window is None else dataset.shard_numbers,
             facts=dataset.facts,
         )
-        if shuffle and self._store is not None:
-            self._store.require_room(dataset.shards, window)
+        if shuffle and self._splits.store is not None:
+            self._splits.store.require_room(dataset.shards, window)
         dataset.order = sampler.order
         notes = None if trainer is None else Path(trainer.default_root_dir) / "unreadable.jsonl"
-        return ClipLoader(dataset, sampler, num_workers=self.num_workers, persistent=persistent, notes=notes)
+        return ClipLoader(dataset, sampler, num_workers=self.num_workers, persistent=training, notes=notes)

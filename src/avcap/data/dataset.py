@@ -39,6 +39,7 @@ class ClipDataset(Dataset):
         transforms: Augmentation of ``audio``, in training.
         seed: Seed of all random choices.
         limit: Use the first examples only.
+        clips: Places of the clips that count; None: all.
         examples: What counts as one, with captions of its own; None: each clip with the captions of the shards.
         pairs: Number of examples to use, drawn at random, each with one caption for all epochs; None: all.
 
@@ -56,6 +57,7 @@ class ClipDataset(Dataset):
         transforms: Sequence[Transform] = (),
         seed: int = 0,
         limit: int | None = None,
+        clips: Sequence[int] | None = None,
         examples: Sequence[Example] | None = None,
         pairs: int | None = None,
     ) -> None:
@@ -71,6 +73,13 @@ class ClipDataset(Dataset):
         self.use_tokens({})
         if examples is None:
             examples = [Example(clip, place) for place, clip in enumerate(shards.ids)]
+        if clips is not None:
+            counting = set(clips)
+            examples = [example for example in examples if example.clip in counting]
+            if not examples:
+                raise ValueError(
+                    f"No clip of {shards.folder} that data.clips takes has a caption in data.captions.path."
+                )
         self._examples = list(examples[:limit])
         self._one_caption = pairs is not None
         if pairs is not None:

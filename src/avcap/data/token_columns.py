@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +19,13 @@ from torch.utils.data import DataLoader
 from avcap.atomic import write_atomically
 from avcap.data.collate import Sample, collate
 from avcap.data.dataset import ClipDataset
-from avcap.frontends.inputs import AUDIO
-from avcap.shards.derived import COLUMN_DTYPES, INDEX, DerivedColumn
+from avcap.frontends.inputs import AUDIO, FEATURES
+from avcap.shards.derived import INDEX, DerivedColumn
 from avcap.shards.parallel import PLAN, begin
-from avcap.shards.reader import DERIVED, Shards
+from avcap.shards.reader import DERIVED
 from avcap.types import Batch, Tokens
+
+log = logging.getLogger(__name__)
 
 
 class TokenJob(NamedTuple):
@@ -76,9 +79,21 @@ def find_tokens(dataset: ClipDataset, key: str, encoder: str) -> DerivedColumn |
     return DerivedColumn(folder, dataset.shards) if folder is not None and folder.is_dir() else None
 
 
-def has_tokens(shards: Shards) -> bool:
-    """Return whether any encoder's tokens stand beside the shards of a split."""
-    return any((shards.folder / DERIVED).glob(f"*_tokens-*/{INDEX}"))
+def tokens_for(model: Any, dataset: ClipDataset) -> dict[str, DerivedColumn]:
+    """Return the tokens that a model's frozen encoders made of the clips before, by the key that they read; tell which."""
+    if not hasattr(model, "frozen_tokens") or not any((dataset.shards.folder / DERIVED).glob(f"*_tokens-*/{INDEX}")):
+        return {}
+    found = {key: find_tokens(dataset, key, name) for key, name in model.frozen_tokens().items()}
+    for key in (key for key in dataset.inputs.keys if key != FEATURES):
+        column = found.get(key)
+        if column is None:
+            log.info(
+                "Training encodes the %s of each clip: no tokens of this encoder, or it learns, or its input varies.",
+                key,
+            )
+        else:
+            log.info("Training reads the tokens of %s from %s.", key, column.folder)
+    return {key: column for key, column in found.items() if column is not None}
 
 
 def write_tokens(
@@ -181,7 +196,7 @@ def _write_piece(partial: Path, number: int, rows: Iterator[tuple[str, Tokens | 
             if row is None:
                 places.append(None)
                 continue
-            x = row.x.to(COLUMN_DTYPES[dtype])
+            x = row.x.to(getattr(torch, dtype))
             if not x.isfinite().all():
                 raise ValueError(
                     f"The encoder gives tokens of the clip {clip} that are not finite in {dtype}; choose another dtype."

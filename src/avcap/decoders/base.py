@@ -21,9 +21,11 @@ class Decoder(nn.Module, ABC):
     Attributes:
         pretrained: Where :meth:`load_pretrained` reads weights from, or None.
         generation: The default decoding settings.
+        told: Is told, by :meth:`loss`, how many places the batch has and how many of them hold a token; or None.
     """
 
     pretrained: str | None = None
+    told: Callable[[int, Tensor | int], None] | None = None
     generation: Generation
 
     def __init__(self, input_width: int) -> None:
@@ -57,6 +59,12 @@ class Decoder(nn.Module, ABC):
                 f"{type(self).__name__} reads no instruction, but data.captions.path has rows with a prompt; leave them out of the "
                 "file, or choose a decoder that is a language model, such as CausalLMDecoder."
             )
+
+    def tell(self, tokens: Tokens, text: Tensor) -> None:
+        """Tell :attr:`told` of ``tokens`` ``[B, N, C]`` and of the text that follows, ``[B, L]``, True where it is real."""
+        if self.told is not None:
+            before = tokens.x.shape[0] * tokens.x.shape[1] if tokens.mask is None else tokens.mask.sum()
+            self.told(tokens.x.shape[0] * tokens.x.shape[1] + text.numel(), before + text.sum().to(tokens.x.device))
 
     @abstractmethod
     def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:

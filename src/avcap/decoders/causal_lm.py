@@ -85,7 +85,7 @@ class CausalLMDecoder(ContextDecoder):
         self.pretrained = model
         chat = prompting.chat_template
         self.template = check_template(prompting.template or (CHAT_TEMPLATE if chat else PLAIN_TEMPLATE))
-        self.prompts = read_prompts(prompting.prompts)
+        self.prompts = read_prompts(prompting.prompts, task=prompting.task)
         self.prompt = prompting.prompt or self.prompts[0]
         self.chat_template = chat
         self.dtype: torch.dtype | str = dtype if dtype == "auto" else getattr(torch, dtype)

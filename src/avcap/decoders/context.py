@@ -119,6 +119,7 @@ class ContextDecoder(Decoder):
         ids = text.ids.to(tokens.x.device)  # [B, L]
         labels = ids.masked_fill(~text.mask.to(ids.device), IGNORED)
         context, mask = self.context(tokens, prompts)  # [B, S, C], [B, S]
+        self.tell(Tokens(context, mask), text.mask[:, 1:])
         embeds = torch.cat([context, self._embed(ids[:, :-1])], dim=1)  # [B, S + L - 1, C]
         if mask is not None:
             mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality

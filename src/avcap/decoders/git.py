@@ -156,6 +156,7 @@ class GITDecoder(Decoder, Freezable):
             ids: ``[B, L]``, opening and end token included; best on the CPU, so that no device is waited for.
             predicted: ``[B, L]`` bool, which of them are predicted.
         """
+        self.tell(tokens, predicted[:, 1:])
         device = tokens.x.device
         rows, places = predicted[:, 1:].nonzero(as_tuple=True)  # [M], [M]
         targets = ids[rows, places + 1].to(device)  # [M]

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from avcap.decoders.text import Ids, TextCodec
+from avcap.jsonl import is_text, parse_json
+from avcap.text_file import read_text
 
 TOKENS = "{tokens}"
 PROMPT = "{prompt}"
@@ -35,7 +37,10 @@ CAPTION_PROMPTS: tuple[str, ...] = (
     "Report the events that can be heard.",
     "How would you describe this recording to someone who cannot hear it?",
 )
-"""Fifteen instructions, as many as LAVCap trains with; the wording is avcap's own. The first one is used in evaluation."""
+"""Fifteen instructions in avcap's own wording. The first one is used in evaluation."""
+
+OFFICIAL_TOKENS = "<Speech><SpeechHere></Speech> "
+"""What each prompt of LAVCap's official file begins with; here it stands in the template, as {tokens}."""
 
 
 @dataclass(frozen=True)
@@ -45,43 +50,66 @@ class Prompting:
     Args:
         template: Text around {tokens} and {prompt}. None: LAVCap's "USER: <Speech>{tokens}</Speech> {prompt}\\nASSISTANT:",
             or the same without the roles under ``chat_template``.
-        prompts: Prompts drawn from in training, a list or a text file with one a line. None: fifteen of our own.
+        prompts: Prompts drawn from in training: a list, a text file with one a line, or LAVCap's JSON file
+            ``{task: ["<Speech><SpeechHere></Speech> prompt", ...]}``. None: fifteen of our own.
         prompt: Prompt of the evaluation. None: the first of ``prompts``.
         chat_template: Put the filled template as the user's turn into the tokenizer's chat template.
+        task: Task whose prompts are taken from a JSON file.
     """
 
     template: str | None = None
     prompts: list[str] | Path | None = None
     prompt: str | None = None
     chat_template: bool = False
+    task: str = "audiocaption"
 
 
-def read_prompts(prompts: Sequence[str] | Path | str | None) -> tuple[str, ...]:
+def read_prompts(prompts: Sequence[str] | Path | str | None, *, task: str = "audiocaption") -> tuple[str, ...]:
     """Return the instructions to train with.
 
     Args:
-        prompts: A list of them, a text file with one a line, or None for :data:`CAPTION_PROMPTS`.
+        prompts: A list of them, a text file with one a line, a JSON file of LAVCap's form (see :class:`Prompting`), or None
+            for :data:`CAPTION_PROMPTS`.
+        task: Task whose prompts are taken from a JSON file.
 
     Raises:
         FileNotFoundError: if the file is not there.
-        ValueError: if there is no instruction in it.
+        ValueError: if there is no instruction in it, or a JSON file has another form.
     """
     if prompts is None:
         return CAPTION_PROMPTS
-    lines: Sequence[str]
-    if isinstance(prompts, (str, Path)):
-        path = Path(prompts)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"decoder.prompting.prompts: there is no file {path}; name a text file with one prompt a line."
-            )
-        lines = path.read_text(encoding="utf-8").splitlines()
-    else:
-        lines = prompts
+    lines = _lines(Path(prompts), task) if isinstance(prompts, (str, Path)) else prompts
     found = tuple(line.strip() for line in lines if line.strip())
     if not found:
         raise ValueError("decoder.prompting.prompts holds no prompt; give at least one, or null for the built-in list.")
     return found
+
+
+def _lines(path: Path, task: str) -> Sequence[str]:
+    """Return the prompts of a file."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"decoder.prompting.prompts: there is no file {path}; name a text file with one prompt a line, or a JSON file."
+        )
+    text = read_text(path)
+    if path.suffix.lower() != ".json":
+        return text.splitlines()
+    tasks = parse_json(text, str(path))
+    if not isinstance(tasks, dict):
+        raise ValueError(f"{path} is no list of prompts by task; write {{task: [prompt, ...]}}.")
+    if task not in tasks:
+        raise ValueError(
+            f"{path} has no prompts of the task {task}; set decoder.prompting.task to one of {', '.join(tasks) or 'its own'}."
+        )
+    prompts = tasks[task]
+    if not isinstance(prompts, list) or not all(is_text(prompt) for prompt in prompts):
+        raise ValueError(f"{path}: the task {task} must be a list of prompts.")
+    for prompt in prompts:
+        if not prompt.startswith(OFFICIAL_TOKENS) or not prompt[len(OFFICIAL_TOKENS) :].strip():
+            raise ValueError(
+                f"{path}: the prompt {prompt!r} of the task {task} must be {OFFICIAL_TOKENS!r} and an instruction."
+            )
+    return [prompt.removeprefix(OFFICIAL_TOKENS) for prompt in prompts]
 
 
 def check_template(template: str) -> str:

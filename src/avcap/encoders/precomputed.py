@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from avcap.encoders.base import VisualEncoder
@@ -16,13 +18,26 @@ class PrecomputedVisual(VisualEncoder):
         width: Channels of the features.
         time_embedding: What tells frames apart: ``none`` (LAVCap), ``learned`` (up to ``max_frames``) or ``sinusoidal``.
         max_frames: Longest clip for a learned time embedding.
+        features_from: The frozen encoder that made them, as it was given to `avcap data features`; a media file's features are
+            made by it. It is no part of this module, and is built when it is needed. None: unknown.
+        frames: Frames of a media file that it is given.
     """
 
     input = "visual_features"
 
-    def __init__(self, width: int = 768, *, time_embedding: TimeEmbeddingName = "none", max_frames: int = 32) -> None:
+    def __init__(
+        self,
+        width: int = 768,
+        *,
+        time_embedding: TimeEmbeddingName = "none",
+        max_frames: int = 32,
+        features_from: Callable[[], VisualEncoder] | None = None,
+        frames: int = 20,
+    ) -> None:
         super().__init__()
         self.width = width
+        self.features_from = features_from
+        self.frames = frames
         self.time = TIME_EMBEDDINGS[time_embedding](width, max_frames)
 
     def input_shape(self, frames: int) -> tuple[int, ...]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from avcap.frontends.base import SAMPLE_RATE
 from avcap.frontends.mel import HOP, MelFrontEnd, hann
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CEDMelSpectrogram(MelFrontEnd):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from avcap.frontends.base import SAMPLE_RATE, FrontEnd, as_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KALDI_SHIFT = 0.01  # seconds between rows where an extractor does not tell: those made by Kaldi's filter bank
 

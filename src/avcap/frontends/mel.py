@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from avcap.frontends.base import SAMPLE_RATE, FrontEnd, as_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HOP = 160  # samples between two rows: 10 ms
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from avcap.frontends.base import SAMPLE_RATE, FrontEnd, as_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Waveform(FrontEnd):

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_PLANNED_FOR_CPU: ContextVar[bool] = ContextVar("planned_for_cpu", default=False)
+
+
+@contextmanager
+def plan_for_cpu(cpu: bool) -> Iterator[None]:
+    """Let attention on the meta device be computed as on a CPU inside the block, or as on an accelerator."""
+    before = _PLANNED_FOR_CPU.set(cpu)
+    try:
+        yield
+    finally:
+        _PLANNED_FOR_CPU.reset(before)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -19,7 +35,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
         v: Values ``[B, heads, M, C]``.
         mask: Broadcastable to ``[B, heads, N, M]``, True where a query may see a key; each query must see one.
     """
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+    on_cpu = q.device.type == "cpu" or (q.is_meta and _PLANNED_FOR_CPU.get())
+    if not on_cpu or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, N, M]
     if mask is not None:

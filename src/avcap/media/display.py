@@ -38,9 +38,8 @@ class Display:
         known = aspect is not None and 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED
         self.aspect = float(aspect) if aspect is not None and known else 1.0
         self.notes: dict[str, None] = {}
-        self._reformatter: VideoReformatter = (
-            VideoReformatter()
-        )  # one for all frames: setting it up costs more than a small frame
+        # one for all frames: setting it up costs more than a small frame
+        self._reformatter: VideoReformatter = VideoReformatter()
 
     def square(self, frame: av.VideoFrame) -> np.ndarray:
         """Return the central square of a frame, uint8 RGB ``[size, size, 3]``; the short side is resized (bicubic) to it."""

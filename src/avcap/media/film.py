@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from avcap.media.clock import packets, seek
 from avcap.media.display import Display
 from avcap.media.files import NoVideo, opened
@@ -17,6 +15,7 @@ from avcap.media.tracks import Tracks, choose_tracks
 
 if TYPE_CHECKING:
     import av
+    import numpy as np
     from av import Packet, VideoStream
     from av.container import InputContainer
 
@@ -52,9 +51,7 @@ class Film:
         self.notes: dict[str, None] = {}
         self.base = float(stream.time_base or 1)  # seconds of a tick
         self.nominal = 1 / (float(stream.guessed_rate or stream.average_rate or 25) * self.base)  # ticks of a frame
-        self.ordinal = (
-            container.format.name in ORDINAL
-        )  # frame k is shown at the k-th stamp: they have no times of their own
+        self.ordinal = container.format.name in ORDINAL  # frame k is shown at the k-th stamp
         self.packets: list[Stamp] = []  # in the order of decoding
         self.stamps: list[int | None] = []  # when the frame of each packet is shown
         self.shown: list[int] = []  # the stamps that are shown, in order
@@ -75,9 +72,8 @@ class Film:
             self.stamps = [round(k * self.nominal) for k in range(len(self.packets))]
         first = next((s for s, p in zip(self.stamps, self.packets, strict=True) if p.key), None)
         shown = [s for s, p in zip(self.stamps, self.packets, strict=True) if s is not None and not p.hidden]
-        self.shown = sorted(s for s in shown if first is None or s >= first) or sorted(
-            shown
-        )  # none before the first key frame
+        after = [s for s in shown if first is None or s >= first]  # none before the first key frame
+        self.shown = sorted(after or shown)
 
     def span(self) -> tuple[float, float] | None:
         """Return when its first frame appears and its last one goes, in seconds of the container's clock."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from torch import Tensor
 
 from avcap.atomic import write_atomically
 from avcap.media.reading import Media
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_look(media: Media, waveform: Tensor | None, sample_rate: int, folder: Path) -> None:

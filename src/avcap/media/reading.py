@@ -6,14 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avcap.media.files import MediaError, NoAudio, NoVideo, opened_image, streams_of
 from avcap.media.scan import Scan
 from avcap.media.stills import Animation, read_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LEFT_OUT = 0.1  # seconds: what an encoder may add to the end of a file is not worth a note
 
@@ -108,7 +111,7 @@ def read_media(
         except NoVideo as error:
             media.absent.append(str(error))
         else:
-            media.frames = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
+            media.frames = torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
             media.frame_times, media.video_stream = times, seen.video_stream
     for source in sources:
         media.starts |= source.starts()

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from avcap.media.clock import PREROLL, SEEK_FROM, Splices, packets, seconds_of, seek
 from avcap.media.files import MediaError, NoAudio, NoVideo, opened, reason
@@ -19,8 +17,10 @@ from avcap.media.sound import MOST_SILENCE, Recording, cut
 from avcap.media.tracks import choose_tracks
 
 if TYPE_CHECKING:
+    import numpy as np
     from av import Packet
     from av.audio.codeccontext import AudioCodecContext
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 

@@ -92,6 +92,12 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, dict) and _is_text(value.get("caption")) and _is_scores(value.get("scores"))
 
 
+def _is_settings(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(value.get(key) or {}, dict) for key in ("selection", "generation")
+    )
+
+
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "scores": _is_scores,
@@ -101,7 +107,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "left_out": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "human_bound": lambda value: value is None or _is_scores(value),
     "constant": lambda value: value is None or _is_constant(value),
-    "settings": lambda value: isinstance(value, dict),
+    "settings": _is_settings,
     "versions": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
 }
 

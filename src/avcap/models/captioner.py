@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from avcap.decoders.base import Decoder
 from avcap.encoders.base import AudioEncoder, Encoder, VisualEncoder
 from avcap.frontends import Inputs
 from avcap.fusion.base import Fusion, FusionFactory
-from avcap.models.parts import encode, inputs_of, load_pretrained
+from avcap.models.parts import empty_parameters, encode, inputs_of, is_held, load_pretrained
 from avcap.types import Batch, FusionOutput
 
 DecoderFactory = Callable[[int], Decoder]  # (width of the fused tokens) -> Decoder
@@ -69,22 +70,41 @@ class CaptionModel(nn.Module):
             FileNotFoundError: if the file of a ``pretrained`` part is not there.
             ValueError: if a class is gone, or the weights belong to another architecture.
         """
-        with torch.device("meta"):  # sizes are compared before memory is taken
-            planned = cls._of(settings)
+        planned = cls.plan(settings)  # sizes are compared before memory is taken
         check_state(planned, state, absent_ok=reloadable(planned, cls.parts))
-        model = cls._of(settings)
-        model.load_pretrained()
-        model.load_trained(state)
+        getattr(planned.decoder, "codec", None)  # the tokenizer, if it is not there, is missed before weights are read
+        parts = {name: part for name in cls.parts if (part := getattr(planned, name)) is not None}
+        model = cls._of(settings, empty={name for name, part in parts.items() if is_held(part, name, state.keys())})
+        groups = _tied(model)
+        model.load_state_dict(state, strict=False, assign=True)  # no second copy
+        if load_pretrained(model, parts, held=state.keys()):
+            model.load_state_dict(state, strict=False, assign=True)
+        for names in groups:
+            _tie(model, names)
         return model.eval()
 
     @classmethod
-    def _of(cls, settings: Mapping[str, Any]) -> CaptionModel:
+    def plan(cls, settings: Mapping[str, Any]) -> CaptionModel:
+        """Build a model of these settings that is empty: on the meta device, for names and shapes."""
+        with torch.device("meta"):
+            return cls._of(settings)
+
+    @classmethod
+    def _of(cls, settings: Mapping[str, Any], *, empty: Collection[str] = ()) -> CaptionModel:
+        """Build a model; the parameters of the parts in ``empty`` take no memory."""
         kinds = dict(zip(cls.parts, (AudioEncoder, VisualEncoder, Fusion, Decoder), strict=True))
-        audio, visual = (
-            None if settings[name] is None else build(settings[name], kind=kinds[name]) for name in cls.parts[:2]
-        )
-        fusion, decoder = (build(settings[name], kind=kinds[name], deferred=True) for name in cls.parts[2:])
-        return cls(audio, visual, fusion, decoder)
+
+        def maker(name: str) -> Callable[..., Any]:
+            make = build(settings[name], kind=kinds[name], deferred=True)
+
+            def inside(*widths: int | None) -> Any:
+                with empty_parameters() if name in empty else nullcontext():
+                    return make(*widths)
+
+            return inside
+
+        audio, visual = (None if settings[name] is None else maker(name)() for name in cls.parts[:2])
+        return cls(audio, visual, maker("fusion"), maker("decoder"))
 
     @property
     def device(self) -> torch.device:
@@ -123,16 +143,23 @@ class CaptionModel(nn.Module):
             FileNotFoundError: if a file is not there.
             ValueError: if a file does not fit its part.
         """
-        load_pretrained(getattr(self, name) for name in self.parts)
+        load_pretrained(self, self.parts)
 
-    def load_trained(self, state: Mapping[str, Tensor]) -> None:
-        """Load trained weights; only frozen weights of parts with ``pretrained`` may be absent.
 
-        Raises:
-            ValueError: if the weights belong to another architecture.
-        """
-        check_state(self, state, absent_ok=reloadable(self, self.parts))
-        self.load_state_dict(state, strict=False)
+def _tied(model: nn.Module) -> list[list[str]]:
+    """Return the names of parameters that are one."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
+
+
+def _tie(model: nn.Module, names: Sequence[str]) -> None:
+    """Make parameters one again, after each was given its own tensor."""
+    first = model.get_parameter(names[0])
+    for name in names[1:]:
+        owner, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(owner), leaf, first)
 
 
 def _width(encoder: Encoder | None) -> int | None:

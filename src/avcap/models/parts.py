@@ -1,8 +1,10 @@
-"""Operations on the parts of a model: encode a batch, load published weights."""
+"""Operations on the parts of a model: encode a batch, load published weights, make them without memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -38,13 +40,54 @@ def inputs_of(encoders: Iterable[Encoder]) -> Inputs:
     return Inputs(next(iter(frontends), None), tuple(encoder.input for encoder in encoders))
 
 
-def load_pretrained(parts: Iterable[nn.Module | None]) -> None:
+def load_pretrained(network: nn.Module, names: Iterable[str], *, held: Collection[str] = ()) -> bool:
     """Load the weights that parts name in ``pretrained``; parts without it stay as they are.
+
+    Args:
+        network: The module that has the parts.
+        names: Names of the parts.
+        held: Names of the weights of ``network`` that a checkpoint holds. A part of which it holds all reads no file, unless
+            it is still empty.
+
+    Returns:
+        Whether a part has read something.
 
     Raises:
         FileNotFoundError: if a file is not there.
         ValueError: if a file does not fit its part.
     """
-    for part in parts:
-        if isinstance(part, Pretrainable) and part.pretrained is not None:
+    read = False
+    for name in names:
+        part = getattr(network, name)
+        if isinstance(part, Pretrainable) and part.pretrained is not None and not _is_complete(network, name, held):
             part.load_pretrained()
+            read = True
+    return read
+
+
+def is_held(part: nn.Module, name: str, held: Collection[str]) -> bool:
+    """Return whether ``held`` has every weight of the part called ``name``."""
+    return all(f"{name}.{key}" in held for key in part.state_dict())
+
+
+def _is_complete(network: nn.Module, name: str, held: Collection[str]) -> bool:
+    """Return whether a checkpoint holds all of a part, and the part has room for it."""
+    part = network.get_submodule(name)
+    return is_held(part, name, held) and not any(x.is_meta for x in chain(part.parameters(), part.buffers()))
+
+
+@contextmanager
+def empty_parameters() -> Iterator[None]:
+    """Put the parameters of the modules that the block makes on the meta device, where they take no memory; buffers are made."""
+    register = nn.Module.register_parameter
+
+    def register_empty(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        if param is not None and not param.is_meta:
+            param = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
+        register(self, name, param)
+
+    nn.Module.register_parameter = register_empty  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]

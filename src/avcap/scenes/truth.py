@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from avcap.metrics.map_quality import pair_truth
 from avcap.scenes.events import SceneEvents
 from avcap.types import AssignmentMap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SceneTruth:

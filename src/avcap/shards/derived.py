@@ -13,20 +13,22 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avcap.atomic import put_in_place, replacing, write_atomically
 from avcap.frontends import FrontEnd
+from avcap.lock import locked
 from avcap.shards.chunks import OpenFiles
 from avcap.shards.parallel import PLAN, Job, begin, run_jobs
 from avcap.shards.reader import DERIVED, Shards, UnreadableClip
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 INDEX = "index.json"
-COLUMN_DTYPES = {"float16": torch.float16, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class _Place(NamedTuple):
@@ -63,11 +65,11 @@ class DerivedColumn:
         self._files = OpenFiles(functools.partial(_located, shards, folder))
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            self.dtype = COLUMN_DTYPES[index["dtype"]]
+            self.dtype: torch.dtype = getattr(torch, index["dtype"])
             self._masked, self._timed = (bool(index.get(name)) for name in ("mask", "time"))
             self._places = [None if place is None else _Place(*place) for place in index["places"]]
             same = index["id_hash"] == shards.info.id_hash and len(self._places) == len(shards)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / INDEX} is damaged; delete {folder} and run `avcap data derive`.") from error
         if not same:
             raise ValueError(f"{folder} is of other clips; delete it and run `avcap data derive`.")
@@ -168,6 +170,7 @@ def write_column(
 
     Raises:
         ValueError: if the front end reads another sample rate, or a number is out of range.
+        BlockingIOError: if another process writes this column.
     """
     if clips_per_file < 1 or num_workers < 0:
         raise ValueError(
@@ -177,16 +180,19 @@ def write_column(
     folder = folder_of(shards, frontend)
     if folder.is_dir() or not shards.info.streams["audio"]:
         return False
-    partial = folder.with_name(f"{folder.name}.partial")
-    begin(partial, f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}")
-    starts = range(0, len(shards), clips_per_file)
-    pieces = [
-        _Piece(partial, number, shards, range(start, min(len(shards), start + clips_per_file)), frontend)
-        for number, start in enumerate(starts)
-    ]
-    title = f"{shards.info.split}: {frontend.fingerprint}"
-    run_jobs(pieces, _write, title=title, num_workers=num_workers, progress=progress)
-    _publish(folder, partial, pieces)
+    with locked(folder.parent, f".{folder.name}.lock"):
+        if folder.is_dir():  # made while this process waited
+            return False
+        partial = folder.with_name(f"{folder.name}.partial")
+        begin(partial, f"{shards.info.plan} {shards.info.id_hash} {clips_per_file}")
+        starts = range(0, len(shards), clips_per_file)
+        pieces = [
+            _Piece(partial, number, shards, range(start, min(len(shards), start + clips_per_file)), frontend)
+            for number, start in enumerate(starts)
+        ]
+        title = f"{shards.info.split}: {frontend.fingerprint}"
+        run_jobs(pieces, _write, title=title, num_workers=num_workers, progress=progress)
+        _publish(folder, partial, pieces)
     return True
 
 

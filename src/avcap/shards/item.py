@@ -9,20 +9,21 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from avcap.frontends.base import SAMPLE_RATE
 from avcap.frontends.inputs import AUDIO, FEATURES, FRAMES
 from avcap.media import even_indices
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Choose = Callable[[int, int], Sequence[int]]  # (stored frames, frames to take) -> their indices
 BLOBS: tuple[Literal["waveform", "frames", "visual_features"], ...] = ("waveform", "frames", "visual_features")
-DTYPES = {"float16": torch.float16, "float32": torch.float32}
 FLAC_MD5 = slice(26, 42)  # of the samples, in the header; zeros: none
 PEAK = 32_768  # of a 16-bit sample
 RAW_BELOW = 96  # frames smaller than this are stored as they are: decoding JPEGs would take longer than reading them
@@ -155,7 +156,7 @@ def unpack(
     seconds, shown = (math.nan if value is None else value for value in (meta["duration"], meta["video_seconds"]))
     item = Item(record["id"], meta["captions"], seconds, shown, sample_rate=meta["sample_rate"])
     if "visual_features" in streams and meta["visual_features"] is not None:
-        features = torch.frombuffer(bytearray(record["visual_features"]), dtype=DTYPES[meta["dtype"]])
+        features = torch.frombuffer(bytearray(record["visual_features"]), dtype=getattr(torch, meta["dtype"]))
         item.visual_features = features.float().reshape(meta["visual_features"])
     if "frames" in streams and (shape := meta.get("raw")):
         stored = np.frombuffer(record["frames"], dtype=np.uint8).reshape(shape)

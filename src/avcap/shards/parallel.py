@@ -6,26 +6,18 @@ of the standard library, pebble and loky share one pipe and its lock: a worker t
 
 from __future__ import annotations
 
-import ctypes
-import faulthandler
-import os
-import pickle
 import shutil
-import signal
-import sys
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import torch
+from avcap.shards.worker import Work, Worker, death_of, memory_of
 
 PLAN = "plan"  # file that says what unfinished work is about
 TICK = 0.2  # seconds between two looks at the workers
@@ -94,7 +86,6 @@ class Job(ABC):
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
-Work = Callable[[AnyJob], Iterable[int | None] | None]
 
 
 def run_jobs(
@@ -149,39 +140,19 @@ def begin(partial: Path, plan: str) -> None:
     stamp.write_text(plan)
 
 
-class _Worker(Generic[AnyJob]):
-    """A process, the job it has, and the clip it is at."""
-
-    def __init__(self, work: Work[AnyJob]) -> None:
-        context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
-        self.pipe, there = context.Pipe()
-        self.process = context.Process(target=_serve, args=(there, work, os.getpid()), daemon=True)
-        self.process.start()
-        there.close()  # so that the pipe ends with the process
-        self.job: AnyJob | None = None
-        self.clip: int | None = None
-        self.begun = 0.0  # when it began with the clip, by the clock of the crew
-
-    def kill(self) -> None:
-        """End the process; a read from a dead network drive may delay its end, which nobody need wait for."""
-        self.process.kill()
-        self.process.join(5)
-        self.pipe.close()
-
-
 class _Crew(Generic[AnyJob]):
     """The workers, watched by one thread."""
 
     def __init__(self, todo: deque[AnyJob], work: Work[AnyJob], limits: Limits, bar: Any) -> None:
         self.todo, self.work, self.limits, self.bar = todo, work, limits, bar
-        self.workers: list[_Worker[AnyJob]] = []
+        self.workers: list[Worker[AnyJob]] = []
         self.deaths: Counter[tuple[int, int | None]] = Counter()
         self.shown: Counter[int] = Counter()  # clips of each job that the progress bar counts
         self.clock = 0.0  # seconds, without those in which this process was stopped or the machine slept
 
     def run(self, count: int) -> None:
         """Do all jobs."""
-        self.workers = [_Worker(self.work) for _ in range(count)]
+        self.workers = [Worker(self.work) for _ in range(count)]
         last = time.monotonic()
         while True:
             for worker in self.workers:
@@ -204,12 +175,12 @@ class _Crew(Generic[AnyJob]):
         for worker in self.workers:
             worker.kill()
 
-    def _give(self, worker: _Worker[AnyJob], job: AnyJob) -> None:
+    def _give(self, worker: Worker[AnyJob], job: AnyJob) -> None:
         worker.job, worker.clip = job, None
         with suppress(BrokenPipeError):  # it died while it waited, which the next look tells
             worker.pipe.send(job)
 
-    def _listen(self, worker: _Worker[AnyJob]) -> None:
+    def _listen(self, worker: Worker[AnyJob]) -> None:
         """Take the messages of a worker: the position of a clip, None between clips, an error, or True at the end of its job."""
         assert worker.job is not None  # noqa: S101 (for the type checker)
         try:
@@ -226,24 +197,24 @@ class _Crew(Generic[AnyJob]):
                     self._show(worker.job, message)
         except (EOFError, ConnectionResetError):
             worker.process.join(5)
-            self._replace(worker, _death(worker.process.exitcode), attempts=ATTEMPTS)
+            self._replace(worker, death_of(worker.process.exitcode), attempts=ATTEMPTS)
 
     def _show(self, job: AnyJob, done: int) -> None:
         self.bar.update(max(0, done - self.shown[job.number]))
         self.shown[job.number] = max(done, self.shown[job.number])
 
-    def _excess(self, worker: _Worker[AnyJob]) -> str | None:
+    def _excess(self, worker: Worker[AnyJob]) -> str | None:
         """Return which limit a worker has passed."""
         if worker.clip is None:
             return None
         seconds, gibibytes = self.limits.seconds, self.limits.gibibytes
-        if gibibytes is not None and _memory(worker.process.pid) > gibibytes * 2**30:
+        if gibibytes is not None and memory_of(worker.process.pid) > gibibytes * 2**30:
             return f"needed more than {gibibytes:g} GiB of memory (--clip_memory)"
         if seconds is not None and self.clock - worker.begun > seconds:
             return f"took longer than {seconds:g} s (--clip_seconds)"
         return None
 
-    def _replace(self, worker: _Worker[AnyJob], fault: str, *, attempts: int) -> None:
+    def _replace(self, worker: Worker[AnyJob], fault: str, *, attempts: int) -> None:
         """Blame the clip for the end of a worker, and give its job to a new one."""
         job, clip = worker.job, worker.clip
         assert job is not None  # noqa: S101 (for the type checker)
@@ -252,62 +223,4 @@ class _Crew(Generic[AnyJob]):
         if self.deaths[job.number, clip] >= attempts:
             job.blame(clip, fault)
         self.todo.appendleft(job)
-        self.workers[self.workers.index(worker)] = _Worker(self.work)
-
-
-def _serve(pipe: Connection, work: Work[AnyJob], parent: int) -> None:
-    """Do jobs until the parent process has no more, or ends."""
-    _end_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    faulthandler.disable()  # a crash is told in one sentence
-    torch.set_num_threads(1)
-    while True:
-        job = pipe.recv()
-        try:
-            for clip in work(job) or ():
-                pipe.send(clip)
-            pipe.send(True)
-        except Exception as error:
-            pipe.send(_portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """Return an error as another process can read it."""
-    try:
-        pickle.loads(pickle.dumps(error))
-        return error
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def _end_with(parent: int) -> None:
-    """Have this process end when its parent does, however that ends, and be the first to go when memory runs out."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it has ended already
-            os._exit(1)
-        with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500")
-    elif (guard := parent_process()) is not None:
-        sentinel = guard.sentinel
-        threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
-
-
-def _death(status: int | None) -> str:
-    """Say how a process ended."""
-    if status is None or status >= 0:
-        return f"ended the process that read it (exit status {status})"
-    if -status == signal.SIGKILL:
-        return "got the process that read it killed (signal 9), which the system does when memory runs out"
-    return f"made the decoder crash (signal {-status}: {signal.strsignal(-status)})"
-
-
-def _memory(pid: int | None) -> int:
-    """Return the bytes of memory that a process holds; 0 if it has ended."""
-    import psutil
-
-    try:
-        return psutil.Process(pid).memory_info().rss
-    except psutil.Error:
-        return 0
+        self.workers[self.workers.index(worker)] = Worker(self.work)

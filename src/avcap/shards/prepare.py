@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from avcap.captions import find_caption_file, read_captions
 from avcap.frontends.base import SAMPLE_RATE
 from avcap.jsonl import write_json_lines
 from avcap.lock import LOCK, locked
-from avcap.media import MediaError
-from avcap.shards.item import Item
-from avcap.shards.job import Broken, Origin
-from avcap.shards.manifest import Clip, MediaIndex, find_clips, settled
+from avcap.shards.making import make_clip, origin_of, plan_of, usual_width
+from avcap.shards.manifest import MediaIndex, find_clips
 from avcap.shards.parallel import Limits
 from avcap.shards.reader import INFO, SPLITS, ShardInfo
-from avcap.shards.reading import read_item
 from avcap.shards.writer import Part, merge_splits, unfinished, write_split
+
+log = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine.jsonl"
 READING = 2  # raised whenever the same media file gives another recording or other frames
-WIDTHS = 64  # files of visual features by which their usual width is found
 
 
 @dataclass
@@ -155,14 +147,19 @@ def prepare(
                     f"Of the {len(entries)} clips of {path} no media file was found in {root if media is None else media};"
                     f" a file is named like {entries[0].file or entries[0].id + '.mp4'}."
                 )
-            info = replace(settings, split=split, clips=len(entries), missing=missing, visual_width=_usual_width(clips))
-            info.plan = _plan(info, clips)
+            if len(missing) > len(entries) / 2:
+                log.warning(
+                    "Of the %d clips of %s, %d have a media file; if they should be more, look at --media: a file is named like %s.",
+                    *(len(entries), path, len(clips), entries[0].file or f"{entries[0].id}.mp4"),
+                )
+            info = replace(settings, split=split, clips=len(entries), missing=missing, visual_width=usual_width(clips))
+            info.plan = plan_of(info, clips)
             written = write_split(
                 out,
                 info,
                 clips,
-                partial(_read, info=replace(info, missing=[])),
-                origin=partial(_origin, root=root),
+                partial(make_clip, info=replace(info, missing=[])),
+                origin=partial(origin_of, root=root),
                 clips_per_shard=clips_per_shard,
                 num_workers=num_workers,
                 limits=limits,
@@ -241,100 +238,6 @@ def _part(index: int | None, count: int | None, environment: Mapping[str, str]) 
     if not 0 <= index < count:
         raise ValueError(f"shard_index must be from 0 to num_shards - 1, got {index} of {count}.")
     return Part(index, count)
-
-
-def _plan(info: ShardInfo, clips: list[Clip]) -> str:
-    """Hash everything that determines the content of a split, except the paths and contents of the files."""
-    names = [[_without_paths(getattr(clip, name.name)) for name in fields(clip)] for clip in clips]
-    text = json.dumps([repr(info), names], ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_without_paths(one) for one in value]
-    return "file" if isinstance(value, Path) else value
-
-
-def _origin(clip: Clip, *, root: Path) -> Origin:
-    """Tell where a clip comes from: its files with length and time of change, and which part of them it is."""
-    facts = {
-        name.name: _stamped(getattr(clip, name.name), root)
-        for name in fields(clip)
-        if name.name not in ("id", "captions")
-    }
-    return Origin(clip.id, str(_main_file(clip)), json.loads(json.dumps(facts, default=str)), list(clip.captions))
-
-
-def _stamped(value: Any, root: Path) -> Any:
-    """Replace each path by ``[path, bytes, time of change in ns]``."""
-    if isinstance(value, tuple | list):
-        return [_stamped(one, root) for one in value]
-    if not isinstance(value, Path):
-        return value
-    name = (value.relative_to(root) if value.is_relative_to(root) else value).as_posix()
-    try:
-        state = value.stat()
-    except OSError:  # it is gone, which reading it tells
-        return [name, None, None]
-    return [name, state.st_size, state.st_mtime_ns]
-
-
-def _main_file(clip: Clip) -> Path | None:
-    return clip.audio or next(iter(clip.frames), clip.features)
-
-
-def _usual_width(clips: list[Clip]) -> int | None:
-    """Return the most common number of channels of visual features, in a sample of the files that is always the same."""
-    files = [clip.features for clip in clips if clip.features is not None]
-    widths: Counter[int] = Counter()
-    for file in files[:: max(1, len(files) // WIDTHS)]:
-        try:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            continue
-        widths.update(array.shape[1:2])
-    return widths.most_common(1)[0][0] if widths else None
-
-
-def _read(clip: Clip, *, info: ShardInfo) -> Item | Broken:
-    """Decode a clip."""
-    try:
-        item = read_item(
-            settled(clip),
-            frames=info.frames,
-            size=info.size,
-            sample_rate=info.sample_rate,
-            max_seconds=info.max_seconds,
-        )
-        _require_usable(item, clip, info)
-    except (MediaError, FileNotFoundError) as error:
-        return Broken(clip.id, str(_main_file(clip)), str(error))
-    except Exception as error:  # of a decoder: the other clips go on
-        reason = "there is not enough memory" if _lacks_memory(error) else f"{type(error).__name__}: {error}"
-        return Broken(clip.id, str(_main_file(clip)), f"{_main_file(clip)} cannot be read ({reason}).")
-    return item
-
-
-def _require_usable(item: Item, clip: Clip, info: ShardInfo) -> None:
-    """Refuse a clip that no model can learn from.
-
-    Raises:
-        MediaError: if a stream holds NaN or infinity, or the visual features have another width than the data set's.
-    """
-    for stream, file in ((item.waveform, clip.audio), (item.visual_features, clip.features)):
-        if stream is not None and not torch.isfinite(stream).all():
-            raise MediaError(f"{file} holds numbers that are not finite (NaN or infinity).")
-    if item.visual_features is not None and item.visual_features.shape[1] != info.visual_width:
-        raise MediaError(
-            f"{clip.features} has {item.visual_features.shape[1]} channels, and the data set's features have {info.visual_width}."
-        )
-
-
-def _lacks_memory(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, MemoryError):
-        error = error.__cause__
-    return error is not None
 
 
 def _write_quarantine(out: Path) -> None:

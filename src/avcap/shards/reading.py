@@ -6,15 +6,18 @@ import math
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avcap.frontends.base import SAMPLE_RATE
 from avcap.media import Media, MediaError, read_media, streams_of
 from avcap.shards.item import PEAK, Item, sixteen_bits
 from avcap.shards.manifest import Clip
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def read_item(

@@ -42,7 +42,7 @@ class Alignment(System):
         visual_encoder: frames ``[B, N, 3, H, W]`` -> tokens ``[B, Nv, C]``; kept as it is, whatever its own settings say.
         objective: The distance that is minimised.
         optimizer: An optimiser class; it is given the parameter groups.
-        schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant, as in the paper.
+        schedule: The learning rate as a share of its maximum, over the progress of the run; None: constant.
         lr_scales: Learning rate factor of a part, or of a module in one, by path (``audio_encoder``, ``objective``: its scorers).
         cache_images: Keep the image tokens of every clip in memory, so that the frozen tower runs in one epoch only. For frames
             that are the same in every epoch (``frames.sampling: even``), and token sets that fit.

@@ -43,6 +43,7 @@ class Captioner(System):
     """
 
     parts = CaptionModel.parts
+    shared_out = ("decoder",)
 
     def __init__(
         self,

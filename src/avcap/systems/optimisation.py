@@ -20,26 +20,98 @@ class Schedule(ABC):
         """Return the factor of the maximum learning rate at ``progress`` in [0, 1]."""
 
 
-class WarmupCosine(Schedule):
-    """Linear warm-up, then half a cosine down to ``floor``.
+class Warmup(Schedule):
+    """Linear warm-up, then another course.
 
     Args:
-        warmup: Share of the run that warms up (LAVCap: 0.02).
+        warmup: Share of the run that warms up.
         start: Factor at the first step.
-        floor: Factor at the end.
+
+    Raises:
+        ValueError: if ``warmup`` is not in [0, 1).
     """
 
-    def __init__(self, warmup: float = 0.02, start: float = 0.0, floor: float = 0.0) -> None:
+    def __init__(self, warmup: float = 0.0, start: float = 0.0) -> None:
         if not 0 <= warmup < 1:
             raise ValueError(f"schedule.warmup is a share of the run in [0, 1), not {warmup}.")
-        self.warmup, self.start, self.floor = warmup, start, floor
+        self.warmup, self.start = warmup, start
 
     def __call__(self, progress: float) -> float:
         """See :meth:`Schedule.__call__`."""
         if progress < self.warmup:
             return self.start + (1 - self.start) * progress / self.warmup
-        done = min(1.0, (progress - self.warmup) / (1 - self.warmup))
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * done))
+        return self.after(progress)
+
+    @abstractmethod
+    def after(self, progress: float) -> float:
+        """Return the factor behind the warm-up, at ``progress`` of the whole run."""
+
+    def _done(self, progress: float) -> float:
+        """Return how much of what follows the warm-up is done."""
+        return min(1.0, (progress - self.warmup) / (1 - self.warmup))
+
+
+class WarmupCosine(Warmup):
+    """Linear warm-up, then half a cosine down to ``floor``.
+
+    Args:
+        warmup: Share of the run that warms up.
+        start: Factor at the first step.
+        floor: Factor at the end.
+    """
+
+    def __init__(self, warmup: float = 0.02, start: float = 0.0, floor: float = 0.0) -> None:
+        super().__init__(warmup, start)
+        self.floor = floor
+
+    def after(self, progress: float) -> float:
+        """See :meth:`Warmup.after`."""
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * self._done(progress)))
+
+
+class WarmupLinear(Warmup):
+    """Linear warm-up, then a straight line down to 0: ``linear`` of Hugging Face's trainer (LAVCap's code).
+
+    Args:
+        warmup: Share of the run that warms up.
+    """
+
+    def __init__(self, warmup: float = 0.02) -> None:
+        super().__init__(warmup)
+
+    def after(self, progress: float) -> float:
+        """See :meth:`Warmup.after`."""
+        return 1 - self._done(progress)
+
+
+class StepDecay(Warmup):
+    """The maximum up to a share of the run, then lower at once, and again after every further share.
+
+    DALI's alignment halves its learning rate after epochs 10 and 15 of 20: torch's ``MultiStepLR`` with milestones 10, 15, ...
+
+    Args:
+        begin: Share of the run at which the rate falls first.
+        every: Share of the run between two falls.
+        factor: What the rate is multiplied by at a fall.
+        warmup: Share of the run that warms up.
+
+    Raises:
+        ValueError: if ``begin`` is before the end of the warm-up, or ``every`` or ``factor`` is not positive.
+    """
+
+    def __init__(self, begin: float = 0.5, every: float = 0.25, factor: float = 0.5, warmup: float = 0.0) -> None:
+        super().__init__(warmup)
+        if begin < warmup or every <= 0 or factor <= 0:
+            raise ValueError(
+                f"schedule: begin must not be before warmup, and every and factor must be positive; got begin {begin}, "
+                f"warmup {warmup}, every {every}, factor {factor}."
+            )
+        self.begin, self.every, self.factor = begin, every, factor
+
+    def after(self, progress: float) -> float:
+        """See :meth:`Warmup.after`; a share such as 1/3 may be rounded."""
+        falls = math.floor((progress - self.begin) / self.every + 1e-6) + 1
+        return self.factor ** max(0, falls)
 
 
 class Constant(Schedule):

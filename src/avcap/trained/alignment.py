@@ -12,7 +12,7 @@ import torch
 
 from avcap.checkpoints.build import build
 from avcap.checkpoints.carried_files import unpack_files
-from avcap.checkpoints.reading import SETTINGS, STATE, named, read_checkpoint
+from avcap.checkpoints.reading import SETTINGS, STATE, read_checkpoint
 from avcap.checkpoints.state import require_current
 from avcap.data import AudioCapsDataModule, FrameChoice
 from avcap.data.collate import collate
@@ -22,6 +22,7 @@ from avcap.encoders.base import AudioEncoder, VisualEncoder
 from avcap.layers.masking import have_both
 from avcap.losses import AlignmentObjective
 from avcap.media import even_indices
+from avcap.named import named
 from avcap.systems import Alignment
 from avcap.trained.clips import data_settings, one_clip, run_folder, shards_of
 from avcap.types import Batch, Tokens

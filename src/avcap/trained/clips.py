@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avcap.config_files import whole_config
+from avcap.config_files import layered_configs
 from avcap.data.collate import collate, move
 from avcap.data.corruptions import CorruptedClips, Corruption
 from avcap.data.dataset import ClipDataset
@@ -15,7 +15,7 @@ from avcap.data.provided import require_provided
 from avcap.data.sampler import ClipBatchSampler
 from avcap.models import CaptionModel
 from avcap.shards.reader import Shards
-from avcap.trained.files import FileCaptioner
+from avcap.trained.files import FileCaptioner, load
 from avcap.types import Batch
 
 
@@ -27,22 +27,35 @@ class CheckpointClips(NamedTuple):
 
     @classmethod
     def open(
-        cls, ckpt_path: str | Path, *, shards: str | Path | None, config: str | Path | None, split: str
+        cls,
+        ckpt_path: str | Path,
+        *,
+        shards: str | Path | None,
+        config: Sequence[Path] = (),
+        weights: Sequence[Path] = (),
+        weights_root: Path | None = None,
+        split: str,
     ) -> CheckpointClips:
-        """Load the checkpoint and find the clips.
+        """Load the checkpoint, or a config with released weights, and find the clips.
 
         Args:
-            ckpt_path: Checkpoint of a trained captioner.
+            ckpt_path: Checkpoint of a trained captioner; not read where ``weights`` are given.
             shards: Folder of the shards; None: the one that the config names.
-            config: The config of the run; None: ``config.yaml`` in its folder.
+            config: The config of the run, or several, each laid over those before it; None: ``config.yaml`` in its folder.
+            weights: Released weights of the captioner that ``config`` describes.
+            weights_root: See :func:`avcap.trained.files.load`.
             split: train, val or test.
 
         Raises:
             FileNotFoundError: if the checkpoint, its config or the shards are not there.
             ValueError: if the checkpoint is none of a captioner, the config names no shards, or these lack what it reads.
         """
-        captioner = FileCaptioner.from_checkpoint(ckpt_path)
-        folder = shards or shards_of(Path(config or run_folder(Path(ckpt_path)) / "config.yaml"))
+        configs = [*config] or [run_folder(Path(ckpt_path)) / "config.yaml"]
+        if weights:
+            captioner = load(config=config, weights=weights, weights_root=weights_root)
+        else:
+            captioner = load(ckpt_path, weights_root=weights_root)
+        folder = shards or shards_of(*configs)
         clips = Shards(Path(folder, split))
         require_provided(captioner.model.inputs, clips.info, clips.folder)
         return cls(captioner, clips)
@@ -97,29 +110,32 @@ def run_folder(ckpt_path: Path) -> Path:
     return ckpt_path.parent.parent
 
 
-def shards_of(config: Path) -> Path:
-    """Return the folder of shards that a config names.
+def shards_of(*configs: Path) -> Path:
+    """Return the folder of shards that a config names, or the last of several.
 
     Raises:
         FileNotFoundError: if there is no such config.
         ValueError: if it names no shards.
     """
-    named = data_settings(config).get("shards")
+    named = data_settings(*configs).get("shards")
     if not isinstance(named, str):
-        raise ValueError(f"{config} names no shards (data.init_args.shards); say where they are with --shards.")
+        raise ValueError(
+            f"{' + '.join(map(str, configs))} names no shards (data.init_args.shards); say where they are with --shards."
+        )
     return Path(named)
 
 
-def data_settings(config: Path) -> Mapping[str, Any]:
-    """Return the settings of the data module that a config names; none where it names none.
+def data_settings(*configs: Path) -> Mapping[str, Any]:
+    """Return the settings of the data module that configs name, each laid over those before it; none where they name none.
 
     Raises:
         FileNotFoundError: if there is no such config.
         ValueError: if it is no YAML mapping.
     """
-    if not config.is_file():
-        raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
-    settings: Any = whole_config(config)
+    for config in configs:
+        if not config.is_file():
+            raise FileNotFoundError(f"There is no config {config}; say where the clips are with --shards or --config.")
+    settings: Any = layered_configs(configs)
     for key in ("data", "init_args"):
         settings = settings.get(key)
         settings = settings if isinstance(settings, Mapping) else {}

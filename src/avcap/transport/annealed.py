@@ -99,9 +99,9 @@ def _prepared(cost: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tenso
     a, b = a * alive, b * alive
     mean = torch.bmm(torch.bmm(a.unsqueeze(1), cost), b.unsqueeze(2)).view(-1)  # [B]
     mean = torch.where(mean == 0, 1, mean)
-    pairs = (a > 0).unsqueeze(2) & (b > 0).unsqueeze(1)  # [B, n, m]
-    if not bool(pairs.all().item()):
-        cost = torch.where(pairs, cost, mean.view(-1, 1, 1))
+    real_a, real_b = a > 0, b > 0
+    if not bool((real_a.all() & real_b.all()).item()):
+        cost = torch.where(real_a.unsqueeze(2) & real_b.unsqueeze(1), cost, mean.view(-1, 1, 1))  # [B, n, m]
     return cost, a, b, mean
 
 

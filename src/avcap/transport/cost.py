@@ -41,7 +41,8 @@ def squared_euclidean_cost(x: Tensor, y: Tensor) -> Tensor:
     with full_precision(x.device):
         x, y = as_full_precision(x), as_full_precision(y)
         x, y = centred(x, y)
-        return sums_of_squares(x, y).baddbmm_(x, y.mT, alpha=-2).clamp_min(0)
+        cost = sums_of_squares(x, y).baddbmm_(x, y.mT, alpha=-2)
+        return cost.clamp_min(0) if cost.requires_grad else cost.clamp_min_(0)
 
 
 def sums_of_squares(x: Tensor, y: Tensor) -> Tensor:

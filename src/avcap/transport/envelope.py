@@ -20,6 +20,8 @@ from torch.autograd.function import once_differentiable
 from avcap.transport.cost import squared_euclidean_cost
 from avcap.transport.precision import as_full_precision, full_precision
 
+CACHED_PAIRS = 2**20  # costs of 4 MB in float32
+
 
 class TransportSolution(NamedTuple):
     """A plan and its dual potentials, all constants."""
@@ -48,20 +50,30 @@ def transport_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor, *, solve: Solver)
     """
     with full_precision(x.device):
         x, y, a, b = (as_full_precision(t) for t in (x, y, a, b))
-        if x.is_meta or 0 in (x.shape[1], y.shape[1]):  # nothing to solve, but a graph
+        if 0 in (x.shape[1], y.shape[1]):  # nothing to solve, but a graph
             return 0 * (x.sum(dim=(1, 2)) + y.sum(dim=(1, 2)) + a.sum(dim=1) + b.sum(dim=1))
-        return _TransportCost.apply(x, y, a, b, solve)
+        return _TransportCost.apply(x, y, a, b, _of_its_size if x.is_meta else solve)
+
+
+def _of_its_size(cost: Tensor, a: Tensor, b: Tensor) -> TransportSolution:
+    """Return a solution without values, for the meta device; it takes what a solver takes."""
+    return TransportSolution(torch.empty_like(cost), torch.empty_like(a), torch.empty_like(b))
 
 
 class _TransportCost(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, a: Tensor, b: Tensor, solve: Solver) -> Tensor:
-        cost = squared_euclidean_cost(x, y)  # [B, n, m]
-        plan, potential_a, potential_b = solve(cost, a, b)
-        value = torch.linalg.vecdot(plan.flatten(1), cost.flatten(1))  # [B]
-        del cost
-        by_x = _pull(x, y, plan) if ctx.needs_input_grad[0] else None
-        by_y = _pull(y, x, plan.mT) if ctx.needs_input_grad[1] else None
+        value, potential_a, potential_b = x.new_empty(len(x)), torch.empty_like(a), torch.empty_like(b)
+        by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        by_y = torch.empty_like(y) if ctx.needs_input_grad[1] else None
+        for clips in _parts(x, y):
+            cost = squared_euclidean_cost(x[clips], y[clips])  # [b, n, m]
+            plan, potential_a[clips], potential_b[clips] = solve(cost, a[clips], b[clips])
+            value[clips] = torch.linalg.vecdot(plan.flatten(1), cost.flatten(1))  # [b]
+            if by_x is not None:
+                _pull(x[clips], y[clips], plan, out=by_x[clips])
+            if by_y is not None:
+                _pull(y[clips], x[clips], plan.mT, out=by_y[clips])
         ctx.save_for_backward(by_x, by_y, potential_a, potential_b)
         return value
 
@@ -75,6 +87,12 @@ class _TransportCost(torch.autograd.Function):
         return tuple(gradients)
 
 
-def _pull(x: Tensor, y: Tensor, plan: Tensor) -> Tensor:
-    """Compute ``2 sum_j P_ij (x_i - y_j)``, ``[B, n, C]``."""
-    return (x * plan.sum(dim=2, keepdim=True)).baddbmm_(plan, y, beta=2, alpha=-2)
+def _parts(x: Tensor, y: Tensor) -> list[slice]:
+    """Cut a batch into parts whose costs stay in a CPU's cache; an accelerator takes the batch at once."""
+    clips = len(x) if x.device.type != "cpu" else max(1, CACHED_PAIRS // (x.shape[1] * y.shape[1]))
+    return [slice(first, first + clips) for first in range(0, len(x), clips)]
+
+
+def _pull(x: Tensor, y: Tensor, plan: Tensor, *, out: Tensor) -> None:
+    """Write ``2 sum_j P_ij (x_i - y_j)``, ``[b, n, C]``, into ``out``."""
+    torch.mul(x, plan.sum(dim=2, keepdim=True), out=out).baddbmm_(plan, y, beta=2, alpha=-2)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from avcap.transport._iterations import SAFE_SPAN, log_domain, scaling_form
+from avcap.transport._iterations import log_domain, quickest
 from avcap.transport.precision import as_full_precision, full_precision
 from avcap.types import TransportPlan
 
@@ -33,9 +33,9 @@ def sinkhorn(
     LAVCap's code, so the column sums are exact and the row sums approximate. It runs in float32 (float64 for float64
     costs) with autocast off.
 
-    Without gradient and with uniform masses, the iterations run in scaling form where the costs of every clip span at most
-    ``40 * epsilon`` (300 in float64), and on log scalings otherwise: the results agree to rounding. That choice reads one
-    number back from the device.
+    Without gradient, a CUDA device runs all iterations in one launch (a Triton kernel, up to 16,384 scores a clip), and a CPU
+    runs them in scaling form where the masses are uniform and the costs of every clip span at most ``40 * epsilon`` (300 in
+    float64); else they run on log scalings. The results agree to rounding.
 
     Args:
         cost: Costs ``[B, n, m]``; a similarity to be maximised is passed as its negative (a constant has no effect).
@@ -63,32 +63,41 @@ def sinkhorn(
     _check_settings(cost, epsilon, iterations, grad)
     with full_precision(cost.device):
         cost = as_full_precision(cost)
-        mass_a = _mass(cost, 1, a, mask_a, name="a")  # [B, n]
-        mass_b = _mass(cost, 2, b, mask_b, name="b")  # [B, m]
-        real_a, real_b = mass_a > 0, mass_b > 0
-        pairs = real_a.unsqueeze(2) & real_b.unsqueeze(1)  # [B, n, m], False throughout for a clip lacking one side
-        cost = cost.masked_fill(~pairs, 0)
+        for name, axis, mass, mask in (("a", 1, a, mask_a), ("b", 2, b, mask_b)):
+            _check_shapes(cost, axis, mass, mask, name=name)
         if 0 in cost.shape:
             return TransportPlan(log_plan=cost, value=cost.sum(dim=(1, 2)))
-        with nullcontext() if grad == "autodiff" else torch.no_grad():
+        uniform, all_real = a is None and b is None, mask_a is None and mask_b is None
+        if uniform and all_real:
+            log_a, log_b = (cost.new_full((len(cost), n), -math.log(n)) for n in cost.shape[1:])  # [B, n], [B, m]
+        else:
+            mass_a, mass_b = _mass(cost, 1, a, mask_a), _mass(cost, 2, b, mask_b)  # [B, n], [B, m]
+            real_a, real_b = mass_a > 0, mass_b > 0
+            pairs = real_a.unsqueeze(2) & real_b.unsqueeze(1)  # [B, n, m], False throughout for a clip lacking one side
+            cost = cost.masked_fill(~pairs, 0)
             alive = pairs.any(dim=2).any(dim=1, keepdim=True)  # [B, 1]
             log_a, log_b = _log_mass(mass_a, real_a, alive), _log_mass(mass_b, real_b, alive)
+        with nullcontext() if grad == "autodiff" else torch.no_grad():
             score = cost / -epsilon
-            scalable = grad == "detach" and a is None and b is None and _fits_scaling(score)
-            iterate = scaling_form if scalable else log_domain
-            log_plan = iterate(score, log_a, log_b, iterations=iterations).masked_fill(~pairs, -torch.inf)
+            iterate = log_domain if grad == "autodiff" else quickest(score, uniform=uniform)
+            log_plan = iterate(score, log_a, log_b, iterations=iterations)
+            if not (uniform and all_real):
+                log_plan = log_plan.masked_fill(~pairs, -torch.inf)
         return TransportPlan(log_plan=log_plan, value=(log_plan.exp() * cost).sum(dim=(1, 2)))
 
 
-def _mass(cost: Tensor, axis: int, mass: Tensor | None, mask: Tensor | None, *, name: str) -> Tensor:
-    """Return masses ``[B, N]`` that sum to 1 over the real tokens of ``axis``, or to 0 for a clip that has none."""
+def _check_shapes(cost: Tensor, axis: int, mass: Tensor | None, mask: Tensor | None, *, name: str) -> None:
     shape = (cost.shape[0], cost.shape[axis])
     for label, value in ((name, mass), (f"mask_{name}", mask)):
         if value is not None and value.shape != shape:
             raise ValueError(
                 f"sinkhorn: {label} has shape {list(value.shape)}, but costs {list(cost.shape)} need {list(shape)}."
             )
-    weights = cost.new_ones(shape) if mass is None else mass.to(cost.dtype)
+
+
+def _mass(cost: Tensor, axis: int, mass: Tensor | None, mask: Tensor | None) -> Tensor:
+    """Return masses ``[B, N]`` that sum to 1 over the real tokens of ``axis``, or to 0 for a clip that has none."""
+    weights = cost.new_ones(cost.shape[0], cost.shape[axis]) if mass is None else mass.to(cost.dtype)
     if mask is not None:
         weights = weights.masked_fill(~mask, 0)
     total = weights.sum(dim=1, keepdim=True)  # [B, 1]
@@ -99,13 +108,6 @@ def _log_mass(mass: Tensor, real: Tensor, alive: Tensor) -> Tensor:
     """Log masses: ``-inf`` off the real tokens, and uniform for a clip that has no plan (its result is dropped)."""
     log_mass = torch.where(real, mass, 1).log().masked_fill(~real, -torch.inf)
     return torch.where(alive, log_mass, -math.log(mass.shape[1]))
-
-
-def _fits_scaling(score: Tensor) -> bool:
-    if score.is_meta:
-        return False
-    span = score.amax(dim=(1, 2)) - score.amin(dim=(1, 2))  # [B]
-    return bool((span.max() <= SAFE_SPAN[score.dtype]).item())
 
 
 def _check_settings(cost: Tensor, epsilon: float, iterations: int, grad: str) -> None:

@@ -101,7 +101,7 @@ def convert_cav_mae(state: Mapping[str, Tensor], options: ImportOptions) -> Conv
     left_out = {key: None for key in state if key.startswith(IGNORED) or _unused_norm(key)}  # in order
     wanted = split_qkv({key: tensor for key, tensor in state.items() if key not in left_out})
     names = {key: our_name(key) for key in wanted}
-    out = {name: wanted[key].detach().clone() for key, name in names.items() if name is not None}
+    out = {name: wanted[key].detach() for key, name in names.items() if name is not None}
     unexpected = tuple(key for key, name in names.items() if name is None)
     depths = block_depths(out)
     if "audio.pos_embed" in out:

@@ -35,7 +35,7 @@ PORT_PREFIX = "encoder."  # of the Hugging Face port
 PREFIXES = ("audio_encoder.base_model.model.", "audio_encoder.", "base_model.model.", "")  # with peft around it, or not
 ADAPTED = ".base_layer."  # peft moves an adapted weight below this name
 _BLOCK_KEY = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
-_LORA_KEY = re.compile(r"blocks\.\d+\..+\.lora_[AB]\.default\.weight")
+LORA = re.compile(r"blocks\.\d+\..+\.lora_[AB]\.default\.weight")
 
 
 def our_ced_name(key: str) -> str | None:
@@ -43,7 +43,7 @@ def our_ced_name(key: str) -> str | None:
     if key in TABLE:
         return TABLE[key]
     block = _BLOCK_KEY.fullmatch(key)
-    if (block and block[2] in BLOCK_LAYERS) or _LORA_KEY.fullmatch(key):
+    if (block and block[2] in BLOCK_LAYERS) or LORA.fullmatch(key):
         return key
     return None
 
@@ -82,7 +82,7 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
     for key, tensor in state.items():
         name = our_ced_name(key)
         if name is not None:
-            out[name] = tensor.detach().clone()
+            out[name] = tensor.detach()
         elif key.startswith(IGNORED):
             left_out.append(key)
         else:
@@ -93,11 +93,17 @@ def convert_ced(state: Mapping[str, Tensor], options: ImportOptions, *, ignored:
     return Conversion(out, our_names(depth), tuple(left_out), tuple(unexpected), _about(out, depth, options))
 
 
-class CEDOfficial(CheckpointFormat):
+class _CED(CheckpointFormat):
+    """A checkpoint of the encoder alone."""
+
+    component = COMPONENT
+    part = "audio"
+
+
+class CEDOfficial(_CED):
     """Fused qkv, 63 time positions, a front end and a tagging head that are left out."""
 
     name = "ced_official"
-    component = COMPONENT
     summary = "CED, the authors' .pt files (fused qkv, with front end and head)"
 
     def matches(self, keys: Collection[str]) -> bool:
@@ -109,11 +115,10 @@ class CEDOfficial(CheckpointFormat):
         return convert_ced(state, options)
 
 
-class CEDHuggingFace(CheckpointFormat):
+class CEDHuggingFace(_CED):
     """The official names behind ``encoder.``; the head stands outside of it, and there is no front end."""
 
     name = "ced_hf"
-    component = COMPONENT
     summary = "CED, the Hugging Face folders mispeech/ced-tiny, -mini, -small, -base"
 
     def matches(self, keys: Collection[str]) -> bool:
@@ -125,16 +130,15 @@ class CEDHuggingFace(CheckpointFormat):
         return convert_ced({key.removeprefix(PORT_PREFIX): tensor for key, tensor in state.items()}, options)
 
 
-class CEDLavcap(CheckpointFormat):
+class CEDLavcap(_CED):
     """Separate q, k and v, 64 time positions; adapters keep their names. Other components of the captioner are left out."""
 
     name = "ced_lavcap"
-    component = COMPONENT
-    summary = "CED out of a LAVCap checkpoint (separate q, k, v; LoRA adapters come along)"
+    summary = "CED alone out of a LAVCap checkpoint (separate q, k, v; LoRA adapters come along)"
 
     def matches(self, keys: Collection[str]) -> bool:
-        """Match a state dict with the encoder's time positions behind one of the prefixes, and q in its own layer."""
-        return _prefix(keys) is not None
+        """Match the encoder's time positions behind one of the prefixes, and q in its own layer; not a whole captioner."""
+        return _prefix(keys) is not None and not any(key.startswith("speech_llama_proj.") for key in keys)
 
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
         """Remove the prefix and peft's ``base_layer``, fit the time positions."""
@@ -161,7 +165,7 @@ def _about(state: Mapping[str, Tensor], depth: int, options: ImportOptions) -> d
     """Describe the sizes as text."""
     width = state["norm.weight"].shape[0] if "norm.weight" in state else 0
     rank = min(
-        (min(tensor.shape) for key, tensor in state.items() if _LORA_KEY.fullmatch(key)), default=0
+        (min(tensor.shape) for key, tensor in state.items() if LORA.fullmatch(key)), default=0
     )  # A [rank, C], B [C, rank]
     return {
         "size": SIZES.get(width, "other") if depth == 12 else "other",

@@ -74,7 +74,7 @@ class DALIAudioOfficial(CheckpointFormat):
         rest = {key: tensor for key, tensor in state.items() if key not in added and key not in ignored}
         encoder = cav_mae.convert_cav_mae(rest, options)
         out = {own: tensor for name, tensor in encoder.state.items() if (own := dali_name(name)) is not None}
-        out |= {ours: state[key].detach().clone() for key, ours in added.items()}
+        out |= {ours: state[key].detach() for key, ours in added.items()}
         depths = cav_mae.block_depths(encoder.state)
         required = {*official_dali_names(depths["audio"], depths["joint"])}
         if SCORERS.keys() & added.keys():

@@ -12,7 +12,7 @@ from avcap.checkpoints.loading import is_component, parts_of
 from avcap.checkpoints.reading import read_state
 from avcap.weights.reading import find_file
 from avcap.weights.registry import find_format
-from avcap.weights.writing import complete_file
+from avcap.weights.writing import complete_file, save_weights
 
 SAFETENSORS = ".safetensors"
 PARTS = {  # prefix in the checkpoint of a captioner -> prefix in a weights file
@@ -50,7 +50,13 @@ def export_checkpoint(source: Path, out: Path, *, format_name: str) -> tuple[str
     with complete_file(out, source) as partial:
         mine = _with_part(read_state(source), source)
         state = kind.export({part_name(name): tensor for name, tensor in mine.items()})
-        _write(state, partial, safe=out.suffix == SAFETENSORS)
+        if out.suffix == SAFETENSORS:
+            save_weights(state, partial, {})
+        else:
+            state = {
+                name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+            }
+            torch.save(state if kind.wrapper is None else {kind.wrapper: state}, partial)
     return tuple(state)
 
 
@@ -68,14 +74,3 @@ def _with_part(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
         return dict(state)
     (part,) = parts_of(source)
     return {f"{part}.{name}": tensor for name, tensor in state.items()}
-
-
-def _write(state: dict[str, Tensor], path: Path, *, safe: bool) -> None:
-    """Write a safetensors file, or a torch file of a plain dictionary."""
-    state = {name: tensor.detach().contiguous() for name, tensor in state.items()}
-    if not safe:
-        torch.save(state, path)
-        return
-    from safetensors.torch import save_file
-
-    save_file({name: tensor.clone() for name, tensor in state.items()}, path, metadata={"format": "pt"})

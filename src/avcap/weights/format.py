@@ -40,11 +40,16 @@ class CheckpointFormat(ABC):
         name: What ``--format`` calls it.
         component: Class that the weights are for.
         summary: One line for people.
+        part: What ``part.`` our names lack where the checkpoint is of one component (``audio``, ``decoder.prefix``); None where
+            they begin with their parts.
+        wrapper: The key below which the official code keeps the state dict; None: there is none.
     """
 
     name: ClassVar[str]
     component: ClassVar[str]
     summary: ClassVar[str]
+    part: ClassVar[str | None] = None
+    wrapper: ClassVar[str | None] = None
 
     @abstractmethod
     def matches(self, keys: Collection[str]) -> bool:

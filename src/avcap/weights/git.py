@@ -114,12 +114,12 @@ def decoder_to_ours(
         table |= names.projection_table()
     else:
         ignored = (*ignored, f"{names.projection}.")
-    out = {ours: state[theirs].detach().clone() for theirs, ours in table.items() if theirs in state}
+    out = {ours: state[theirs].detach() for theirs, ours in table.items() if theirs in state}
     output = state.get(f"{names.output}.weight")
     words = out.get(f"{TEXT}words.weight")
     tied = output is None or (words is not None and torch.equal(output, words))
     if output is not None and not tied:
-        out[f"{TEXT}output_weight"] = output.detach().clone()
+        out[f"{TEXT}output_weight"] = output.detach()
     others = [key for key in state if key not in table and key != f"{names.output}.weight"]
     return Conversion(
         out,

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from avcap.checkpoints.loading import PART
 from avcap.weights.format import CheckpointFormat, Conversion, ImportOptions
 from avcap.weights.report import require_weights
 
@@ -28,6 +27,7 @@ class LlavaProjector(CheckpointFormat):
 
     name = "llava_projector"
     component = COMPONENT
+    part = COMPONENT
     summary = "LLaVA's two-layer projector as the original code saves it (mm_projector.bin), DALI's for audio too"
 
     def matches(self, keys: Collection[str]) -> bool:
@@ -37,9 +37,9 @@ class LlavaProjector(CheckpointFormat):
     def convert(self, state: Mapping[str, Tensor], options: ImportOptions) -> Conversion:
         """Give the layers their names."""
         names = {key: TABLE.get(_original(key, state)) for key in state}
-        out = {ours: state[key].detach().clone() for key, ours in names.items() if ours is not None}
+        out = {ours: state[key].detach() for key, ours in names.items() if ours is not None}
         unexpected = tuple(key for key, ours in names.items() if ours is None)
-        about = {PART: COMPONENT}
+        about: dict[str, str] = {}
         if "linear_1.weight" in out:
             about |= {"input_width": str(out["linear_1.weight"].shape[1]), "width": str(len(out["linear_1.weight"]))}
         return Conversion(out, frozenset(TABLE.values()), (), unexpected, about)

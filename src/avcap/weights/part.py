@@ -12,7 +12,7 @@ from torch import Tensor
 from avcap.checkpoints.loading import LEFT_OUT, PART
 from avcap.checkpoints.reading import SETTINGS, STATE, read_checkpoint
 from avcap.weights.exporting import SAFETENSORS, part_name
-from avcap.weights.reading import find_file, sha256
+from avcap.weights.reading import sha256
 from avcap.weights.writing import complete_file, save_weights
 
 FORMAT = "avcap_part"
@@ -59,7 +59,7 @@ def write_part(
         FileNotFoundError: if there is no such checkpoint.
         ValueError: if it cannot be read, has no such part, or leaves out frozen weights of the part.
     """
-    checkpoint, out = find_file(Path(checkpoint)), Path(out)
+    checkpoint, out = Path(checkpoint), Path(out)
     if out.suffix != SAFETENSORS:
         raise ValueError(f"the output {out} is no {SAFETENSORS} file; name one.")
     with complete_file(out, checkpoint) as partial:

@@ -24,7 +24,9 @@ def find_file(source: Path) -> Path:
             f"the folder {source} has none of {', '.join(FOLDER_FILES)}; name the weights file itself."
         )
     if not source.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {source}; download it, then give its path.")
+        raise FileNotFoundError(
+            f"there is no checkpoint {source}; look at its path, or download it where it is a published one."
+        )
     return source
 
 

@@ -8,8 +8,10 @@ from avcap.weights.avcap_official import AVCapOfficial
 from avcap.weights.cav_mae import CAVMAE
 from avcap.weights.ced import CEDHuggingFace, CEDLavcap, CEDOfficial
 from avcap.weights.dali import DALIAudioOfficial
+from avcap.weights.dali_prefix import DALIPrefix
 from avcap.weights.format import CheckpointFormat
 from avcap.weights.git import GITHuggingFace, GITOfficial
+from avcap.weights.lavcap import LAVCapOfficial
 from avcap.weights.llava_projector import LlavaProjector
 
 FORMATS: dict[str, CheckpointFormat] = {
@@ -18,11 +20,13 @@ FORMATS: dict[str, CheckpointFormat] = {
         CEDOfficial(),
         CEDHuggingFace(),
         CEDLavcap(),
+        LAVCapOfficial(),
         CAVMAE(),
         GITOfficial(),
         GITHuggingFace(),
         AVCapOfficial(),
         DALIAudioOfficial(),
+        DALIPrefix(),
         LlavaProjector(),
     )
 }

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from avcap.weights.format import Conversion
+
 
 @dataclass(frozen=True)
 class ImportReport:
@@ -40,17 +42,19 @@ class ImportReport:
             f"{len(self.unexpected)} unexpected, {len(self.ignored)} ignored"
         )
 
-    def require_complete(self) -> None:
-        """Stop unless every key is accounted for.
 
-        Raises:
-            ValueError: if a key is missing or unexpected; the message names the first few.
-        """
-        if self.missing or self.unexpected:
-            raise ValueError(
-                f"{self.source} is not a complete {self.format} checkpoint: {_list('missing', self.missing)}; "
-                f"{_list('unexpected', self.unexpected)}; check the file, or name another --format."
-            )
+def require_complete(conversion: Conversion, source: Path, *, format_name: str) -> None:
+    """Stop unless every key is accounted for.
+
+    Raises:
+        ValueError: if a key is missing or unexpected; the message names the first few.
+    """
+    missing = tuple(sorted(conversion.required - set(conversion.state)))
+    if missing or conversion.unexpected:
+        raise ValueError(
+            f"{source} is not a complete {format_name} checkpoint: {_list('missing', missing)}; "
+            f"{_list('unexpected', conversion.unexpected)}; check the file, or name another --format."
+        )
 
 
 def require_weights(state: Mapping[str, Tensor], needed: frozenset[str], *, format_name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from avcap.atomic import replacing
 from avcap.checkpoints.loading import METADATA
 
 
@@ -27,13 +27,11 @@ def complete_file(out: Path, source: Path) -> Iterator[Path]:
     """
     if out.exists() and out.samefile(source):
         raise ValueError(f"the output {out} is the source itself; name another file.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with replacing(out) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask says; safetensors makes files that only their owner can read
         yield partial
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial.chmod(mode)
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, about: Mapping[str, str]) -> None:
@@ -48,5 +46,10 @@ def save_weights(state: Mapping[str, Tensor], path: Path, about: Mapping[str, st
     """
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    tensors, seen = {}, set()
+    for name, tensor in state.items():
+        storage = tensor.untyped_storage()
+        alone = tensor.is_contiguous() and tensor.nbytes == storage.nbytes() and storage.data_ptr() not in seen
+        seen.add(storage.data_ptr())
+        tensors[name] = tensor.detach() if alone else tensor.detach().clone(memory_format=torch.contiguous_format)
     save_file(tensors, path, metadata={METADATA: json.dumps(dict(about))})

@@ -160,7 +160,7 @@ def test_an_unknown_axis_matrix_or_table_is_told(place: Path) -> None:
         run(place, axes="colour")
     with pytest.raises(ValueError, match=r"matrix\.yaml has no matrix 'none'; it has tiny"):
         read_matrix("none", place / "matrix.yaml")
-    with pytest.raises(FileNotFoundError, match=r"There is no table .*none\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.yaml"):
         read_matrix("tiny", place / "none.yaml")
 
 

@@ -30,6 +30,7 @@ class CorruptedClips(ClipDataset):
         frames: Which of the frames are taken then.
         seed: Seed of all random choices.
         limit: Use the first clips only.
+        clips: Places of the clips that count, as partners too; None: all.
     """
 
     def __init__(
@@ -41,15 +42,16 @@ class CorruptedClips(ClipDataset):
         frames: FrameChoice = ALL_FRAMES,
         seed: int = 0,
         limit: int | None = None,
+        clips: Sequence[int] | None = None,
     ) -> None:
         self.corruptions = tuple(corruptions)
-        super().__init__(shards, inputs, frames=frames, seed=seed, limit=limit)
-        order = sorted(range(len(shards)), key=lambda index: _draw(seed, shards.ids[index]))
+        super().__init__(shards, inputs, frames=frames, seed=seed, limit=limit, clips=clips)
+        order = sorted(range(len(shards)) if clips is None else clips, key=lambda index: _draw(seed, shards.ids[index]))
         self._next = dict(zip(order, [*order[1:], order[0]], strict=True))
 
     def __getitem__(self, key: tuple[int, int] | int) -> Sample:
         """Return a sample and ignore the epoch in ``key``; see :meth:`ClipDataset.__getitem__`."""
-        index = key[1] if isinstance(key, tuple) else key
+        index = self._examples[key[1] if isinstance(key, tuple) else key].clip
         item = self._item(index)
         for corruption in self.corruptions:
             source = CorruptionSource(

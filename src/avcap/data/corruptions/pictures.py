@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from avcap.data.corruptions.base import Corruption, CorruptionSource, Drop, Shift, drop_parts
 from avcap.data.corruptions.smoothing import smooth
 from avcap.data.corruptions.sound import delay
 from avcap.shards.item import Item
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WHITE = 255
 

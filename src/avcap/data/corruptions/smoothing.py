@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def smooth(x: Tensor, sigma: float) -> Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from avcap.data.corruptions.base import Corruption, CorruptionSource, Drop, Shift, drop_parts
 from avcap.data.corruptions.smoothing import smooth
 from avcap.shards.item import Item
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COLOURS = ("white", "pink")
 PARTS = 20  # of a clip whose sound is dropped in part

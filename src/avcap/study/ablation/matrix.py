@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from avcap.mappings import read_yaml
 from avcap.study.ablation.cell import RESULTS, LinkStep, cell_step
 from avcap.study.graph import Step
 
@@ -113,17 +114,16 @@ def read_matrix(name: str, table: Path = TABLE) -> Matrix:
         FileNotFoundError: if there is no table.
         ValueError: if the table has no such matrix, or names what it does not have.
     """
-    if not table.is_file():
-        raise FileNotFoundError(f"There is no table {table}; name a YAML file with axes and matrices.")
+    whole = read_yaml(table)
     try:
-        return _matrix(name, table, yaml.safe_load(table.read_text(encoding="utf-8")))
-    except (ValueError, yaml.YAMLError) as error:
+        return _matrix(name, table, whole)
+    except ValueError as error:
         if str(table) in str(error):
             raise
-        raise ValueError(f"{table}: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{table}: {error}") from error
 
 
-def _matrix(name: str, table: Path, whole: Any) -> Matrix:
+def _matrix(name: str, table: Path, whole: Mapping[str, Any]) -> Matrix:
     try:
         rows, found = whole["axes"], dict(whole["matrices"])
         matrix = dict(found[_one_of(name, found, f"{table} has no matrix")])

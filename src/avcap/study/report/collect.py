@@ -17,6 +17,7 @@ from avcap.ids import id_hash
 from avcap.mappings import read_yaml
 from avcap.metrics.predictions import read_rows
 from avcap.metrics.results import read_results
+from avcap.study.protocol import Protocol, marked, protocol_of
 from avcap.study.report.table import TITLES
 
 _SEED = re.compile(r"(?:seed[-_]?)?(\d+)")
@@ -44,6 +45,11 @@ class Run:
     config: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def protocol(self) -> Protocol:
+        """Which clips were tested, how, and what chose the checkpoint."""
+        return protocol_of(self.results, self.config)
+
     def setting(self, path: str) -> Any:
         """Return the config's value at a dotted path, or None."""
         value: Any = self.config
@@ -64,6 +70,16 @@ class CellRuns:
     def name(self) -> str:
         """Axis and variant."""
         return f"{self.axis}/{self.variant}" if self.axis else self.variant
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """Those of its runs."""
+        return [run.protocol for run in self.runs]
+
+    @property
+    def label(self) -> str:
+        """Axis and variant as tables show them, with a mark if a checkpoint was selected on the test."""
+        return marked(self.name, *self.protocols)
 
     @cached_property
     def places(self) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avcap.study.protocol import ON_TEST
 from avcap.study.report.collect import CellRuns, Group
 from avcap.study.report.config_differences import uneven_seeds
 from avcap.study.report.curves import Curve, clips_per_second
@@ -14,6 +15,7 @@ from avcap.study.report.matrix_tables import (
     configs_of,
     differences_of,
     map_quality_of,
+    protocols_of,
     results_of,
     scenes_of,
     versions_of,
@@ -56,7 +58,7 @@ def compose_report(
     runs = [run for group in groups for run in group.runs]
     measured = {str(run.folder): clips_per_second(run, curves[run.folder]) for run in runs}
     speeds = {folder: speed for folder, speed in measured.items() if speed is not None}
-    results, changes, scenes, maps, configs, versions = [], [], [], [], [], []
+    results, changes, scenes, maps, protocols, configs, versions = [], [], [], [], [], [], []
     for group in groups:
         of = _names_its_clips(group, groups)
         results.append(of(results_of(group, speeds=_mean_speeds(group, speeds))))
@@ -68,6 +70,7 @@ def compose_report(
         ]
         scenes += [of(table) for table in [scenes_of(group, kinds[group.id_hash])] if table]
         maps += [of(table) for table in [map_quality_of(group)] if table]
+        protocols.append(of(protocols_of(group)))
         configs += [of(table) for axis in group.axes if (table := configs_of(group, axis))]
         versions.append(of(versions_of(group)))
     browsers = [browser_data(group, clips=clips, kinds=kinds[group.id_hash]) for group in groups]
@@ -76,7 +79,7 @@ def compose_report(
         summary=summarise(groups),
         warnings=find_faults(groups),
         tables=[("Results", results), ("Differences", changes), ("By kind of scene", scenes), ("Map quality", maps)],
-        appendix=[("Config differences", configs), ("Versions", versions)],
+        appendix=[("Protocol", protocols), ("Config differences", configs), ("Versions", versions)],
         curves=curves,
         browsers=[data for data in browsers if data],
         speeds=speeds,
@@ -119,7 +122,9 @@ def summarise(groups: Sequence[Group]) -> str:
     seeds = sorted({len(cell.runs) for cell in cells})
     spoken = f"{seeds[0]} to {seeds[-1]} seeds each" if len(seeds) > 1 else _plural(seeds[0], "seed") + " each"
     clips = "; ".join(f"{_plural(group.count, 'clip')} (ids {group.id_hash})" for group in groups)
-    return f"{_plural(len(cells), 'system')}, {spoken}, tested on {clips}."
+    on_test = sum(any(protocol.on_test for protocol in cell.protocols) for cell in cells)
+    told = f", {on_test} of them {ON_TEST}" if on_test else ""
+    return f"{_plural(len(cells), 'system')}, {spoken}, tested on {clips}{told}."
 
 
 def find_faults(groups: Sequence[Group]) -> list[str]:
@@ -136,6 +141,12 @@ def find_faults(groups: Sequence[Group]) -> list[str]:
             faults.append(
                 f"Words were not split alike in the runs on clips {group.id_hash} (ptb and plain): "
                 "score them again with `avcap score`, with Java, before comparing them."
+            )
+        chosen = [cell for cell in group.cells if any(protocol.on_test for protocol in cell.protocols)]
+        if chosen:
+            faults.append(
+                f"The checkpoints of {', '.join(cell.name for cell in chosen)} were {ON_TEST}: the clips that these scores are of "
+                "have chosen them, as in the papers' code. Such scores tend to be higher than those of a checkpoint that other clips chose."
             )
         faults += [
             f"The seeds of {cell.name} differ in more than the seed: {', '.join(keys)}."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avcap.study.protocol import marked
 from avcap.study.report.bootstrap import RESAMPLES, Difference, mean_and_std, paired_bootstrap
 from avcap.study.report.collect import CellRuns, Group, Run
 from avcap.study.report.config_differences import ABSENT, differences
@@ -57,7 +58,7 @@ def results_of(group: Group, *, speeds: Mapping[str, float]) -> Table:
     for number, cell in enumerate(group.cells):
         scores = [_score(cell.scores(m), best=len(group.cells) > 1 and _ties(means[m])[number]) for m in metrics]
         original = group.originals[cell.places]
-        name = cell.name if original is cell else f"{cell.name} (= {original.name})"
+        name = cell.label if original is cell else f"{cell.label} (= {original.name})"
         rows.append([TableEntry(name), *scores, *_facts(cell, speeds.get(cell.name))])
     seeds = ", mean ± standard deviation over seeds" if any(len(cell.runs) > 1 for cell in group.cells) else ""
     notes = [f"Scores × 100{seeds}{'; bold: the best' if len(group.cells) > 1 else ''}."]
@@ -71,10 +72,10 @@ def differences_of(group: Group, axis: str, baseline: CellRuns) -> Table:
     columns = {metric: _compare(cells, baseline, metric, group.ids) for metric in metrics}
     rows = [
         [
-            TableEntry(f"{baseline.variant if baseline.axis == axis else baseline.name} (baseline)"),
+            TableEntry(f"{_variant(baseline) if baseline.axis == axis else baseline.label} (baseline)"),
             *(_score(baseline.scores(m)) for m in metrics),
         ],
-        *([TableEntry(cell.variant), *(columns[m][i] for m in metrics)] for i, cell in enumerate(cells)),
+        *([TableEntry(_variant(cell)), *(columns[m][i] for m in metrics)] for i, cell in enumerate(cells)),
     ]
     title = f"Axis: {axis}" if axis else "Differences"
     notes = [_INTERVALS.format(baseline=baseline.name, resamples=RESAMPLES)]
@@ -99,7 +100,7 @@ def scenes_of(group: Group, kinds: Mapping[str, str], *, metric: str | None = No
     best = [_ties(column) for column in values.T.tolist()]  # [kinds] of [cells]
     rows = [
         [
-            TableEntry(cell.name),
+            TableEntry(cell.label),
             *(_mean(v, best=len(cells) > 1 and best[k][c]) for k, v in enumerate(values[c].tolist())),
         ]
         for c, cell in enumerate(cells)
@@ -117,7 +118,7 @@ def map_quality_of(group: Group) -> Table | None:
         return None
     rows = [
         [
-            TableEntry(cell.name),
+            TableEntry(cell.label),
             *(_over_seeds([run.results["maps"][name] for run in cell.runs]) for name in _MAP_COLUMNS),
         ]
         for cell in cells
@@ -143,6 +144,17 @@ def configs_of(group: Group, axis: str) -> Table | None:
         return None
     rows = [[TableEntry(key.replace(".init_args", "")), *map(TableEntry, values)] for key, values in table.items()]
     return Table(axis or "Config differences", ["key", *(cell.variant for cell in cells)], rows)
+
+
+def protocols_of(group: Group) -> Table:
+    """Build the table of what was tested: split and clips, decoding, seeds, and what chose the checkpoints."""
+    rows, head = [], ["system"]
+    for cell in group.originals.values():
+        cells = [protocol.row() for protocol in cell.protocols]
+        head = ["system", *cells[0]]
+        values = {name: dict.fromkeys(row[name] for row in cells) for name in cells[0]}
+        rows.append([TableEntry(cell.name), *(TableEntry("; ".join(texts)) for texts in values.values())])
+    return Table("Protocol", head, rows)
 
 
 def versions_of(group: Group) -> Table:
@@ -175,6 +187,10 @@ def _compare(cells: Sequence[CellRuns], baseline: CellRuns, metric: str, ids: Se
         found = paired_bootstrap(np.stack([scores - own for scores in theirs.values()]))
         bounds = dict(zip(theirs, found, strict=True))
     return [_difference(cell.scores(metric), baseline.scores(metric), bounds.get(i)) for i, cell in enumerate(cells)]
+
+
+def _variant(cell: CellRuns) -> str:
+    return marked(cell.variant, *cell.protocols)
 
 
 def _averaged(cell: CellRuns, metric: str, ids: Sequence[str]) -> np.ndarray | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from avcap.study.protocol import marked, protocol_of
+
 TITLES = {
     "bleu_1": "BLEU-1",
     "bleu_2": "BLEU-2",
@@ -42,7 +44,7 @@ class Row(NamedTuple):
 def rows_of(results: Mapping[str, Any]) -> list[Row]:
     """Return the lines of one results file, as read: the system, the human bound and the constant caption, if computed."""
     clips, hashed = results["clips"], results["id_hash"]
-    rows = [Row(results["name"], results["scores"], clips, hashed)]
+    rows = [Row(marked(results["name"], protocol_of(results)), results["scores"], clips, hashed)]
     if results.get("human_bound"):
         rows.append(Row("human bound", results["human_bound"], clips, hashed))
     if constant := results.get("constant"):

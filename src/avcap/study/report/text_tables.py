@@ -81,7 +81,18 @@ def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
     """
     runs = list(runs)
     metrics = list(dict.fromkeys(metric for run in runs for metric in run.results["scores"]))
-    facts = ["axis", "variant", "seed", "clips", "id_hash", "trainable", "parameters", "clips_per_second"]
+    facts = [
+        "axis",
+        "variant",
+        "seed",
+        "split",
+        "clips",
+        "id_hash",
+        "selection",
+        "trainable",
+        "parameters",
+        "clips_per_second",
+    ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*facts, *metrics, "folder"])
@@ -90,7 +101,15 @@ def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
         speed = speeds.get(str(run.folder))
         writer.writerow(
             [
-                *(run.axis, run.variant, run.seed, run.results["clips"], run.results["id_hash"]),
+                *(
+                    run.axis,
+                    run.variant,
+                    run.seed,
+                    run.protocol.split or "",
+                    run.results["clips"],
+                    run.results["id_hash"],
+                ),
+                run.protocol.selected,
                 *(parameters.get("trainable", ""), parameters.get("all", ""), "" if speed is None else f"{speed:.4g}"),
                 *(run.results["scores"].get(metric, "") for metric in metrics),
                 os.path.relpath(run.folder),
