@@ -197,7 +197,10 @@ def results(folder: Path, cider: float) -> None:
     folder.mkdir(parents=True)
     content = {"name": "x", "scores": {"cider_d": cider, "meteor": 0.25}, "clips": 944, "id_hash": "77a6dea5aa85"}
     content |= {
-        "settings": {"generation": {"num_beams": 4}, "checkpoint": "best.ckpt"},
+        "settings": {
+            **{"generation": {"num_beams": 4}, "checkpoint": "best.ckpt", "split": "test", "seed": 42},
+            "selection": {"by": "val/cider_d", "split": "test", "clips": 944, "on_test": True},
+        },
         "left_out": {"spice": "no model"},
     }
     (folder / "results.json").write_text(json.dumps(content))
@@ -208,12 +211,13 @@ def test_our_rows_stand_beside_the_papers(folders, tmp_path: Path):
     for seed, cider in ((42, 0.8), (43, 0.9)):
         results(made.folder("lavcap", seed), cider)
     text = table_text(made)
-    (here,) = [line for line in text.splitlines() if "here |" in line and line.startswith("|")]
+    (here,) = [line for line in text.splitlines() if line.startswith("|") and "here (selected on test)" in line]
     assert "85.0 ± 7.1" in here
     assert "25.0 ± 0.0" in here
     assert here.endswith("|   944 |")
     assert "seed 43: " in text
-    assert "944 (77a6dea5aa85)" in text
+    assert "split: test; clips: 944; clip ids: 77a6dea5aa85; decoding: num_beams 4; seed: 42" in text
+    assert "selection: val/cider_d on test (944 clips), selected on test; checkpoint: best.ckpt" in text
     assert "best epoch on the test list" in text
     assert "left out: spice" in text
 

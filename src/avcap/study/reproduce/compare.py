@@ -6,6 +6,7 @@ from statistics import mean, stdev
 
 from avcap.mappings import read_json
 from avcap.study.ablation.cell import RESULTS
+from avcap.study.protocol import marked, protocol_of
 from avcap.study.report.table import align
 from avcap.study.reproduce.plan import Reproduction
 
@@ -38,7 +39,8 @@ def table_text(made: Reproduction) -> str:
             ]
         )
         scores = [_number([100 * r["scores"][m] for _, r in ours if m in r["scores"]]) for m in paper.metrics]
-        body.append([row, "here", *scores, ", ".join(dict.fromkeys(str(r["clips"]) for _, r in ours)) or NONE])
+        whose = marked("here", *(protocol_of(results) for _, results in ours))
+        body.append([row, whose, *scores, ", ".join(dict.fromkeys(str(r["clips"]) for _, r in ours)) or NONE])
         notes += [f"- {row}, here, seed {seed}: {_protocol(results)}" for seed, results in ours]
     lines = [f"# {paper.title}", "", *align(head, body), ""]
     if not any(row.scores for row in paper.rows.values()):
@@ -56,11 +58,9 @@ def _number(values: list[float]) -> str:
 
 def _protocol(results: dict) -> str:
     """Return how a test was made, as its results tell."""
-    settings = results.get("settings", {})
     told = {
-        "clips": f"{results['clips']} ({results['id_hash']})",
-        "decoding": ", ".join(f"{key} {value}" for key, value in settings.get("generation", {}).items()),
-        "checkpoint": settings.get("checkpoint"),
+        **protocol_of(results).row(),
+        "checkpoint": results.get("settings", {}).get("checkpoint"),
         "left out": ", ".join(results.get("left_out", {})),
     }
     return "; ".join(f"{name}: {value}" for name, value in told.items() if value)
