@@ -95,6 +95,7 @@ def test_selection_on_test_marks_everything(two: Path, tmp_path: Path, caplog, c
     protocol = read_protocol(run)
     assert (protocol.split, protocol.clips, protocol.id_hash, protocol.ids) == ("test", 3, id_hash(wanted), str(ids))
     assert protocol.on_test
+    assert protocol.seed == 0
     assert protocol.row()["selection"] == "val/cider_d on test (3 clips), selected on test"
     assert protocol.decoding["num_beams"]
     capsys.readouterr()

@@ -89,14 +89,14 @@ def marked(name: str, *protocols: Protocol) -> str:
 def protocol_of(results: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Protocol:
     """Return the protocol that ``results.json`` and ``config.yaml`` tell."""
     settings = results.get("settings", {})
-    seed = (config or {}).get("seed_everything", settings.get("seed"))
+    seeds = ((config or {}).get("seed_everything"), settings.get("seed"))
     return Protocol(
         clips=results["clips"],
         id_hash=results["id_hash"],
         split=settings.get("split"),
         ids=settings.get("ids"),
         decoding=settings.get("generation") or {},
-        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else None,
+        seed=next((seed for seed in seeds if type(seed) is int), None),  # `true` is a seed that Lightning draws
         selection=settings.get("selection"),
         checkpoint=settings.get("checkpoint") or "",
     )
