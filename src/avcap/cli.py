@@ -264,7 +264,7 @@ def parse(function: Callable, argv: Sequence[str], prog: str) -> tuple[list[Any]
         parser.add_argument(name, nargs="+", type=Path, help=said.get(name) or "one or more paths")
     repeated = [n for n in paths if n not in many]
     for name in repeated:
-        parser.add_argument(f"--{name}", nargs="+", type=Path, default=[], help=said.get(name))
+        parser.add_argument(f"--{name}", nargs="+", type=Path, default=[], metavar="FILE", help=said.get(name))
     optional = [n for n, p in signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
     for name in optional:
         default = signature.parameters[name].default

@@ -6,28 +6,18 @@ from collections.abc import Collection, Sequence
 
 
 def join_repeated(argv: Sequence[str], options: Collection[str]) -> list[str]:
-    """Put the values of every option in ``options`` behind its first place: ``--weights A --weights B`` is ``--weights A B``."""
-    joined: list[str] = []
+    """Put the values of every option in ``options`` together, behind all else: ``--weights A x --weights B`` is ``x --weights A B``.
+
+    Each time such an option takes the one word that follows it.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    rest: list[str] = []
     values: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for place, word in enumerate(argv):
-        if word == "--":
-            return [*_unfolded(joined, values), *argv[place:]]
+    words = iter(argv[:end])
+    for word in words:
         name, equals, value = word.partition("=")
         if name in options:
-            if name not in values:
-                joined.append(name)
-            current = values.setdefault(name, [])
-            if equals:
-                current.append(value)
-                current = None
-        elif current is not None and not word.startswith("--"):
-            current.append(word)
+            values.setdefault(name, []).extend([value] if equals else [each for each in [next(words, None)] if each])
         else:
-            current = None
-            joined.append(word)
-    return _unfolded(joined, values)
-
-
-def _unfolded(words: Sequence[str], values: dict[str, list[str]]) -> list[str]:
-    return [each for word in words for each in (word, *values.get(word, ()))]
+            rest.append(word)
+    return [*rest, *(each for name, found in values.items() for each in (name, *found)), *argv[end:]]

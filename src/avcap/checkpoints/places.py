@@ -21,8 +21,14 @@ def placed(settings: Any, roots: Sequence[Path], *, own: Path | None = None) -> 
     Args:
         settings: Settings of parts, at any depth.
         roots: Folders to look in, the first ones first; a name that none of them has stays as it is.
-        own: A folder of weights: it goes before the others, and a hub name ``a/b`` is found in it as ``b`` too.
+        own: A folder of weights: it goes before the others, and a hub name ``a/b`` is found in it as ``b`` too; so is a name of a
+            single word.
+
+    Raises:
+        FileNotFoundError: if there is no such folder of weights.
     """
+    if own is not None and not own.is_dir():
+        raise FileNotFoundError(f"There is no folder {own}; --weights_root must name one.")
     if isinstance(settings, list):
         return [placed(value, roots, own=own) for value in settings]
     if not isinstance(settings, Mapping):
@@ -37,9 +43,9 @@ def placed(settings: Any, roots: Sequence[Path], *, own: Path | None = None) -> 
 
 def _found(value: str | Path, roots: Sequence[Path], own: Path | None) -> str | Path:
     name = Path(value)
-    if name.is_absolute() or not (len(name.parts) > 1 or name.suffix):
-        return value  # a single word is a package or a published name
-    places = [root / name for root in ([] if own is None else [own]) + [*roots]]
-    if own is not None:
-        places.insert(1, own / name.name)
+    if name.is_absolute():
+        return value
+    alone = len(name.parts) == 1 and not name.suffix  # a package or a published name, found in a folder of weights only
+    places = [] if own is None else [own / name, own / name.name]
+    places += [] if alone else [root / name for root in roots]
     return next((type(value)(place) for place in places if place.exists()), value)

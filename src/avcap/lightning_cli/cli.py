@@ -64,7 +64,7 @@ class AvcapCLI(LightningCLI):
         parser.add_lightning_class_args(WriteResults, "results")
         parser.add_lightning_class_args(WritePredictions, "predictions")
         help_ = "files that hold the weights of a released model together, as published or imported; unless a checkpoint is given"
-        parser.add_argument(WEIGHTS, nargs="+", type=Path, default=None, help=help_)
+        parser.add_argument(WEIGHTS, nargs="+", type=Path, default=None, metavar="FILE", help=help_)
         # the data module's own sampler resumes exactly
         parser.set_defaults({"trainer.use_distributed_sampler": False})
 

@@ -206,8 +206,8 @@ def load_captioner(path: Path, *, weights_root: str | Path | None = None) -> tup
     if not set(CaptionModel.parts) <= settings.keys():
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of a captioner.")
     settings = {name: settings[name] for name in CaptionModel.parts}
+    settings = placed(settings, roots_of(path), own=None if weights_root is None else Path(weights_root))
     with named(path), _found_elsewhere():
-        settings = placed(settings, roots_of(path), own=None if weights_root is None else Path(weights_root))
         model = CaptionModel.from_settings(settings, content["state_dict"])
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes
     return model, content.get(INPUTS_KEY)
@@ -235,7 +235,7 @@ def load_released(
         own=None if weights_root is None else Path(weights_root),
     )
     files = ", ".join(map(str, weights))
-    with named(where):
+    with named(where), _found_elsewhere():
         planned = CaptionModel.plan(settings)
     frontend = planned.inputs.frontend
     state = read_released(weights, planned.state_dict(), target_length=None if frontend is None else frontend.shape[0])
