@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from avcap.checkpoints.loading import load_weights, comparing_shapes
+from avcap.checkpoints.loading import comparing_shapes, load_weights
 from avcap.cli import main
 from avcap.commands.check import readiness
 from avcap.machine import Finding

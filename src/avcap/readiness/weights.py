@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from avcap.checkpoints.hugging_face import Source
-from avcap.checkpoints.loading import load_weights, comparing_shapes
+from avcap.checkpoints.loading import comparing_shapes, load_weights
 from avcap.checkpoints.source import find_source, pretrained_config
 from avcap.foreign import sentence
 from avcap.machine import Finding
