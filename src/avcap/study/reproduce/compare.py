@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import mean, stdev
 
-from avcap.mappings import read_json
+from avcap.mappings import read_json, read_yaml
 from avcap.study.ablation.cell import RESULTS
 from avcap.study.protocol import marked, protocol_of
 from avcap.study.report.table import align
@@ -41,7 +42,9 @@ def table_text(made: Reproduction) -> str:
         scores = [_number([100 * r["scores"][m] for _, r in ours if m in r["scores"]]) for m in paper.metrics]
         whose = marked("here", *(protocol_of(results) for _, results in ours))
         body.append([row, whose, *scores, ", ".join(dict.fromkeys(str(r["clips"]) for _, r in ours)) or NONE])
-        notes += [f"- {row}, here, seed {seed}: {_protocol(results)}" for seed, results in ours]
+        notes += [
+            f"- {row}, here: {_protocol(results, made.folder(row, seed) / 'config.yaml')}" for seed, results in ours
+        ]
     lines = [f"# {paper.title}", "", *align(head, body), ""]
     if not any(row.scores for row in paper.rows.values()):
         lines += ["The paper's scores are not in avcap (papers.yaml): they could not be read when it was written.", ""]
@@ -56,11 +59,8 @@ def _number(values: list[float]) -> str:
     return f"{mean(values):.1f}{spread}"
 
 
-def _protocol(results: dict) -> str:
-    """Return how a test was made, as its results tell."""
-    told = {
-        **protocol_of(results).row(),
-        "checkpoint": results.get("settings", {}).get("checkpoint"),
-        "left out": ", ".join(results.get("left_out", {})),
-    }
-    return "; ".join(f"{name}: {value}" for name, value in told.items() if value)
+def _protocol(results: dict, config: Path) -> str:
+    """Return how a test was made, as its results and its config tell."""
+    told = protocol_of(results, read_yaml(config) if config.is_file() else {}).row()
+    left_out = ", ".join(results.get("left_out", {}))
+    return "; ".join(f"{name}: {value}" for name, value in {**told, "left out": left_out}.items() if value)
