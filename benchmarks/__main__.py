@@ -3,8 +3,8 @@
     python -m benchmarks [--quick] [--threads 1] [--only sinkhorn dali ...] [--json FILE]
 
 With one thread the seconds are processor time, so that other programs disturb little; with more they are times on the wall,
-of worth on a quiet machine only. A line is measured in a process of its own: ours, the plain way and a matrix product of
-2048 x 2048 in the same number format take turns, and medians count. ``share`` is the speed of our matrix products and
+of worth on a quiet machine only. A line is measured in a process of its own: ours and the plain way take turns, and medians
+count; the best of ten matrix products of 2048 x 2048 in the same number format, before and after, is what the machine can do. ``share`` is the speed of our matrix products and
 attentions (``FlopCounterMode`` counts them), everything else in between included, beside that of the matrix product.
 ``times`` is the plain way's time over ours. ``--quick`` has one clip a batch, and ends in a few minutes on two cores.
 """

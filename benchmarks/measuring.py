@@ -60,10 +60,15 @@ def by_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def product(dtype: str) -> Callable[[], object]:
-    """Return a matrix product in a number format."""
+def product_speed(dtype: str, times: int = 5) -> float:
+    """Return the operations a second of a matrix product in a number format, the best of a few."""
     a, b = (torch.randn(GEMM, GEMM).to(DTYPES[dtype]) for _ in range(2))
-    return lambda: a @ b
+    spent = []
+    for _ in range(times + 1):
+        start = clock()
+        a @ b
+        spent.append(clock() - start)
+    return 2 * GEMM**3 / min(spent)
 
 
 def operations(run: Callable[[], object]) -> int:

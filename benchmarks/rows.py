@@ -13,7 +13,7 @@ from avcap import GITDecoder
 from avcap.decoders import GeneratorBeamSearch
 from avcap.decoders.search_step import SearchStep, reorder_beams
 from avcap.types import Tokens
-from benchmarks.measuring import DTYPES, GEMM, Row, by_turns, memory, operations, product
+from benchmarks.measuring import DTYPES, Row, by_turns, memory, operations, product_speed
 from benchmarks.systems import LAYERS, avcap, lavcap, training_step
 
 BOS, NEVER = 101, -1  # NEVER: no end word, so that every search has all steps
@@ -29,10 +29,10 @@ def row(
     dtype: str = "float32",
     times: float = 1,
 ) -> Row:
-    """Time ours, the plain way (``times`` as long as what is run of it) and a matrix product by turns."""
-    ways = {"ours": ours, **(plain or {}), **({"product": product(dtype)} if flops else {})}
-    found = by_turns(ways, rounds)
-    peak = 2 * GEMM**3 / found["product"] if flops else None
+    """Time ours and the plain way (``times`` as long as what is run of it) by turns, and a matrix product before and after."""
+    before = product_speed(dtype) if flops else 0
+    found = by_turns({"ours": ours, **(plain or {})}, rounds)
+    peak = max(before, product_speed(dtype)) if flops else None
     name = next(iter(plain or {}), "")
     return Row(
         what,

@@ -31,8 +31,10 @@ def clocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MeasureSpe
     """The callback, and a trainer of two processes, whose clock shows 0, 2, 9 and 11 seconds."""
     clock = iter([0.0, 2.0, 9.0, 11.0])  # start, end of a batch, end of a validation, end of a batch
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
-    facts = {"world_size": 2, "is_global_zero": True, "log_every_n_steps": 0, "precision": "32-true"}
-    return MeasureSpeed(), SimpleNamespace(**facts, default_root_dir=str(tmp_path))
+    facts = {"world_size": 2, "is_global_zero": True, "precision": "32-true"}
+    return MeasureSpeed(), SimpleNamespace(
+        **facts, default_root_dir=str(tmp_path), _logger_connector=SimpleNamespace(should_update_logs=False)
+    )
 
 
 def test_loading_counts_and_validation_does_not(clocked: tuple[MeasureSpeed, Any], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avcap.transport import annealed_sinkhorn, emd, squared_euclidean_cost, transport_cost
+from avcap.transport import annealed_sinkhorn, emd, envelope, squared_euclidean_cost, transport_cost
 
 SHARP = partial(annealed_sinkhorn, epsilon=2e-3, tolerance=1e-6, max_iterations=3000)
 SOLVERS = pytest.mark.parametrize("solve", [emd, SHARP], ids=["exact", "sinkhorn"])
@@ -193,3 +193,17 @@ def test_without_pot_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_settings_out_of_range_are_named() -> None:
     with pytest.raises(ValueError, match="epsilon and tolerance above 0"):
         annealed_sinkhorn(torch.rand(1, 2, 2), torch.full((1, 2), 0.5), torch.full((1, 2), 0.5), epsilon=0.0)
+
+
+def test_parts_of_a_batch_give_what_the_batch_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    points = torch.randn(5, 7, 3), torch.randn(5, 6, 3), torch.full((5, 7), 1 / 7), torch.full((5, 6), 1 / 6)
+    found = []
+    for pairs in (2**20, 2 * 7 * 6):  # all at once; 2, 2 and 1 clips
+        monkeypatch.setattr(envelope, "CACHED_PAIRS", pairs)
+        leaves = [x.clone().requires_grad_() for x in points]
+        value = transport_cost(*leaves, solve=emd)
+        value.square().sum().backward()
+        found.append([value, *(x.grad for x in leaves)])
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(parts, whole)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,11 @@ class MeasureSpeed(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count the operations of the first batch."""
-        if not self._whole.clips and isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
+        if (
+            not self._whole.clips
+            and self._counter is None
+            and isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+        ):
             self._counter = operation_counter()
             self._counter.__enter__()
 
@@ -77,7 +81,9 @@ class MeasureSpeed(Callback):
             span.clips += len(batch["id"]) * trainer.world_size
             span.seconds += now - self._mark
         self._mark = now
-        if (batch_idx + 1) % (getattr(trainer, "log_every_n_steps", None) or sys.maxsize) == 0:
+        if (
+            trainer._logger_connector.should_update_logs and not trainer.fit_loop._should_accumulate()
+        ):  # a step that is logged
             found = self._found(trainer, pl_module, self._window)
             pl_module.log_dict({f"speed/{name}": value for name, value in found.items()})
             self._window = Span()
@@ -163,6 +169,7 @@ def read_speed(folder: Path) -> dict[str, float] | None:
     return found
 
 
+@cache  # Lightning warns at each call of a card that it does not know
 def device_flops(device: torch.device, precision: str) -> int | None:
     """Return the most operations a second of a device by its maker, None where Lightning does not know it."""
     if device.type != "cuda":
