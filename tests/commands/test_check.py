@@ -83,3 +83,14 @@ def test_shards_that_lack_what_an_encoder_reads_are_told(capsys, demo_root):
     error = capsys.readouterr().err
     assert f"The shards in {demo_root / 'shards' / 'train'} hold no visual_features, which the model reads" in error
     assert "run `avcap data features`" in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model.init_args.decoder.init_args.gradient_checkpointing=true"],
+        ["--config", str(REPOSITORY / "configs" / "strategy" / "recompute.yaml")],
+    ],
+)
+def test_what_is_recomputed_takes_less_memory(lavcap, words):
+    assert build_report([*LAVCAP, LLM, *words]).memory.activations < 0.95 * lavcap.memory.activations

@@ -5,6 +5,7 @@ from avcap.callbacks.keep_captions import KeepCaptions
 from avcap.callbacks.map_quality import MeasureMaps
 from avcap.callbacks.model_size import SummariseModel
 from avcap.callbacks.predictions import WritePredictions
+from avcap.callbacks.recompute import RecomputeBlocks
 from avcap.callbacks.results import WriteResults
 from avcap.callbacks.samples import LogSamples
 from avcap.callbacks.save_best import SaveBest
@@ -19,6 +20,7 @@ __all__ = [
     "LogSamples",
     "MeasureMaps",
     "MeasureSpeed",
+    "RecomputeBlocks",
     "SaveBest",
     "SaveLast",
     "SeedSteps",

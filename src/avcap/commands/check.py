@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 
+from avcap.callbacks import RecomputeBlocks
 from avcap.check import Plan, Report, Shared, check_system
 from avcap.commands.doctor import finding_lines
 from avcap.foreign import sentence
@@ -72,6 +73,9 @@ def build_report(args: Sequence[str]) -> Report:
     cli = build_cli(args, run=False, kind=MetaCLI, parser_kwargs={"prog": "avcap check"})
     if not isinstance(cli.model, System):
         raise ValueError(f"avcap check knows avcap's systems, not {type(cli.model).__name__}.")
+    for callback in cli.config_init.trainer.callbacks or []:
+        if isinstance(callback, RecomputeBlocks):
+            callback.mark(cli.model)
     _require(cli.model, cli.datamodule)
     return _report(cli)
 

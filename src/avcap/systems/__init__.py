@@ -4,5 +4,5 @@ from avcap.systems.alignment import Alignment
 from avcap.systems.captioner import Captioner
 from avcap.systems.language import LanguageModelling
 from avcap.systems.optimisation import Constant, Schedule, StepDecay, WarmupCosine, WarmupLinear
-from avcap.systems.sharding import ShardedStrategy, transformer_blocks
+from avcap.systems.sharding import ShardedStrategy
 from avcap.systems.system import System

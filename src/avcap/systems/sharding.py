@@ -18,6 +18,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm, parameters_to_vector, vector_to_parameters
 from torch.optim import Optimizer
 
+from avcap.layers.blocks import transformer_blocks
+
 
 class ShardedStrategy(ModelParallelStrategy):
     """Give each device an equal share of the decoder: of its weights, gradients and optimiser state (torch's FSDP2).
@@ -170,15 +172,6 @@ def clip_norm(parameters: Iterable[Tensor], limit: float) -> None:
         total = torch.stack([norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]).norm()
         for kind in kinds:
             clip_grads_with_norm_(kind, limit, total)
-
-
-def transformer_blocks(part: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost members of lists of modules: the blocks of a transformer."""
-    for child in part.children():
-        if isinstance(child, nn.ModuleList):
-            yield from (block for block in child if next(block.parameters(), None) is not None)
-        else:
-            yield from transformer_blocks(child)
 
 
 def _whole(value: Any) -> Any:
