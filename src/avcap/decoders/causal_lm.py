@@ -45,7 +45,7 @@ class CausalLMDecoder(ContextDecoder):
         norm: LayerNorm after the projection (LAVCap has none).
         dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
         attention: Attention implementation of transformers.
-        gradient_checkpointing: Recompute the layers in the backward pass: less memory, about a third slower.
+        gradient_checkpointing: Recompute the layers, and the logits, in the backward pass: less memory, about a third slower.
         generation: Decoding settings; those left out are 4 beams and 60 new tokens, as LAVCap tests with 4 beams.
 
     Raises:

@@ -14,7 +14,15 @@ from avcap.checkpoints.hugging_face import Source, is_empty
 from avcap.checkpoints.source import load_tokenizer
 from avcap.decoders.base import Decoder
 from avcap.decoders.captions import CaptionTargets
-from avcap.decoders.language_model import adapt, evaluating, predict, train_adapters_only
+from avcap.decoders.language_model import (
+    IGNORED,
+    adapt,
+    evaluating,
+    has_plain_head,
+    predict,
+    recomputed_cross_entropy,
+    train_adapters_only,
+)
 from avcap.decoders.prompts import PromptTable
 from avcap.decoders.search import by_clip, check_nbest, check_settings, search
 from avcap.decoders.text import Ids, TextCodec, special_ids, target_texts
@@ -23,8 +31,6 @@ from avcap.types import Generation, Tokens
 
 if TYPE_CHECKING:
     from avcap.decoders.language_model import LanguageModel
-
-IGNORED = -100
 
 
 class ContextDecoder(Decoder):
@@ -108,12 +114,19 @@ class ContextDecoder(Decoder):
         Raises:
             ValueError: if the width of the tokens, or the number of captions or prompts, does not fit.
         """
-        return self._cross_entropy(*self.logits(tokens, captions, prompts))
+        return self._cross_entropy(*self._inputs(tokens, captions, prompts))
 
     def logits(
         self, tokens: Tokens, captions: list[str], prompts: Sequence[str | None] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return logits ``[B, L, V]`` of the caption tokens and the end token, and their ids ``[B, L]`` (-100 on padding)."""
+        embeds, mask, labels = self._inputs(tokens, captions, prompts)
+        return predict(self.lm, embeds, mask, last=labels.shape[1]), labels
+
+    def _inputs(
+        self, tokens: Tokens, captions: list[str], prompts: Sequence[str | None] | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return embeddings ``[B, S + L - 1, C]`` and their mask, whose last ``L`` positions predict the labels ``[B, L]``."""
         texts = target_texts(captions, clips=len(tokens.x), lowercase=self.captions.lowercase)
         text = self.codec.encode_captions(texts, limit=self.captions.max_tokens)
         ids = text.ids.to(tokens.x.device)  # [B, L]
@@ -123,15 +136,14 @@ class ContextDecoder(Decoder):
         embeds = torch.cat([context, self._embed(ids[:, :-1])], dim=1)  # [B, S + L - 1, C]
         if mask is not None:
             mask = F.pad(mask, (0, ids.shape[1] - 1), value=True)  # what follows a caption is hidden by causality
-        # the last context position predicts the first caption token, so the last L positions are all that is needed
-        return predict(self.lm, embeds, mask, last=ids.shape[1]), labels
+        return embeds, mask, labels  # the last context position predicts the first caption token
 
     def dry_loss(self, tokens: Tokens, text_tokens: int) -> Tensor:
         """See :meth:`Decoder.dry_loss`; half of the text is the caption, and it all follows the tokens."""
         ids = torch.zeros(len(tokens.x), text_tokens, dtype=torch.long, device=tokens.x.device)
         embeds = torch.cat([self.embed_tokens(tokens).x, self._embed(ids)], dim=1)  # [B, N' + L, C]
         labels = ids[:, : max(1, text_tokens // 2)]
-        return self._cross_entropy(predict(self.lm, embeds, None, last=labels.shape[1]), labels)
+        return self._cross_entropy(embeds, None, labels)
 
     @torch.no_grad()
     def generate(self, tokens: Tokens, *, prompts: Sequence[str | None] | None = None, **settings: object) -> list[str]:
@@ -191,9 +203,13 @@ class ContextDecoder(Decoder):
     def _embed(self, ids: Tensor) -> Tensor:
         return self.lm.get_input_embeddings()(ids)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _cross_entropy(self, embeds: Tensor, mask: Tensor | None, labels: Tensor) -> Tensor:
+        smoothing = self.captions.label_smoothing
+        if self.gradient_checkpointing and torch.is_grad_enabled() and has_plain_head(self.lm):
+            return recomputed_cross_entropy(self.lm, embeds, mask, labels, smoothing=smoothing)
+        logits = predict(self.lm, embeds, mask, last=labels.shape[1])  # [B, L, V]
         logits, labels = logits.flatten(0, 1).float(), labels.flatten()
-        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=self.captions.label_smoothing)
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=smoothing)
 
     def _surround(self, tokens: Tokens, before: Ids, after: Ids) -> tuple[Tensor, Tensor | None]:
         """Return embeddings ``[B, N', C]`` between text ``[B, Lb]`` and ``[B, La]``; see :meth:`context`."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from avcap.checkpoints.hugging_face import Source, fetch, make_config, read_config
 from avcap.checkpoints.source import no_model, pretrained_config
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
         def get_input_embeddings(self) -> nn.Embedding:
             """Return the word embeddings ``[V, C]``."""
 
+        def get_output_embeddings(self) -> nn.Linear:
+            """Return the head."""
+
+
+IGNORED = -100  # label of a position that is not learned
 
 logger = logging.getLogger(__name__)
 
@@ -153,10 +160,48 @@ def predict(model: nn.Module, embeds: Tensor, mask: Tensor | None, *, last: int)
 
     ``mask`` ``[B, S]`` is True where the input is real; None: everywhere, as on the meta device.
     """
-    places = {} if mask is None else {"attention_mask": mask, "position_ids": positions(mask)}
     with shapes_only(model) if embeds.is_meta else nullcontext():
-        logits = model(inputs_embeds=embeds, use_cache=False, logits_to_keep=last, **places).logits
+        logits = model(inputs_embeds=embeds, use_cache=False, logits_to_keep=last, **_places(mask)).logits
     return logits[:, -last:]  # some architectures (OPT) keep them all
+
+
+def has_plain_head(model: LanguageModel) -> bool:
+    """Return whether the logits are the last states times the head, and nothing else."""
+    return model.config.model_type in ("llama", "mistral", "qwen2", "qwen3")
+
+
+def recomputed_cross_entropy(
+    model: LanguageModel, embeds: Tensor, mask: Tensor | None, labels: Tensor, *, smoothing: float, rows: int = 256
+) -> Tensor:
+    """Compute the cross-entropy of the last positions, averaged, without keeping their logits for the backward pass.
+
+    Only so many ``rows`` of logits are in memory at a time. Loss and gradients are those of :func:`predict` and a plain
+    cross-entropy; the head runs twice.
+
+    Args:
+        model: One with a plain head (:func:`has_plain_head`).
+        embeds: As for :func:`predict`.
+        mask: As for :func:`predict`.
+        labels: What the last positions predict ``[B, L]``, :data:`IGNORED` where nothing.
+        smoothing: Label smoothing.
+        rows: Positions at a time.
+    """
+    with shapes_only(model) if embeds.is_meta else nullcontext():
+        states = model.get_decoder()(inputs_embeds=embeds, use_cache=False, **_places(mask)).last_hidden_state
+    states = states[:, -labels.shape[1] :].flatten(0, 1)  # [B * L, C]
+    labels = labels.flatten()
+
+    def part(states: Tensor, labels: Tensor) -> Tensor:
+        logits = model.get_output_embeddings()(states).float()  # [rows, V]
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
+
+    pairs = zip(states.split(rows), labels.split(rows), strict=True)
+    total = torch.stack([checkpoint(part, *pair, use_reentrant=False) for pair in pairs]).sum()
+    return total / (labels != IGNORED).sum()
+
+
+def _places(mask: Tensor | None) -> dict[str, Tensor]:
+    return {} if mask is None else {"attention_mask": mask, "position_ids": positions(mask)}
 
 
 @contextmanager

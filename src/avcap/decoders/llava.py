@@ -79,7 +79,7 @@ class LlavaDecoder(ContextDecoder):
         captions: How captions become targets.
         dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
         attention: Attention implementation of transformers; eager is the quickest in bfloat16 on a CPU.
-        gradient_checkpointing: Recompute the layers in the backward pass: less memory, about a third slower.
+        gradient_checkpointing: Recompute the layers, and the logits, in the backward pass: less memory, about a third slower.
         generation: Decoding settings; those left out are greedy search and 60 new tokens. ``{do_sample: true, temperature:
             0.2}`` draws captions as LLaVA's own demonstration does.
 
