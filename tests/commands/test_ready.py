@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -30,18 +31,14 @@ def problems(findings: list[Finding]) -> dict[str, str]:
 
 
 def test_a_run_that_has_everything_is_ready(demo_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    main(["check", *options(demo_root, tmp_path / "run"), "--ready"])
+    cut = ("--data.init_args.clips.val", "0.25")  # of train's clips
+    main(["check", *options(demo_root, tmp_path / "run", *cut), "--ready"])
     out = capsys.readouterr().out
     assert out.endswith("\nready\n")
-    for line in (
-        "32 clips",
-        "6 clips",
-        "9 clips",
-        "derived: kaldi_fbank_64",
-        "for 3 checkpoints",
-        "GiB free",
-        "tokens",
-    ):
+    train, val, test = map(int, re.findall(r"(\d+) clips \(", out))
+    assert (train + val, test) == (32, 9)
+    assert 0 < val < train
+    for line in ("derived: kaldi_fbank_64", "for 3 checkpoints", "GiB free", "tokens"):
         assert line in out
 
 

@@ -13,6 +13,7 @@ import torch
 from avcap.checkpoints.state import reloadable
 from avcap.data import AudioCapsDataModule
 from avcap.foreign import sentence
+from avcap.ids import id_hash
 from avcap.machine import Finding
 from avcap.metrics.evaluate import available
 from avcap.readiness.weights import named_needs, tokenizer_need, weights_needs
@@ -77,15 +78,17 @@ def _data_needs(model: System | None, data: AudioCapsDataModule, *, fitted: bool
         data.serve(model.inputs)
     for stage in stages:
         for split in data.splits(stage):
-            folder = data.shards / split
             try:
                 info = data.info(split)
-                value, problem = f"{len(info.ids):,} clips ({info.id_hash})", _incomplete(folder, info.files)
+                folder = data.shards / info.split  # a validation may be of train's clips, or of the test's
+                ids = info.ids
+                problem = _incomplete(folder, info.files)
+                if model is not None and not problem:
+                    ids = data.dataset(split, training=stage == "fit" and split == "train").ids
+                    data.require(model.inputs, stage)
+                value = f"{len(ids):,} clips ({id_hash(ids)})"
                 columns = sorted(path.parent.name for path in (folder / DERIVED).glob(f"*/{INDEX}"))
                 value += f", derived: {', '.join(columns)}" if columns else ""
-                if model is not None and not problem:
-                    data.dataset(split, training=stage == "fit" and split == "train")
-                    data.require(model.inputs, stage)
             except (OSError, ValueError) as error:
                 value, problem = "not ready", sentence(error) or str(error)
             yield Finding("data", split, value, problem)
