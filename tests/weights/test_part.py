@@ -176,7 +176,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         write_part(objects, "a", tmp_path / "part.safetensors")
     with pytest.raises(ValueError, match=r"is no \.safetensors file"):
         write_part(objects, "a", tmp_path / "part.pth")
-    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="here is no checkpoint"):
         write_part(tmp_path / "none.ckpt", "a", tmp_path / "part.safetensors")
 
 

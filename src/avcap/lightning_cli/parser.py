@@ -52,7 +52,10 @@ class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
         would be the text "None" for an argument that may be a text.
         """
         if args is not None:
-            args = join_repeated(args, {WEIGHTS})
+            if (
+                sum(word.partition("=")[0] == WEIGHTS for word in args) > 1
+            ):  # once: the parser of a verb has them joined
+                args = join_repeated(args, {WEIGHTS})
             args = [f"{found[1]}null" if (found := _NONE.fullmatch(word)) else word for word in args]
             args = [
                 f"{word}=true" if word == OVERWRITE and after not in ("true", "false") else word
