@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,8 @@ class Row:
 Runner = Callable[[list[str], Path], tuple[float | None, int | None]]
 
 
-def rehearse(system: str, folder: Path, *, small: bool, runner: Runner | None = None) -> list[Row]:
-    """Make all files, run all commands, and return what each took.
+def rehearse(system: str, folder: Path, *, small: bool, runner: Runner | None = None) -> Iterator[Row]:
+    """Make all files, run all commands, and yield what each took.
 
     Args:
         system: avcap, lavcap or dali.
@@ -103,22 +103,22 @@ def rehearse(system: str, folder: Path, *, small: bool, runner: Runner | None = 
     start = time.perf_counter()
     copy_configs(folder, sizes)
     made = make_files(system, folder, sizes)
-    rows = [Row("make the published files", time.perf_counter() - start, made=_bytes(made))]
+    yield Row("make the published files", time.perf_counter() - start, made=_bytes(made))
     log = folder / "measured.jsonl"
     for step in steps(system):
         launch = shlex.join([sys.executable, str(Path(__file__).resolve()), "--measure", str(log)])
         words = [*step.words, *(("--launch", launch) if step.words[0] == "reproduce" else ())]
         start = time.perf_counter()
         user, peak = (runner or run_process)(words, folder)
-        rows.append(Row(step.name, time.perf_counter() - start, user, peak))
-        if log.is_file():
-            rows += [Row(**json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
-            log.unlink()
+        row = Row(step.name, time.perf_counter() - start, user, peak)
         if step.makes is not None:
             if not (folder / step.makes).exists():
                 raise RuntimeError(f"`avcap {' '.join(step.words)}` made no {step.makes}")
-            rows[-1].made = _bytes([folder / step.makes])
-    return rows
+            row.made = _bytes([folder / step.makes])
+        yield row
+        if log.is_file():
+            yield from (Row(**json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines())
+            log.unlink()
 
 
 def make_files(system: str, folder: Path, sizes: Sizes) -> list[Path]:
@@ -301,15 +301,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "HF_HUB_OFFLINE": "1"}
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Return the rows as a Markdown table."""
-    lines = ["| step | seconds | processor seconds | peak GB | made MB |", "|---|---:|---:|---:|---:|"]
-    for row in rows:
-        user = "" if row.user is None else f"{row.user:.1f}"
-        peak = "" if row.peak is None else f"{row.peak / 1e9:.2f}"
-        made = "" if row.made is None else f"{row.made / 1e6:.1f}"
-        lines.append(f"| {row.name} | {row.seconds:.1f} | {user} | {peak} | {made} |")
-    return "\n".join(lines)
+def line(row: Row) -> str:
+    """Return a row of the Markdown table."""
+    user = "" if row.user is None else f"{row.user:.1f}"
+    peak = "" if row.peak is None else f"{row.peak / 1e9:.2f}"
+    made = "" if row.made is None else f"{row.made / 1e6:.1f}"
+    return f"| {row.name} | {row.seconds:.1f} | {user} | {peak} | {made} |"
 
 
 def files(folder: Path) -> str:
@@ -334,7 +331,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary) / "rehearsal"
-        print(table(rehearse(args.system, folder.resolve(), small=args.small)))
+        print("| step | seconds | processor seconds | peak GB | made MB |\n|---|---:|---:|---:|---:|", flush=True)
+        for row in rehearse(args.system, folder.resolve(), small=args.small):
+            print(line(row), flush=True)
         print(f"\n{files(folder)}")
 
 

@@ -54,7 +54,7 @@ def avcap_step(quick: bool, dtype: str, frozen: bool) -> Row:
     clips = 1 if quick else 4
     step = training_step(avcap(clips, frozen=frozen), "cpu", DTYPES[dtype])
     what = f"AVCap training step, {clips} clips, decoder {'frozen' if frozen else 'tuned'}, {dtype}"
-    return row(what, step, rounds=3, flops=operations(step), dtype=dtype)
+    return row(what, step, rounds=3 if quick else 2, flops=operations(step), dtype=dtype)
 
 
 def recomputing(decoder: GITDecoder, tokens: Tokens) -> SearchStep:

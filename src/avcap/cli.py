@@ -166,6 +166,8 @@ class _Deferred(ModuleType):
     """A module that takes a second to import, imported when something of it is asked for."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__args__":  # jsonargparse looks for it to tell type hints
+            raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)

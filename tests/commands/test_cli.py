@@ -63,8 +63,8 @@ for verb in sys.argv[1:]:
 
 
 def test_help_does_not_import_torch():
-    quick = ["data prepare", "data merge", "data verify", "data derive", "drill prepare"]
-    quick += [f"dali {name}" for name in ("captioner", "instructions", "calibrate", "probe")]
+    quick = ["robustness", "data prepare", "data merge", "data verify", "data derive", "drill prepare"]
+    quick += [f"dali {name}" for name in ("captioner", "instructions", "calibrate", "probe", "stills")]
     subprocess.run([sys.executable, "-c", QUICK, *quick], check=True)
 
 

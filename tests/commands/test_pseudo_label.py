@@ -140,3 +140,10 @@ def test_two_processes_share_the_clips(demo_root: Path, tiny_run: Path, tmp_path
     tested = {row["id"]: row["caption"] for row in lines(tiny_run / "predictions.jsonl")}
     assert [row["id"] for row in rows] == ids(demo_root, "test")
     assert {row["id"]: row["caption"] for row in rows} == tested
+
+
+def test_a_start_that_failed_before_its_first_caption_binds_nobody(demo_root: Path, tmp_path: Path):
+    out = tmp_path / "pseudo.jsonl"
+    with pytest.raises(Killed):
+        run(demo_root, out, captioner(dies_after=0), generation={"num_beams": 1})
+    assert len(run(demo_root, out, captioner())) == 33

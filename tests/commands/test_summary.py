@@ -20,6 +20,9 @@ def test_a_summary_has_the_table_captions_files_and_what_to_try_next(tiny_run: P
     assert "human" in out.lower()
     assert f"{results['scores']['unique_ratio']:.0%} of the captions are unique" in out
     assert f"{results['scores']['vocab']:.0f} words are used" in out
+    speed = json.loads((tiny_run / "speed.json").read_text())
+    assert results["training"] == speed
+    assert f"Trained at {speed['clips_per_second']:.1f} clips/s, {speed['tokens_per_second']:,.0f} tokens/s" in out
     assert out.count("reference: ") == 5
     for path in [*(tiny_run / "maps").glob("*.png"), tiny_run / "predictions.jsonl", tiny_run / "results.json"]:
         assert str(path) in out

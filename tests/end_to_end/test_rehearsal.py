@@ -60,7 +60,8 @@ def test_the_documented_commands_lead_to_the_papers_table(
         return None, None
 
     folder = tmp_path / "rehearsal"
-    rehearsal.rehearse(system, folder, small=True, runner=here)
+    rows = list(rehearsal.rehearse(system, folder, small=True, runner=here))
+    assert [row.name for row in rows[1:]] == [step.name for step in rehearsal.steps(system)]
     row = rehearsal.ROWS[system]
     for way in ("reproduce", "released"):
         results = json.loads((folder / f"runs/{way}/{system}/{row}/42/results.json").read_text(encoding="utf-8"))

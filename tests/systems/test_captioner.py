@@ -169,6 +169,16 @@ def test_pretrained_weights_are_loaded_once():
     assert torch.all(model.audio_encoder.proj.weight == 0.5)
 
 
+def test_what_a_checkpoint_brings_is_not_read_and_is_saved_again():
+    model = make(audio_encoder=LinearAudio(pretrained="somewhere", frozen=True))
+    brought = {name: torch.ones_like(tensor) for name, tensor in model.model.state_dict().items()}
+    model.held = frozenset(brought)
+    model.configure_model()
+    model.load_state_dict(brought)
+    assert model.audio_encoder.loads == 0
+    assert torch.all(saved(model)["audio_encoder.proj.weight"] == 1)
+
+
 def test_state_round_trip_and_another_architecture():
     model, twin = make(), make()
     twin.load_state_dict(saved(model))

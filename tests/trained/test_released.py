@@ -16,7 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import avcap
 from avcap.checkpoints.state import leave_out
 from avcap.cli import main
-from avcap.encoders import CLIPVisual
+from avcap.decoders.prefix import PrefixTuning
+from avcap.encoders import CLIPVisual, DALIAudio
+from avcap.layers.vit import ViTSize
 from avcap.models import CaptionModel
 from avcap.scenes.tokenizer import train_tokenizer
 from avcap.shards.reading import clip_of, read_item
@@ -24,6 +26,7 @@ from avcap.weights import ImportOptions, export_checkpoint, import_checkpoint
 from tests.encoders.cav_mae_golden import official_state, raw_frames
 from tests.end_to_end.program import options
 from tests.golden import golden
+from tests.llava_parts import IMAGE, VISION_WIDTH, captioner, save_llava
 from tests.media_files import grey_ramp, tone, write_media
 
 GONE = "checkpoints/not_there.safetensors"
@@ -76,15 +79,14 @@ def avcap_official(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"folder": folder, "config": config, **{f.suffix: f for f in folder.glob("*.*")}}
 
 
-@pytest.mark.parametrize("kind", [".pth", ".safetensors"])
-def test_a_released_avcap_gives_the_official_tokens_and_reads_no_other_file(avcap_official, kind):
+def test_a_released_avcap_gives_the_official_tokens_and_reads_no_other_file(avcap_official):
     manifest, arrays = golden.load("avcap_captioner")
-    captioner = avcap.load(config=avcap_official["config"], weights=avcap_official[kind])
+    opened = avcap.load(config=avcap_official["config"], weights=avcap_official[".pth"])
     inputs = {name: torch.from_numpy(value) for name, value in golden.inputs(manifest).items()}
     with torch.no_grad():
-        fused = captioner.model.fuse({"audio": inputs["audio"], "frames": raw_frames(inputs["visual"])})
-        golden.check(manifest, arrays, "projected", captioner.model.decoder.projection(fused.tokens.x).numpy())
-    assert (captioner.size, captioner.stored_frames, captioner.frames.count) == (224, 20, 1)
+        fused = opened.model.fuse({"audio": inputs["audio"], "frames": raw_frames(inputs["visual"])})
+        golden.check(manifest, arrays, "projected", opened.model.decoder.projection(fused.tokens.x).numpy())
+    assert (opened.size, opened.stored_frames, opened.frames.count) == (224, 20, 1)
 
 
 def test_caption_takes_a_config_and_released_weights(avcap_official, film, capsys):
@@ -233,19 +235,19 @@ def save_run(run: Path, parts: dict[str, Any], model: nn.Module) -> Path:
 
 def test_a_released_lavcap_is_its_file_over_the_frozen_language_model(project, tmp_path, film):
     config = write_config(tmp_path / "lavcap.yaml", lavcap_parts())
-    captioner = avcap.load(config=config, weights=project / "checkpoint_26.pth", weights_root=project)
+    opened = avcap.load(config=config, weights=project / "checkpoint_26.pth", weights_root=project)
     official = torch.load(project / "checkpoint_26.pth", weights_only=True)["model"]
-    torch.save({"state_dict": captioner.model.state_dict(), "hyper_parameters": {}}, tmp_path / "run.ckpt")
-    state = {n: x for n, x in captioner.model.state_dict().items() if not n.startswith("decoder.lm.") or ".lora_" in n}
+    torch.save({"state_dict": opened.model.state_dict(), "hyper_parameters": {}}, tmp_path / "run.ckpt")
+    state = {n: x for n, x in opened.model.state_dict().items() if not n.startswith("decoder.lm.") or ".lora_" in n}
     torch.save({"state_dict": state}, tmp_path / "run.ckpt")
     export_checkpoint(tmp_path / "run.ckpt", tmp_path / "back.pth", format_name="lavcap_official")
     back = torch.load(tmp_path / "back.pth", weights_only=True)["model"]
     assert official.keys() - back.keys() == {name for name in official if ".output_layer." in name}
     assert all(torch.equal(back[name], official[name]) for name in back)
     language = AutoModelForCausalLM.from_pretrained(project / "models" / "llama")
-    assert torch.equal(captioner.model.decoder.lm.lm_head.weight, language.lm_head.weight)
+    assert torch.equal(opened.model.decoder.lm.lm_head.weight, language.lm_head.weight)
 
-    batch, found = captioner.load(film)  # the picture of a file goes through the encoder that made the features
+    batch, found = opened.load(film)  # the picture of a file goes through the encoder that made the features
     assert found.streams == ("audio", "video")
     tower = CLIPVisual(config=CLIP, pretrained=str(project / "models" / "clip")).eval()
     tower.load_pretrained()
@@ -253,17 +255,17 @@ def test_a_released_lavcap_is_its_file_over_the_frozen_language_model(project, t
     with torch.no_grad():
         expected = tower(frames.unsqueeze(0)).x.half().float()
     assert torch.equal(batch["visual_features"].cpu(), expected)
-    assert captioner.caption(film).map is not None
+    assert opened.caption(film).map is not None
 
 
 def test_a_film_is_refused_where_nobody_knows_what_made_the_features(project, tmp_path, film, monkeypatch):
     monkeypatch.chdir(project)
     config = write_config(tmp_path / "lavcap.yaml", lavcap_parts(features=False))
-    captioner = avcap.load(config=config, weights="checkpoint_26.pth")
+    opened = avcap.load(config=config, weights="checkpoint_26.pth")
     with pytest.raises(ValueError, match=r"clip\.mp4.*features that were made beforehand.*features_from"):
-        captioner.caption(film)
+        opened.caption(film)
     soundfile.write(tmp_path / "tone.wav", tone(1), 16_000)
-    assert captioner.caption(tmp_path / "tone.wav").streams == ("audio",)
+    assert opened.caption(tmp_path / "tone.wav").streams == ("audio",)
 
 
 def test_what_a_run_left_out_is_found_from_its_folder_or_by_weights_root(project, tmp_path, monkeypatch):
@@ -330,6 +332,50 @@ def test_tied_weights_stay_one_and_gradients_stay_where_they_were(tmp_path):
     tokens = torch.randn(1, 1024, 64)
     with torch.no_grad():
         assert torch.equal(model.audio_encoder(tokens).x, planned.eval().audio_encoder(tokens).x)
+
+
+# -- DALI: one captioner in three files -----------------------------------------------------------------------------
+
+
+def test_dalis_files_go_together_into_one_captioner(tmp_path):
+    llava = save_llava(tmp_path / "llava")
+    size = {"width": 32, "depth": 1, "heads": 2}
+    prefix = {"prefix": PrefixTuning(tokens=3, train=True)}
+    audio = DALIAudio(ViTSize(**size), output_width=VISION_WIDTH)
+    model = captioner(llava, projection={"audio_projector": "copy"}, decoder=prefix, audio=audio).model
+    torch.manual_seed(5)
+    for parameter in (
+        *audio.parameters(),
+        *model.fusion.audio_projector.parameters(),
+        *model.decoder.prefix.parameters(),
+    ):
+        nn.init.normal_(parameter)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "run.ckpt")
+    files = {"dali_audio": "audio_backbone.pth", "llava_projector": "prefixMLP.bin", "dali_prefix": "prefix.bin"}
+    for kind, name in files.items():
+        export_checkpoint(tmp_path / "run.ckpt", tmp_path / name, format_name=kind)
+    parts = {
+        "audio_encoder": {"class_path": "DALIAudio", "init_args": {"size": size, "output_width": VISION_WIDTH}},
+        "visual_encoder": {"class_path": "LlavaVision", "init_args": {"model": "llava"}},
+        "fusion": {"class_path": "LlavaProjection", "init_args": {"model": "llava", "audio_projector": "copy"}},
+        "decoder": {
+            "class_path": "LlavaDecoder",
+            "init_args": {"model": "llava", "prefix": {"tokens": 3, "train": True}},
+        },
+    }
+    for part in ("visual_encoder", "fusion", "decoder"):
+        parts[part]["init_args"]["model"] = str(llava)
+    config = write_config(tmp_path / "dali.yaml", parts, frames={"count": 1})
+    found = avcap.load(config=config, weights=[tmp_path / name for name in files.values()])
+    state = found.model.state_dict()
+    assert [name for name, x in model.state_dict().items() if not torch.equal(x, state[name])] == []
+    assert found.size == IMAGE
+    import_checkpoint(tmp_path / "prefix.bin", tmp_path / "prefix.safetensors")
+    export_checkpoint(tmp_path / "prefix.safetensors", tmp_path / "back.bin", format_name="dali_prefix")
+    back, official = (torch.load(tmp_path / name, weights_only=True) for name in ("back.bin", "prefix.bin"))
+    assert torch.equal(back["model.audio_tower.prefix"], official["model.audio_tower.prefix"])
+    with pytest.raises(ValueError, match=r"prefix\.bin.*is in another file"):
+        avcap.load(config=config, weights=[tmp_path / "prefix.bin", tmp_path / "prefix.bin"])
 
 
 # -- the verbs of Lightning -----------------------------------------------------------------------------------------

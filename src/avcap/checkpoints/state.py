@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -38,10 +38,12 @@ def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
     return names
 
 
-def leave_out(module: nn.Module, parts: Sequence[str], checkpoint: dict[str, Any]) -> None:
-    """Take what need not be saved out of a checkpoint's state, and note the names (see :func:`reloadable`)."""
+def leave_out(
+    module: nn.Module, parts: Sequence[str], checkpoint: dict[str, Any], *, kept: Collection[str] = ()
+) -> None:
+    """Take what need not be saved out of a checkpoint's state, but for ``kept``, and note the names (see :func:`reloadable`)."""
     state = checkpoint["state_dict"]
-    names = sorted(reloadable(module, parts) & state.keys())
+    names = sorted((reloadable(module, parts) - set(kept)) & state.keys())
     for name in names:
         del state[name]
     checkpoint[LEFT_OUT] = names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import avcap.encoders  # noqa: F401 (registers what --encoder can name)
+from avcap.atomic import replacing
 from avcap.captions import find_caption_file, read_captions
 from avcap.encoders.base import VisualEncoder
 from avcap.ids import file_name
@@ -51,13 +51,12 @@ def features(
     splits: list[str] = list(SPLITS),  # noqa: B006 (a schema default; never changed)
     frames: int = 20,
     size: int = 224,
-    batch_size: int = 8,
     num_workers: int = 2,
 ) -> None:
     """Run a frozen visual encoder over all clips once; `avcap data prepare --features` puts the result into shards.
 
     LAVCap's features: --encoder CLIPVisual --encoder.pretrained openai/clip-vit-large-patch14 (20 x 768 a clip).
-    Clips whose file exists are skipped, so a stopped run can resume.
+    Each clip is written at once, and clips whose file exists are skipped, so that a stopped run can resume.
 
     Args:
         root: Folder with `<split>.csv` or `<split>.json`, and the media unless `media` is given.
@@ -67,7 +66,6 @@ def features(
         splits: Splits to do; one that is not there is left out.
         frames: Frames of each clip.
         size: Their height and width in pixels.
-        batch_size: Clips that are encoded at once.
         num_workers: Processes that decode.
 
     Raises:
@@ -80,15 +78,15 @@ def features(
     encoder.load_pretrained()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device).eval()
-    loader = DataLoader(_Frames(clips, frames, size), batch_size=batch_size, num_workers=num_workers, collate_fn=list)
+    loader = DataLoader(_Frames(clips, frames, size), batch_size=None, num_workers=num_workers)
     broken: dict[str, str] = {}
-    with tqdm(total=len(clips), unit="clip", desc="features") as bar:
-        for rows in loader:
-            broken |= {clip: reason for clip, reason in rows if isinstance(reason, str)}
-            for clip, tokens in _encode(encoder, [(c, x) for c, x in rows if not isinstance(x, str)], device):
-                _write(out / f"{file_name(clip)}.npy", tokens)
-            bar.update(len(rows))
-    print(f"{len(clips) - len(broken)} clips written to {out}; now: avcap data prepare {root} --frames 0")
+    for clip, pictures in tqdm(loader, total=len(clips), unit="clip", desc="features"):
+        if isinstance(pictures, str):
+            broken[clip] = pictures
+            continue
+        with torch.inference_mode(), replacing(out / f"{file_name(clip)}.npy") as fresh, fresh.open("wb") as file:
+            np.save(file, encoder(pictures[None].to(device)).x[0].half().cpu().numpy())  # [N, C]
+    print(f"{len(clips) - len(broken)} clips written to {out}; now: avcap data prepare {root} --features {out}")
     if broken:
         for clip, reason in broken.items():
             log.error("%s: %s", clip, reason)
@@ -102,22 +100,3 @@ def _clips(root: Path, media: Path | None, splits: list[str]) -> list[Clip]:
         raise FileNotFoundError(f"There is no {', '.join(f'{s}.csv' for s in SPLITS)} in {root}; see docs/data.md.")
     found = {clip.id: clip for file in files for clip in find_clips(read_captions(file), index)[0]}
     return [clip for clip in found.values() if clip.frames]
-
-
-@torch.inference_mode()
-def _encode(
-    encoder: VisualEncoder, rows: list[tuple[str, torch.Tensor]], device: torch.device
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the tokens ``[N, C]`` of each clip."""
-    if rows:
-        tokens = encoder(torch.stack([pictures for _, pictures in rows]).to(device)).x  # [B, N, C]
-        yield from zip((clip for clip, _ in rows), tokens.half().cpu().numpy(), strict=True)
-
-
-def _write(path: Path, tokens: np.ndarray) -> None:
-    """Write in one step, so that no half file is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.save(file, tokens)
-    partial.replace(path)

@@ -18,7 +18,7 @@ KINDS = {
     "objective": ("avcap.losses", "AlignmentObjective"),
     "distance": ("avcap.losses", "TransportDistance"),
     "frontend": ("avcap.frontends", "FrontEnd"),
-    "data": ("avcap.lightning_cli", "LightningDataModule"),  # imports all of ours
+    "data": ("avcap.lightning_cli.parser", "LightningDataModule"),  # imports all of ours
     "transform": ("avcap.data", "Transform"),
     "corruption": ("avcap.data.corruptions", "Corruption"),
     "schedule": ("avcap.systems", "Schedule"),

@@ -128,10 +128,10 @@ class _Rest(Dataset):
 def _begin(parts: Path, provenance: dict[str, Any]) -> None:
     """Make the folder of the parts, or see that those in it were made in the same way."""
     note = parts / "provenance.json"
-    if note.is_file():
-        if json.loads(note.read_text(encoding="utf-8")) != provenance:
-            raise ValueError(f"{parts} was begun with other weights or settings; delete it, or choose another --out.")
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == provenance:
         return
+    if read_appended(parts):  # a start that failed before its first caption binds nobody
+        raise ValueError(f"{parts} was begun with other weights or settings; delete it, or choose another --out.")
     write_atomically(note, json.dumps(provenance))
 
 

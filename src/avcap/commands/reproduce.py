@@ -20,7 +20,7 @@ from avcap.study.reproduce.plan import Reproduction, Selection
 ASIDE = ("metrics", "remarks")  # sections that stop nothing
 REMARKS = {
     "avcap": "the official evaluation drops the last incomplete batch, so that some of its clips are not in the paper's scores",
-    "lavcap": "the official test prompt (test_prompt.json) is not published; the first training prompt is taken",
+    "lavcap": "the eight training prompts are avcap's own; decoder.prompting.prompts reads the authors' prompts/train_prompt.json",
     "dali": "captions are sampled, and the ids that the authors could not read are not published",
 }
 

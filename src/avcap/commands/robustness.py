@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -21,8 +21,9 @@ from avcap.metrics.evaluate import evaluate
 from avcap.metrics.predictions import write_predictions
 from avcap.metrics.results import write_results
 from avcap.study.report.robustness import biases, draw_robustness, drops, robustness_table
-from avcap.trained.clips import CheckpointClips, run_folder
-from avcap.weights.reading import sha256
+
+if TYPE_CHECKING:
+    from avcap.trained.clips import CheckpointClips
 
 
 class Test(NamedTuple):
@@ -36,14 +37,14 @@ class Test(NamedTuple):
     generation: dict[str, Any]
     metrics: list[str]
 
-    @torch.inference_mode()
     def rows(self, corruptions: Sequence[Corruption]) -> list[dict[str, Any]]:
         """Return id, caption, references and scores of every clip under one condition."""
         clips = self.source.clips(corruptions, seed=self.seed, limit=self.limit)
         captions: dict[str, str] = {}
         references: dict[str, list[str]] = {}
         for batch in self.source.batches(clips, batch_size=self.batch_size, num_workers=self.num_workers):
-            said = self.source.model(batch, **self.generation)
+            with torch.inference_mode():
+                said = self.source.model(batch, **self.generation)
             captions.update(zip(batch["id"], said, strict=True))
             references.update(zip(batch["id"], batch["references"], strict=True))
         scores = evaluate(captions, references, metrics=self.metrics).clips
@@ -99,6 +100,8 @@ def robustness(
     """
     if weights and out is None:
         raise ValueError("Released weights have no folder of a run; say by --out where the results go.")
+    from avcap.trained.clips import CheckpointClips, run_folder
+
     test = Test(
         CheckpointClips.open(
             ckpt_path, shards=shards, config=config, weights=weights, weights_root=weights_root, split=split
@@ -140,6 +143,8 @@ def open_record(path: Path, settings: dict[str, Any], *, overwrite: bool = False
 
 def _settings(test: Test, files: Sequence[Path], split: str) -> dict[str, Any]:
     """Return the settings that captions and scores depend on."""
+    from avcap.weights.reading import sha256
+
     fingerprint = " ".join(sha256(file) for file in files)
     ids = test.source.clips(limit=test.limit).ids
     return {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avcap.data.corruptions import Corruption, suite
-from avcap.models import CaptionModel
 from avcap.study.report.robustness import BOTH
+
+if TYPE_CHECKING:
+    from avcap.models import CaptionModel
 
 CLEAN = "clean"
 

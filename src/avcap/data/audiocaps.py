@@ -11,7 +11,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from avcap.captions.rows import CaptionRows, Example
 from avcap.data.choices import TEST, TRAIN, VAL, Captions, ClipChoice
-from avcap.data.corruptions import CorruptedClips, Corruption
+from avcap.data.corruptions import Corruption
+from avcap.data.corruptions.clips import CorruptedClips
 from avcap.data.dataset import ALL_FRAMES, ClipDataset
 from avcap.data.frame_sampling import FrameChoice
 from avcap.data.loader import ClipLoader

@@ -17,6 +17,8 @@ from avcap.media.sound import MOST_SILENCE, Recording, cut
 from avcap.media.tracks import choose_tracks
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     import numpy as np
     from av import Packet
     from av.audio.codeccontext import AudioCodecContext
@@ -142,15 +144,18 @@ class Scan:
             self.recording = Recording(self.path, self.rate, keep_from)
             self.film = None if tracks.video is None else Film(self.path, tracks, container, self.sought)
             first, done = self.origin if self.sought is not None else math.inf, set()
+            bases = {track.index: track.time_base for track in tracks.chosen}  # PyAV makes a new fraction at each look
             try:
                 for packet in packets(container, tracks.chosen, splices):
+                    base = bases.get(packet.stream_index)  # the packet that ends a stream has no number
                     if tracks.audio is not None and packet.stream is tracks.audio:
-                        self._hear(tracks.audio.codec_context, packet)
+                        self._hear(tracks.audio.codec_context, packet, base)
                     elif self.film is not None and packet.size:
                         self.film.add(packet)
-                    stamp = seconds_of(packet.pts if packet.dts is None else packet.dts, packet.stream)
-                    if stamp is None:
+                    ticks = packet.pts if packet.dts is None else packet.dts
+                    if ticks is None or base is None:
                         continue
+                    stamp = ticks * base.numerator / base.denominator
                     first = min(first, stamp)
                     over = stamp - first - until
                     if over > MARGIN:
@@ -166,13 +171,13 @@ class Scan:
         if splices.count:
             self._notes["Its time stamps jump; what follows is joined on."] = None
 
-    def _hear(self, context: AudioCodecContext, packet: Packet) -> None:
+    def _hear(self, context: AudioCodecContext, packet: Packet, base: Fraction | None) -> None:
         import av
 
-        base = float(packet.time_base)
+        tick = float(packet.time_base if base is None else base)
         try:
             for frame in context.decode(packet):
-                self.recording.add(frame, None if frame.pts is None else frame.pts * base)
+                self.recording.add(frame, None if frame.pts is None else frame.pts * tick)
         except av.FFmpegError as error:
             self._damaged(reason(error))
 

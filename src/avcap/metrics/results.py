@@ -3,7 +3,7 @@
 Fields: ``name`` (of the system), ``scores`` (metric to number, not multiplied by 100), ``clips`` (their number),
 ``id_hash`` (which clips, see ``avcap.ids.id_hash``), ``tokenizer`` (``ptb`` or ``plain``), ``left_out`` (metric to
 reason), ``human_bound`` (metric to number, or null), ``constant`` (``caption`` and ``scores``, or null), ``settings``
-(whatever the run wants to remember: decoding, checkpoint, seed), ``versions`` (package to version).
+(whatever the run wants to remember: decoding, checkpoint, seed), ``training`` (its speed, or null), ``versions`` (package to version).
 """
 
 from __future__ import annotations

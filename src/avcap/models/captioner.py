@@ -76,9 +76,8 @@ class CaptionModel(nn.Module):
         parts = {name: part for name in cls.parts if (part := getattr(planned, name)) is not None}
         model = cls._of(settings, empty={name for name, part in parts.items() if is_held(part, name, state.keys())})
         groups = _tied(model)
-        model.load_state_dict(state, strict=False, assign=True)  # no second copy
-        if load_pretrained(model, parts, held=state.keys()):
-            model.load_state_dict(state, strict=False, assign=True)
+        load_pretrained(model, parts, held=state.keys(), assigned=True)
+        model.load_state_dict(_as_in(model, state), strict=False, assign=True)  # no second copy
         for names in groups:
             _tie(model, names)
         return model.eval()
@@ -144,6 +143,15 @@ class CaptionModel(nn.Module):
             ValueError: if a file does not fit its part.
         """
         load_pretrained(self, self.parts)
+
+
+def _as_in(model: CaptionModel, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state in the number formats of the model; an empty language model takes that of the state."""
+    own = model.state_dict()
+    return {
+        name: tensor if own[name].is_meta and name.startswith("decoder.lm.") else tensor.to(own[name].dtype)
+        for name, tensor in state.items()
+    }
 
 
 def _tied(model: nn.Module) -> list[list[str]]:

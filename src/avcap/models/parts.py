@@ -40,29 +40,28 @@ def inputs_of(encoders: Iterable[Encoder]) -> Inputs:
     return Inputs(next(iter(frontends), None), tuple(encoder.input for encoder in encoders))
 
 
-def load_pretrained(network: nn.Module, names: Iterable[str], *, held: Collection[str] = ()) -> bool:
+def load_pretrained(
+    network: nn.Module, names: Iterable[str], *, held: Collection[str] = (), assigned: bool = False
+) -> None:
     """Load the weights that parts name in ``pretrained``; parts without it stay as they are.
 
     Args:
         network: The module that has the parts.
         names: Names of the parts.
-        held: Names of the weights of ``network`` that a checkpoint holds. A part of which it holds all reads no file, unless
-            it is still empty.
-
-    Returns:
-        Whether a part has read something.
+        held: Names of the weights of ``network`` that are loaded next. A part all of whose weights are among them reads no
+            file, unless it has no room for them: its tensors are on the meta device.
+        assigned: The weights in ``held`` will be put in the place of the part's own, which may then be on the meta device.
 
     Raises:
         FileNotFoundError: if a file is not there.
         ValueError: if a file does not fit its part.
     """
-    read = False
     for name in names:
         part = getattr(network, name)
-        if isinstance(part, Pretrainable) and part.pretrained is not None and not _is_complete(network, name, held):
-            part.load_pretrained()
-            read = True
-    return read
+        if isinstance(part, Pretrainable) and part.pretrained is not None:
+            module = network.get_submodule(name)
+            if not (is_held(module, name, held) and _has_room(module, assigned=assigned)):
+                part.load_pretrained()
 
 
 def is_held(part: nn.Module, name: str, held: Collection[str]) -> bool:
@@ -70,10 +69,11 @@ def is_held(part: nn.Module, name: str, held: Collection[str]) -> bool:
     return all(f"{name}.{key}" in held for key in part.state_dict())
 
 
-def _is_complete(network: nn.Module, name: str, held: Collection[str]) -> bool:
-    """Return whether a checkpoint holds all of a part, and the part has room for it."""
-    part = network.get_submodule(name)
-    return is_held(part, name, held) and not any(x.is_meta for x in chain(part.parameters(), part.buffers()))
+def _has_room(part: nn.Module, *, assigned: bool) -> bool:
+    """Return whether no tensor stays on the meta device if the state of the part is loaded, or assigned."""
+    own = part.state_dict()
+    tensors = chain(part.named_parameters(), part.named_buffers())
+    return not any(tensor.is_meta for name, tensor in tensors if not (assigned and name in own))
 
 
 @contextmanager

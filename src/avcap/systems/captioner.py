@@ -171,6 +171,11 @@ class Captioner(System):
         rows = [self.known[clip] for clip in batch["id"] if clip in self.known]
         return rows if len(rows) == len(batch["id"]) else None
 
+    def setup(self, stage: str) -> None:
+        """See :meth:`System.setup`; a tokenizer that is not there is missed here, before weights are read."""
+        super().setup(stage)
+        getattr(self.decoder, "codec", None)
+
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]  # torch declares overloads

@@ -47,7 +47,9 @@ class System(LightningModule, ABC):
 
     parts: ClassVar[tuple[str, ...]]
     shared_out: ClassVar[tuple[str, ...]] = ()
-    held: Collection[str] = ()  # weights that a checkpoint brings: a part that has all of its own reads no file
+    held: Collection[
+        str
+    ] = ()  # weights that a checkpoint or released files bring: no part reads them, each checkpoint has them
     released: Sequence[Path] = ()  # files that hold the weights of a released model together
     _pretrained_loaded = False
 
@@ -146,6 +148,7 @@ class System(LightningModule, ABC):
             load_pretrained(self.network, self.parts, held=state.keys() | set(self.held))
             if state:
                 self.load_state_dict(state)
+                self.held = {*self.held, *state}
             if self._trainer is not None:
                 self.store_frozen_as_computed(str(self._trainer.precision))
             if sharded is not None:
@@ -167,7 +170,7 @@ class System(LightningModule, ABC):
 
     def left_out(self) -> set[str]:
         """Return the names of the state that a checkpoint leaves out, since the parts read it again."""
-        return reloadable(self.network, self.parts)
+        return reloadable(self.network, self.parts) - set(self.held)
 
     def store_frozen_as_computed(self, precision: str) -> None:
         """Give frozen weights the number format in which mixed precision computes; see :func:`store_as_computed`.
@@ -219,7 +222,7 @@ class System(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what can be read again (the frozen weights of pretrained parts); carry the small files they name."""
-        leave_out(self.network, self.parts, checkpoint)
+        leave_out(self.network, self.parts, checkpoint, kept=self.held)
         carry_files(checkpoint)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

@@ -12,6 +12,7 @@ import torch
 
 from avcap.checkpoints.build import build
 from avcap.checkpoints.carried_files import unpack_files
+from avcap.checkpoints.places import placed, roots_of
 from avcap.checkpoints.reading import SETTINGS, STATE, read_checkpoint
 from avcap.checkpoints.state import require_current
 from avcap.data import AudioCapsDataModule, FrameChoice
@@ -94,7 +95,7 @@ def load_alignment(path: Path) -> Alignment:
     require_current(content, path)
     with named(path):
         folder = unpack_files(content)
-    settings = content[SETTINGS]
+    settings = placed(content[SETTINGS], roots_of(path))
     if not set(Alignment.parts) <= settings.keys():
         raise ValueError(f"{path} is of {settings.get('_class_path', 'another system')}, not of an alignment.")
     kinds = (AudioEncoder, VisualEncoder, AlignmentObjective)
@@ -102,6 +103,7 @@ def load_alignment(path: Path) -> Alignment:
         warnings.simplefilter("ignore")
         parts = (build(settings[name], kind=kind) for name, kind in zip(Alignment.parts, kinds, strict=True))
         model = Alignment(*parts)
+        model.held = frozenset(content[STATE])
         model.configure_model()
         model.load_state_dict(content[STATE])
     weakref.finalize(model, folder.cleanup)  # the folder goes when the model goes

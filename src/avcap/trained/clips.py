@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from avcap.config_files import layered_configs
 from avcap.data.collate import collate, move
-from avcap.data.corruptions import CorruptedClips, Corruption
+from avcap.data.corruptions import Corruption
+from avcap.data.corruptions.clips import CorruptedClips
 from avcap.data.dataset import ClipDataset
 from avcap.data.loader import ClipLoader
 from avcap.data.provided import require_provided

@@ -13,7 +13,6 @@ from avcap.data.collate import collate
 from avcap.data.corruptions import (
     BlackPictures,
     BlurredPictures,
-    CorruptedClips,
     Corruption,
     CorruptionSource,
     DroppedPictures,
@@ -28,6 +27,7 @@ from avcap.data.corruptions import (
     SwappedSound,
     suite,
 )
+from avcap.data.corruptions.clips import CorruptedClips
 from avcap.data.frame_sampling import FrameChoice
 from avcap.frontends import Inputs, KaldiFbank
 from avcap.shards.item import Item

@@ -214,6 +214,7 @@ def test_latex_compiles(tmp_path):
 
 
 def test_csv_has_a_line_a_run(group):
+    group.cells[0].runs[0].results["training"] = {"tokens_per_second": 1234.56, "padding": 0.0123456}
     text = results_csv([r for cell in group.cells for r in cell.runs], speeds={"/axis/base/0": 53.31234})
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["variant"], row["seed"], row["cider_d"]) for row in rows] == [
@@ -222,6 +223,8 @@ def test_csv_has_a_line_a_run(group):
         ("better", "0", "4.0"),
     ]
     assert (rows[0]["clips_per_second"], rows[1]["clips_per_second"]) == ("53.31", "")
+    assert [rows[0][name] for name in ("tokens_per_second", "padding", "mfu")] == ["1235", "0.01235", ""]
+    assert rows[1]["padding"] == ""
     assert rows[0]["trainable"] == "1234567"
 
 

@@ -1,7 +1,6 @@
 """Corruptions of one stream of a clip, for robustness tests."""
 
 from avcap.data.corruptions.base import Corruption, CorruptionSource
-from avcap.data.corruptions.clips import CorruptedClips
 from avcap.data.corruptions.pictures import (
     BlackPictures,
     BlurredPictures,

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,5 +19,5 @@ def smooth(x: Tensor, sigma: float) -> Tensor:
     radius = max(1, math.ceil(4 * sigma))
     offsets = torch.arange(-radius, radius + 1, dtype=x.dtype)
     kernel = (-0.5 * (offsets / sigma).square()).exp()
-    padded = F.pad(x[:, None], (radius, radius), mode="replicate")  # [n, 1, length + 2 radius]
-    return F.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0]
+    padded = torch.nn.functional.pad(x[:, None], (radius, radius), mode="replicate")  # [n, 1, length + 2 radius]
+    return torch.nn.functional.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0]

@@ -69,6 +69,10 @@ def latex(table: Table) -> str:
     return "\n".join([*notes, *body, r"\hline", r"\end{tabular}"]) + "\n"
 
 
+TRAINING = ("tokens_per_second", "padding", "mfu", "peak_memory_gib")
+"""Facts about the speed of a training that ``report.csv`` has of a run, where its test found them."""
+
+
 def escape_latex(text: str) -> str:
     """Escape LaTeX's special characters."""
     return "".join(_TEX.get(sign, sign) for sign in " ".join(text.split()))
@@ -92,6 +96,7 @@ def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
         "trainable",
         "parameters",
         "clips_per_second",
+        *TRAINING,
     ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -99,6 +104,7 @@ def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
     for run in runs:
         parameters = run.results.get("settings", {}).get("parameters", {})
         speed = speeds.get(str(run.folder))
+        training = run.results.get("training") or {}
         writer.writerow(
             [
                 *(
@@ -111,6 +117,7 @@ def results_csv(runs: Iterable[Run], *, speeds: Mapping[str, float]) -> str:
                 ),
                 run.protocol.selected,
                 *(parameters.get("trainable", ""), parameters.get("all", ""), "" if speed is None else f"{speed:.4g}"),
+                *(f"{training[name]:.4g}" if name in training else "" for name in TRAINING),
                 *(run.results["scores"].get(metric, "") for metric in metrics),
                 os.path.relpath(run.folder),
             ]
