@@ -21,17 +21,17 @@ PART = "part"  # entry of our metadata in a file of one component: what a file o
 LEFT_OUT = "avcap_left_out"  # entry of a run's checkpoint: names of the frozen weights that it does not hold
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
-_COMPARING: ContextVar[bool] = ContextVar("comparing_shapes", default=False)
+_WITHOUT_VALUES: ContextVar[bool] = ContextVar("without_values", default=False)
 
 
 @contextmanager
-def comparing_shapes() -> Iterator[None]:
+def without_values() -> Iterator[None]:
     """Inside the block, loading into a module on the meta device compares names and shapes and reads no values."""
-    token = _COMPARING.set(True)
+    token = _WITHOUT_VALUES.set(True)
     try:
         yield
     finally:
-        _COMPARING.reset(token)
+        _WITHOUT_VALUES.reset(token)
 
 
 def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict[str, str]:
@@ -179,7 +179,7 @@ def _copy(module: nn.Module, state: dict[str, Tensor], path: Path, *, component:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata of a safetensors file."""
     with _opened(path) as (file, metadata):
-        if _COMPARING.get():
+        if _WITHOUT_VALUES.get():
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
             return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}, metadata
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118

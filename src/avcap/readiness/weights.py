@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from avcap.checkpoints.hugging_face import Source
-from avcap.checkpoints.loading import comparing_shapes, load_weights
+from avcap.checkpoints.loading import load_weights, without_values
 from avcap.checkpoints.source import find_source, pretrained_config
 from avcap.foreign import sentence
 from avcap.machine import Finding
@@ -101,7 +101,7 @@ def _of_file(part: nn.Module) -> str:
     if not isinstance(part, Pretrainable):
         return ""
     try:
-        with comparing_shapes():
+        with without_values():
             part.load_pretrained()
     except (OSError, ValueError) as error:
         return _said(error)
@@ -110,7 +110,7 @@ def _of_file(part: nn.Module) -> str:
 
 def _of_own(part: nn.Module, module: str, path: str, name: str) -> str:
     try:
-        with comparing_shapes():
+        with without_values():
             load_weights(getattr(part, module), path, component=f"{name}.{module}")
     except (OSError, ValueError) as error:
         return _said(error)
