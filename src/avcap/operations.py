@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.module_tracker import ModuleTracker
 
 
 def operation_counter() -> FlopCounterMode:
@@ -15,9 +16,22 @@ def operation_counter() -> FlopCounterMode:
     forward, backward = (
         getattr(torch.ops.aten, f"_scaled_dot_product_flash_attention_for_cpu{end}") for end in ("", "_backward")
     )
-    return FlopCounterMode(
+    counter = FlopCounterMode(
         display=False, custom_mapping={forward: _attention_flops, backward: _attention_backward_flops}
     )
+    counter.mod_tracker = _OnePlace()
+    return counter
+
+
+class _OnePlace(ModuleTracker):
+    """Counts all in one place: torch's tracker of modules hooks their inputs, which a loss that calls ``autograd.grad`` does not bear."""
+
+    def __enter__(self) -> ModuleTracker:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
 
 
 def _attention_flops(q: torch.Size, k: torch.Size, v: torch.Size, *_: Any, **__: Any) -> int:

@@ -68,6 +68,6 @@ def test_the_documented_commands_lead_to_the_papers_table(
         assert results["clips"] == 2
         assert {"bleu_4", "cider_d"} <= set(results["scores"])
         assert f"| {row} " in (folder / f"runs/{way}/{system}/table.md").read_text(encoding="utf-8")
-    assert captions
+    assert set(captions) == (set() if system == "dali" else {"trained", "released"})
     for said in captions.values():
         assert "audio" in json.loads(said.splitlines()[-1])["streams"]
