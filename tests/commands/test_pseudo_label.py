@@ -11,9 +11,11 @@ from lightning.pytorch import Trainer
 
 from avcap.captions.rows import CaptionRows
 from avcap.cli import main
+from avcap.commands import pseudo_label
 from avcap.commands.pseudo_label import label
 from avcap.data import AudioCapsDataModule
 from avcap.systems import Captioner
+from avcap.systems.system import adamw
 from tests.end_to_end.program import options, program
 from tests.end_to_end.test_ddp import TWO
 from tests.systems.parts import LinearAudio, OnlySound, WordDecoder
@@ -130,6 +132,10 @@ def test_the_program_captions_as_test_does_and_notes_weights_and_settings(
     assert about["model"]["init_args"]["decoder"]["class_path"].endswith("CausalLMDecoder")
     assert about["generation"]["num_beams"] == 2
     assert not (tmp_path / "run" / "predictions.jsonl").exists()
+
+
+def test_the_provenance_of_a_default_optimiser_is_the_same_in_every_process():
+    assert pseudo_label._name(adamw) == "avcap.systems.system.adamw"
 
 
 @pytest.mark.slow

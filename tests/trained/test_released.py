@@ -357,10 +357,13 @@ def test_dalis_files_go_together_into_one_captioner(tmp_path):
     parts = {
         "audio_encoder": {"class_path": "DALIAudio", "init_args": {"size": size, "output_width": VISION_WIDTH}},
         "visual_encoder": {"class_path": "LlavaVision", "init_args": {"model": "llava"}},
-        "fusion": {"class_path": "LlavaProjection", "init_args": {"model": "llava", "audio_projector": "copy"}},
+        "fusion": {
+            "class_path": "LlavaProjection",
+            "init_args": {"model": "llava", "audio_projector": "copy", "pretrained_audio": "absent.safetensors"},
+        },
         "decoder": {
             "class_path": "LlavaDecoder",
-            "init_args": {"model": "llava", "prefix": {"tokens": 3, "train": True}},
+            "init_args": {"model": "llava", "prefix": {"tokens": 3, "train": True, "file": "absent.safetensors"}},
         },
     }
     for part in ("visual_encoder", "fusion", "decoder"):

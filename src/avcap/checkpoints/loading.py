@@ -22,6 +22,7 @@ LEFT_OUT = "avcap_left_out"  # entry of a run's checkpoint: names of the frozen 
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _WITHOUT_VALUES: ContextVar[bool] = ContextVar("without_values", default=False)
+_FILLED_LATER: ContextVar[frozenset[int]] = ContextVar("filled_later", default=frozenset())
 
 
 @contextmanager
@@ -32,6 +33,16 @@ def without_values() -> Iterator[None]:
         yield
     finally:
         _WITHOUT_VALUES.reset(token)
+
+
+@contextmanager
+def filled_later(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Inside the block, :func:`load_weights` reads no file for these modules: a checkpoint brings their weights."""
+    token = _FILLED_LATER.set(frozenset(map(id, modules)))
+    try:
+        yield
+    finally:
+        _FILLED_LATER.reset(token)
 
 
 def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict[str, str]:
@@ -51,6 +62,8 @@ def load_weights(module: nn.Module, path: str | Path, *, component: str) -> dict
         FileNotFoundError: if there is no such file.
         ValueError: if it is no safetensors file, is made for another component, or a key or a shape does not fit.
     """
+    if id(module) in _FILLED_LATER.get():
+        return {}
     path = Path(path)
     state, metadata = _read(path)
     if metadata.get("component", component) != component:

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -66,7 +67,7 @@ def pseudo_label(args: Sequence[str]) -> None:
         "generation": dict(cli.model.decoder.generation),
         "avcap": __version__,
     }
-    provenance = json.loads(json.dumps(provenance, default=str))
+    provenance = json.loads(json.dumps(provenance, default=_name))
     if cli.config.ckpt_path is None:
         cli.model.released = cli.config.weights or ()
     else:
@@ -112,6 +113,11 @@ def label(
         trainer.strategy.barrier("all have written")
     if trainer.is_global_zero:
         _merge(parts, dataset.ids, provenance, out)
+
+
+def _name(value: object) -> str:
+    """Return what stands for a value in JSON: a function's own text holds an address, which each process has anew."""
+    return f"{value.__module__}.{value.__qualname__}" if isinstance(value, FunctionType) else str(value)
 
 
 class _Rest(Dataset):

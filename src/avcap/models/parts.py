@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from avcap.checkpoints.loading import filled_later
 from avcap.encoders.base import AudioEncoder, Encoder
 from avcap.frontends import Inputs
 from avcap.types import Batch, Pretrainable, Tokens
@@ -49,7 +50,8 @@ def load_pretrained(
         network: The module that has the parts.
         names: Names of the parts.
         held: Names of the weights of ``network`` that are loaded next. A part all of whose weights are among them reads no
-            file, unless it has no room for them: its tensors are on the meta device.
+            file, unless it has no room for them: its tensors are on the meta device. So does a module of a part that has
+            a file of its own.
         assigned: The weights in ``held`` will be put in the place of the part's own, which may then be on the meta device.
 
     Raises:
@@ -60,8 +62,13 @@ def load_pretrained(
         part = getattr(network, name)
         if isinstance(part, Pretrainable) and part.pretrained is not None:
             module = network.get_submodule(name)
-            if not (is_held(module, name, held) and _has_room(module, assigned=assigned)):
-                part.load_pretrained()
+            modules = module.named_modules(prefix=name) if held else [(name, module)]
+            brought = [
+                inner for path, inner in modules if is_held(inner, path, held) and _has_room(inner, assigned=assigned)
+            ]
+            if module not in brought:
+                with filled_later(brought):
+                    part.load_pretrained()
 
 
 def is_held(part: nn.Module, name: str, held: Collection[str]) -> bool:
