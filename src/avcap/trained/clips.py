@@ -42,7 +42,7 @@ class CheckpointClips(NamedTuple):
         Args:
             ckpt_path: Checkpoint of a trained captioner; not read where ``weights`` are given.
             shards: Folder of the shards; None: the one that the config names.
-            config: The config of the run, or several, each laid over those before it; None: ``config.yaml`` in its folder.
+            config: The config of the run, or several, each laid over those before it; none: ``config.yaml`` in its folder.
             weights: Released weights of the captioner that ``config`` describes.
             weights_root: See :func:`avcap.trained.files.load`.
             split: train, val or test.
