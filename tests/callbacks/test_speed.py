@@ -72,7 +72,7 @@ def test_tokens_and_padding_are_those_that_the_decoder_reads(tmp_path: Path) -> 
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(
         default_root_dir=tmp_path, max_epochs=2, accelerator="cpu", log_every_n_steps=2, logger=logger,
-        callbacks=[MeasureSpeed()], **quiet,
+        callbacks=[MeasureSpeed(operations=True)], **quiet,
     )  # fmt: skip
     data = DataLoader([clips, clips], batch_size=None)
     trainer.fit(model, data, data)

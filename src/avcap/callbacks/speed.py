@@ -28,14 +28,19 @@ class MeasureSpeed(Callback):
     - ``clips_per_second`` of all processes; loading counts, validation does not
     - ``tokens_per_second``: real tokens that the decoder reads (of the streams, prompt and caption) or an alignment compares,
       and ``padding``, the share of its places that hold none
-    - ``tflops_per_second`` of a device, from the matrix products of the first batch, forward and backward, and ``mfu``, its share of
-      what the device can do at most, where Lightning knows that
+    - with ``operations``: ``tflops_per_second`` of a device, from the matrix products of the first batch, forward and backward, and
+      ``mfu``, its share of what the device can do at most, where Lightning knows that
     - ``peak_memory_gib`` of the first process: the accelerator's, or on a CPU the resident one
 
     No step waits for the device; a logging one does. A run that was taken up again tells of its last start alone.
+
+    Args:
+        operations: Count the operations of the first batch after a start. torch then rounds in other places, so that a run
+            that was stopped and taken up again equals an undisturbed one to rounding, no longer to the bit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, operations: bool = False) -> None:
+        self.operations = operations
         self._begin()
 
     def _begin(self) -> None:
@@ -60,9 +65,10 @@ class MeasureSpeed(Callback):
         self._mark = time.perf_counter()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Count the operations of the first batch."""
+        """Count the operations of the first batch, where that is asked for."""
         if (
-            not self._whole.clips
+            self.operations
+            and not self._whole.clips
             and self._counter is None
             and isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
         ):
