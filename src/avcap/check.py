@@ -15,6 +15,7 @@ from avcap.layers.attention import plan_for_cpu
 from avcap.layers.blocks import transformer_blocks
 from avcap.systems import System
 from avcap.systems.frozen_format import MIXED
+from avcap.systems.sharding import NOT_SHARED
 from avcap.types import Batch, Tokens
 
 TEXT = "text"
@@ -132,7 +133,10 @@ def check_system(
             batch[f"{encoder.input}_time"] = torch.empty(shape[:2], device="meta")
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = model.configure_optimizers() if trained else None
-    weights = _bytes([*model.parameters(), *model.buffers()])
+    spared = sum(getattr(getattr(model, name), "bytes_spared", 0) for name in model.parts)
+    if spared and plan.shared != "nothing":
+        raise ValueError(NOT_SHARED)
+    weights = _bytes([*model.parameters(), *model.buffers()]) - spared
     mixed = MIXED.get(plan.precision)
     with plan_for_cpu(plan.cpu), Footprint(model) as alive:
         for _ in range(2):  # the second finds gradients and the optimiser's state

@@ -29,6 +29,7 @@ _OPTION = re.compile(r"[Uu]nrecognized arguments?: (\S+)")
 _IMPORT = re.compile(r"Expected a dot import path string: ?'?([\w.]+)")
 _UNREADABLE = re.compile(r"Unable to load config ['\"](.+?)['\"]")
 _MODULE = re.compile(r"Problem with given class_path '([\w.]+)':\s+(No module named .*|.* has no attribute .*)")
+_SEVERAL = re.compile(r"Multiple subclasses with name (\w+)\. Give the full class path to avoid ambiguity: (.+)\.\s")
 _EXPECTED = re.compile(r"Expected an? <class '([\w.]+)'>")
 _EXPECTED_OF = re.compile(r"Expected an? <class '([\w.]+)'>\. Got value")
 _LITERAL = re.compile(r"Expected a typing\.Literal\[(.*?)\]")
@@ -119,6 +120,8 @@ def explain(message: str, *, options: Collection[str] = (), names: Collection[st
         key = found[1] or found[2]
         known = {option.removeprefix("--") for option in options}
         return f"the config has no key {key!r}{_near(key, known | {k.split('.')[0] for k in known})}"
+    if found := _SEVERAL.search(f"{message}\n"):
+        return f"{where}: {found[1]} may be {' or '.join(found[2].split(', '))}; write the one that you mean."
     inner = _of_innermost_key(message)
     nested, given = _NESTED.search(inner), _GIVEN.search(inner) or _GIVEN.search(message)
     if where and nested and not where.endswith(nested[1].rpartition(".")[2]):

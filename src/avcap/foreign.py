@@ -11,6 +11,7 @@ from types import FrameType
 EXPECTED = (ValueError, OSError, ImportError)  # what a user can put right
 _RESTORING = "lightning.pytorch.trainer.connectors.checkpoint_connector"
 _DAMAGED = {"BadZipFile", "UnpicklingError", "SafetensorError", "YAMLError", "Error", "EOFError", "JSONDecodeError"}
+_CLASS = "Problem with given class_path"
 _UNION = "Does not validate against any of the Union subtypes"
 _EMPTY = "Cannot copy out of meta tensor"
 _WORKER = re.compile(r"Caught \w+ in .*?Original Traceback.*\n[\w.]+: (.*)", re.DOTALL)
@@ -51,11 +52,13 @@ _KNOWN = (
 def cause(error: BaseException) -> BaseException:
     """Return the cause of an error for which the library reports only a consequence.
 
-    jsonargparse wraps what a constructor raises once for each argument that may be null as well; Lightning, tidying up after
-    weights that could not be read, fails to move the empty ones.
+    jsonargparse wraps what a constructor raises once for each argument that may be null as well, and puts before the name of an
+    absent library that of the class; Lightning, tidying up after weights that could not be read, fails to move the empty ones.
     """
     while str(error).startswith(_UNION) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error.__cause__, ImportError) and str(error).startswith(_CLASS):
+        return cause(error.__cause__)
     if isinstance(error, NotImplementedError) and _EMPTY in str(error) and error.__context__ is not None:
         return cause(error.__context__)
     return error

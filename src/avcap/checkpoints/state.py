@@ -15,8 +15,8 @@ INPUTS_KEY = "avcap_inputs"  # entry of a checkpoint: how its data module made t
 def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
     """Return the names of the state that need not be saved: frozen weights that their parts can load again.
 
-    A frozen part with random weights stays in the checkpoint, since nothing else holds it. Buffers (running
-    statistics) go with the parameters of their own module.
+    A frozen part with random weights stays in the checkpoint, since nothing else holds it. What else a
+    module saves (running statistics, the scales of quantized weights) goes with its own parameters.
 
     Args:
         module: The system.
@@ -33,6 +33,9 @@ def reloadable(module: nn.Module, parts: Sequence[str]) -> set[str]:
             names.update(f"{prefix}.{name}" for name, parameter in own.items() if not parameter.requires_grad)
             if not any(parameter.requires_grad for parameter in own.values()):
                 names.update(f"{prefix}.{name}" for name, _ in owner.named_buffers(recurse=False))
+                state: dict[str, Any] = {}
+                owner._save_to_state_dict(state, f"{prefix}.", keep_vars=True)
+                names.update(state)
         kept = tuple(f"{part_name}.{submodule}." for submodule in getattr(part, "always_saved", ()))
         names = {name for name in names if not name.startswith(kept)}
     return names

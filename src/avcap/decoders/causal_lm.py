@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from avcap.decoders.captions import CaptionTargets
 from avcap.decoders.context import ContextDecoder
 from avcap.decoders.language_model import build_language_model, load_language_model
 from avcap.decoders.prompts import CHAT_TEMPLATE, PLAIN_TEMPLATE, Prompting, check_template, fill_template, read_prompts
+from avcap.decoders.quantized import bytes_spared, quantized_format, take_scales_along
 from avcap.layers.lora import LoRA
 from avcap.types import Generation, Tokens
 
@@ -44,13 +45,15 @@ class CausalLMDecoder(ContextDecoder):
         captions: How captions become targets.
         norm: LayerNorm after the projection (LAVCap has none).
         dtype: Number format of the language model's weights; "auto" keeps the checkpoint's, or float32 for random ones.
+            "nf4" and "int8" quantize a frozen model while it is read, and compute the rest in bfloat16; they need bitsandbytes.
         attention: Attention implementation of transformers.
         gradient_checkpointing: Recompute the layers, and the logits, in the backward pass: less memory, about a third slower.
         generation: Decoding settings; those left out are 4 beams and 60 new tokens, as LAVCap tests with 4 beams.
 
     Raises:
-        ValueError: if neither ``model`` nor ``config`` is given, or a setting is out of range.
+        ValueError: if neither ``model`` nor ``config`` is given, or a setting is out of range or contradicts another.
         FileNotFoundError: if a named configuration, model or tokenizer is not there.
+        ImportError: if ``dtype`` needs bitsandbytes and it is not installed.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class CausalLMDecoder(ContextDecoder):
         prompting: Prompting = PROMPTING,
         captions: CaptionTargets = CAPTIONS,
         norm: bool = False,
-        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        dtype: Literal["auto", "float32", "bfloat16", "float16", "nf4", "int8"] = "auto",
         attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa",
         gradient_checkpointing: bool = False,
         generation: Generation | None = None,
@@ -88,7 +91,9 @@ class CausalLMDecoder(ContextDecoder):
         self.prompts = read_prompts(prompting.prompts, task=prompting.task)
         self.prompt = prompting.prompt or self.prompts[0]
         self.chat_template = chat
-        self.dtype: torch.dtype | str = dtype if dtype == "auto" else getattr(torch, dtype)
+        self.bits = quantized_format(dtype, source, frozen=frozen or lora is not None)
+        name = "bfloat16" if self.bits else dtype
+        self.dtype: torch.dtype | str = name if name == "auto" else getattr(torch, name)
         self.attention = attention
         lm = build_language_model(
             config, source, vocabulary=lambda: len(self._read_tokenizer()), dtype=self.dtype, attention=attention
@@ -107,9 +112,23 @@ class CausalLMDecoder(ContextDecoder):
         """
         if self.source is None or not is_empty(self.lm):
             return
-        model = load_language_model(self.source, config=self.lm.config, dtype=self.dtype, attention=self.attention)
+        model = load_language_model(
+            self.source, config=self.lm.config, dtype=self.dtype, attention=self.attention, bits=self.bits
+        )
         self.lm = self._adapt(model)
         self.train(self.training)
+
+    @property
+    def bytes_spared(self) -> int:
+        """How many bytes fewer the language model takes than it has on the meta device, where it is not quantized."""
+        return bytes_spared(self.lm, self.bits) if self.bits and is_empty(self.lm) else 0
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move the decoder as torch does, with all that belongs to a quantized model."""
+        super()._apply(fn, recurse)
+        if self.bits == "int8":
+            take_scales_along(self.lm)
+        return self
 
     def embed_tokens(self, tokens: Tokens) -> Tokens:
         """Convert fused tokens ``[B, N, input_width]`` to embeddings ``[B, N, C]``."""

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from avcap.checkpoints.hugging_face import Source, fetch, make_config, read_config
 from avcap.checkpoints.source import no_model, pretrained_config
+from avcap.decoders.quantized import Bits, keep_differentiable, quantized_settings
 from avcap.layers.lora import LoRA, add_lora, lora_dropouts
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ IGNORED = -100  # label of a position that is not learned
 logger = logging.getLogger(__name__)
 
 
-def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str, attention: str) -> LanguageModel:
-    """Load a pretrained model with its weights on the CPU.
+def load_language_model(
+    source: Source, *, config: Any, dtype: torch.dtype | str, attention: str, bits: Bits | None = None
+) -> LanguageModel:
+    """Load a pretrained model on torch's default device, its linear layers quantized if ``bits`` says so.
 
     Raises:
         FileNotFoundError: if there is no such model.
@@ -47,9 +50,11 @@ def load_language_model(source: Source, *, config: Any, dtype: torch.dtype | str
     from transformers import AutoModelForCausalLM
 
     try:
-        model = fetch(AutoModelForCausalLM, source, config=config, dtype=dtype, attn_implementation=attention)
+        more = {} if bits is None else quantized_settings(bits)
+        model = fetch(AutoModelForCausalLM, source, config=config, dtype=dtype, attn_implementation=attention, **more)
     except OSError as error:
         raise FileNotFoundError(no_model(source)) from error
+    keep_differentiable(model)
     logger.info("Loaded %s (%s)", source.name, source.gguf_file or "pretrained weights")
     return model
 

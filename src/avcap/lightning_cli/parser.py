@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
+from torch import optim
 from torch.optim import AdamW
 
 from avcap.components import components
@@ -29,6 +30,7 @@ from avcap.systems import Captioner, Schedule
 
 OVERWRITE = "--overwrite"
 WEIGHTS = "--weights"
+_OPTIMIZER = re.compile(r"(\boptimizer:\s*\{?\s*class_path:\s*)(\w+)(?![\w.])")
 _NONE = re.compile(r"(--[\w.+]+=)None")
 
 NAMED = (
@@ -37,7 +39,15 @@ NAMED = (
 )
 
 
-class AvcapParser(OneSentence, ExtendingParser, LightningArgumentParser):
+class _OptimizerNames:
+    """For parsers of jsonargparse: the short name of an optimiser in a config is torch's, whatever other library has the same."""
+
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
+        content = _OPTIMIZER.sub(lambda m: f"{m[1]}torch.optim.{m[2]}" if hasattr(optim, m[2]) else m[0], content)
+        return super().parse_string(content, *args, **kwargs)  # type: ignore[misc]
+
+
+class AvcapParser(OneSentence, ExtendingParser, _OptimizerNames, LightningArgumentParser):
     """The parser of the verbs of Lightning."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -20,6 +20,8 @@ from torch.optim import Optimizer
 
 from avcap.layers.blocks import transformer_blocks
 
+NOT_SHARED = "A quantized language model (decoder.dtype) cannot be shared out over devices; take strategy: ddp."
+
 
 class ShardedStrategy(ModelParallelStrategy):
     """Give each device an equal share of the decoder: of its weights, gradients and optimiser state (torch's FSDP2).
@@ -61,7 +63,13 @@ class ShardedStrategy(ModelParallelStrategy):
         return self.lightning_module is not None and self.lightning_module.trainer.state.fn == TrainerFn.FITTING
 
     def shard(self, part: nn.Module) -> None:
-        """Share out a part, block by block; its ``forward`` and its ``loss`` gather what they compute with."""
+        """Share out a part, block by block; its ``forward`` and its ``loss`` gather what they compute with.
+
+        Raises:
+            ValueError: if it is quantized.
+        """
+        if getattr(part, "bits", None):
+            raise ValueError(NOT_SHARED)
         scalars = {parameter for parameter in part.parameters() if not parameter.ndim}  # cannot be cut
         settings: dict[str, Any] = {
             "mesh": self.device_mesh["data_parallel"],
