@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,10 @@ class MeasureSpeed(Callback):
         """Count the clips and the seconds."""
         if self._counter is not None:
             self._stop_counting()
-            self._flops = self._counted / len(batch["id"])
+            self._flops = self._counted / _rows(batch)
         now = time.perf_counter()
         for span in (self._window, self._whole):
-            span.clips += len(batch["id"]) * trainer.world_size
+            span.clips += _rows(batch) * trainer.world_size
             span.seconds += now - self._mark
         self._mark = now
         if (
@@ -146,6 +147,11 @@ class MeasureSpeed(Callback):
             if most:
                 found["mfu"] = speed / most
         return {**found, "peak_memory_gib": peak_memory(pl_module.device) / 2**30}
+
+
+def _rows(batch: Mapping[str, Any]) -> int:
+    """Return how many clips a batch holds, or texts, which have no id."""
+    return len(batch["id"] if "id" in batch else next(iter(batch.values())))
 
 
 class Span:
