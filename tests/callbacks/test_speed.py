@@ -20,7 +20,7 @@ from avcap.callbacks.speed import read_speed
 from avcap.decoders import GITDecoder
 from avcap.decoders.git_text import GITDropout, GITSize
 from avcap.layers.attention import attention
-from avcap.operations import operation_counter
+from avcap.operations import operation_counter, step_operations
 from avcap.systems import Captioner
 from avcap.types import Tokens
 from tests.systems.parts import Concat, LinearAudio, MeanVisual, batch
@@ -31,7 +31,7 @@ def clocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MeasureSpe
     """The callback, and a trainer of two processes, whose clock shows 0, 2, 9 and 11 seconds."""
     clock = iter([0.0, 2.0, 9.0, 11.0])  # start, end of a batch, end of a validation, end of a batch
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
-    facts = {"world_size": 2, "is_global_zero": True, "precision": "32-true"}
+    facts = {"world_size": 2, "is_global_zero": True, "precision": "32-true", "strategy": None}
     return MeasureSpeed(), SimpleNamespace(
         **facts, default_root_dir=str(tmp_path), _logger_connector=SimpleNamespace(should_update_logs=False)
     )
@@ -72,7 +72,7 @@ def test_tokens_and_padding_are_those_that_the_decoder_reads(tmp_path: Path) -> 
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(
         default_root_dir=tmp_path, max_epochs=2, accelerator="cpu", log_every_n_steps=2, logger=logger,
-        callbacks=[MeasureSpeed(operations=True)], **quiet,
+        callbacks=[MeasureSpeed()], **quiet,
     )  # fmt: skip
     data = DataLoader([clips, clips], batch_size=None)
     trainer.fit(model, data, data)
@@ -87,6 +87,19 @@ def test_tokens_and_padding_are_those_that_the_decoder_reads(tmp_path: Path) -> 
     assert {"speed/clips_per_second", "speed/tokens_per_second", "speed/padding"} <= set(
         logged.splitlines()[0].split(",")
     )
+
+
+def test_a_copy_without_weights_takes_the_operations_of_the_step_and_leaves_the_model_alone() -> None:
+    clips, model, places = batch(), Captioner(LinearAudio(), MeanVisual(), Concat, git), []
+    model.decoder.told = lambda count, _real: places.append(count)
+    with operation_counter() as counter:
+        sum(model.model.losses(clips).values()).backward()
+    before = {
+        name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
+    found = step_operations(model, clips, places[0] // 3)
+    assert found == pytest.approx(counter.get_total_flops(), rel=0.02)
+    assert all(torch.equal(model.get_parameter(name).grad, grad) for name, grad in before.items())
 
 
 def test_tokens_that_an_alignment_compares_are_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -14,11 +15,12 @@ from lightning.fabric.utilities.throughput import get_available_flops
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from avcap.atomic import write_atomically
-from avcap.operations import operation_counter, peak_memory
+from avcap.operations import peak_memory, step_operations
 from avcap.types import Batch, Tokens
+
+log = logging.getLogger(__name__)
 
 SPEED = "speed.json"
 
@@ -29,25 +31,19 @@ class MeasureSpeed(Callback):
     - ``clips_per_second`` of all processes; loading counts, validation does not
     - ``tokens_per_second``: real tokens that the decoder reads (of the streams, prompt and caption) or an alignment compares,
       and ``padding``, the share of its places that hold none
-    - with ``operations``: ``tflops_per_second`` of a device, from the matrix products of the first batch, forward and backward, and
-      ``mfu``, its share of what the device can do at most, where Lightning knows that
+    - ``tflops_per_second`` of a device, from the matrix products of the first batch, forward and backward, and ``mfu``, its share of
+      what the device can do at most, where Lightning knows that
     - ``peak_memory_gib`` of the first process: the accelerator's, or on a CPU the resident one
 
     No step waits for the device; a logging one does. A run that was taken up again tells of its last start alone.
-
-    Args:
-        operations: Count the operations of the first batch after a start. torch then rounds in other places, so that a run
-            that was stopped and taken up again equals an undisturbed one to rounding, no longer to the bit.
     """
 
-    def __init__(self, operations: bool = False) -> None:
-        self.operations = operations
+    def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
         self._window, self._whole = Span(), Span()
-        self._mark, self._flops, self._counted = 0.0, 0.0, 0  # flops: of a clip
-        self._counter: FlopCounterMode | None = None
+        self._mark, self._flops = 0.0, 0.0  # flops: of a clip
         self._handles: list[Any] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,29 +61,19 @@ class MeasureSpeed(Callback):
         """Start the clock."""
         self._mark = time.perf_counter()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Count the operations of the first batch, where that is asked for."""
-        if (
-            self.operations
-            and not self._whole.clips
-            and self._counter is None
-            and isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
-        ):
-            self._counter = operation_counter()
-            self._counter.__enter__()
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Count the clips and the seconds."""
-        if self._counter is not None:
-            self._stop_counting()
-            self._flops = self._counted / _rows(batch)
+        first = not self._whole.clips
         now = time.perf_counter()
         for span in (self._window, self._whole):
             span.clips += _rows(batch) * trainer.world_size
             span.seconds += now - self._mark
         self._mark = now
+        if first and isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
+            self._count(trainer, pl_module, batch)
+            self._mark = time.perf_counter()
         if (
             trainer._logger_connector.should_update_logs and not trainer.fit_loop._should_accumulate()
         ):  # a step that is logged
@@ -112,17 +98,21 @@ class MeasureSpeed(Callback):
         self._leave(pl_module)
 
     def _leave(self, pl_module: LightningModule) -> None:
-        self._stop_counting()
         if (decoder := getattr(pl_module, "decoder", None)) is not None:
             decoder.told = None
         while self._handles:
             self._handles.pop().remove()
 
-    def _stop_counting(self) -> None:
-        if self._counter is not None:
-            counter, self._counter = self._counter, None
-            counter.__exit__(None, None, None)
-            self._counted = counter.get_total_flops()
+    def _count(self, trainer: Trainer, pl_module: LightningModule, batch: Mapping[str, Any]) -> None:
+        """Count the operations of a clip."""
+        rows, read = _rows(batch), (self._window, self._whole)
+        self._window, self._whole = Span(), Span()  # the copy tells of its tokens, too
+        try:
+            count = step_operations(pl_module, batch, read[1].places // rows, self, trainer)
+            self._flops = count / rows
+        except Exception as error:  # whatever a part cannot do without values
+            log.debug("The operations of a step are not counted: %s", error)
+        self._window, self._whole = read
 
     def _read(self, places: int, real: Tensor | int) -> None:
         if torch.is_grad_enabled():  # not in a validation
