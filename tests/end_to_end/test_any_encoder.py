@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 
@@ -112,6 +113,7 @@ def test_a_checkpoint_keeps_facts_of_pictures_alone_and_an_old_one_is_refused(ti
     assert "KaldiFbank" in encoder
     content["avcap_inputs"] |= {"front_end": "kaldi", "mels": 64, "target_length": 512, "mean": -4.346, "std": 4.332}
     torch.save(content, tmp_path / "old.ckpt")
+    soundfile.write(tmp_path / "clip.wav", [0.0] * 1600, 16_000)
     with pytest.raises(SystemExit, match="1"):
         main(["caption", str(tmp_path / "clip.wav"), "--ckpt_path", str(tmp_path / "old.ckpt")])
     assert (
