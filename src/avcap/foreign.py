@@ -64,6 +64,11 @@ def cause(error: BaseException) -> BaseException:
     return error
 
 
+def in_words(error: BaseException) -> str:
+    """Return what is wrong: the sentence of it where there is one, else what the error says."""
+    return sentence(error) or str(error)
+
+
 def sentence(error: BaseException) -> str | None:
     """Return what is wrong, in one sentence; None if no user can put it right.
 

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from avcap.callbacks import RecomputeBlocks
 from avcap.check import Plan, Report, Shared, check_system
 from avcap.commands.doctor import finding_lines
-from avcap.foreign import sentence
+from avcap.foreign import in_words
 from avcap.lightning_cli import AvcapCLI, build_cli
 from avcap.machine import Finding
 from avcap.readiness.needs import memory_need, run_needs
@@ -167,7 +167,7 @@ def readiness(args: Sequence[str]) -> list[Finding]:
     try:
         cli = build_cli(args, kind=MetaCLI, **options)
     except (ValueError, OSError, ImportError) as error:
-        problem = Finding("weights", "model", "cannot be built", sentence(error) or str(error))
+        problem = Finding("weights", "model", "cannot be built", in_words(error))
         cli = build_cli(args, kind=DataCLI, **options)
         return [problem, *run_needs(None, cli.datamodule, cli.config)]
     findings = list(run_needs(cli.model, cli.datamodule, cli.config))

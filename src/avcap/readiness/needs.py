@@ -12,7 +12,7 @@ import torch
 
 from avcap.checkpoints.state import reloadable
 from avcap.data import AudioCapsDataModule
-from avcap.foreign import sentence
+from avcap.foreign import in_words
 from avcap.ids import id_hash
 from avcap.machine import Finding
 from avcap.metrics.evaluate import available
@@ -90,7 +90,7 @@ def _data_needs(model: System | None, data: AudioCapsDataModule, *, fitted: bool
                 columns = sorted(path.parent.name for path in (folder / DERIVED).glob(f"*/{INDEX}"))
                 value += f", derived: {', '.join(columns)}" if columns else ""
             except (OSError, ValueError) as error:
-                value, problem = "not ready", sentence(error) or str(error)
+                value, problem = "not ready", in_words(error)
             yield Finding("data", split, value, problem)
     if "fit" in stages and not any(split != "train" for split in data.splits("fit")):
         yield Finding("data", "val", "none: no score chooses the best checkpoint")

@@ -12,8 +12,9 @@ from torch import nn
 
 from avcap.checkpoints.hugging_face import Source
 from avcap.checkpoints.loading import load_weights, without_values
+from avcap.checkpoints.places import NAMES
 from avcap.checkpoints.source import find_source, pretrained_config
-from avcap.foreign import sentence
+from avcap.foreign import in_words
 from avcap.machine import Finding
 from avcap.mappings import read_json
 from avcap.types import Pretrainable
@@ -23,14 +24,7 @@ WEIGHTS = (
     "model.safetensors",
     "pytorch_model.bin",
 )  # of a Hugging Face folder, in the order in which they are looked for
-NAMING = (
-    "pretrained",
-    "pretrained_audio",
-    "file",
-    "model",
-    "language_model",
-    "tokenizer",
-)  # settings that name weights
+NAMING = frozenset(NAMES) - {"config"}  # settings that name weights
 COMPARED = ("model_type", "hidden_size", "num_hidden_layers")  # of a language model
 OWN_FILES = {
     "prefix_file": "prefix",
@@ -91,7 +85,7 @@ def tokenizer_need(decoder: nn.Module) -> Iterator[Finding]:
         found: Any = decoder.codec
         yield Finding("weights", "tokenizer", f"{len(found.tokenizer):,} tokens")
     except (OSError, ValueError, ImportError) as error:
-        yield Finding("weights", "tokenizer", "not there", _said(error))
+        yield Finding("weights", "tokenizer", "not there", in_words(error))
     finally:
         constants.HF_HUB_OFFLINE = before
 
@@ -104,7 +98,7 @@ def _of_file(part: nn.Module) -> str:
         with without_values():
             part.load_pretrained()
     except (OSError, ValueError) as error:
-        return _said(error)
+        return in_words(error)
     return ""
 
 
@@ -113,7 +107,7 @@ def _of_own(part: nn.Module, module: str, path: str, name: str) -> str:
         with without_values():
             load_weights(getattr(part, module), path, component=f"{name}.{module}")
     except (OSError, ValueError) as error:
-        return _said(error)
+        return in_words(error)
     return ""
 
 
@@ -125,7 +119,7 @@ def _of_model(name: str, part: nn.Module) -> str:
             return ""
         return _not_here(source.name) or _wrong_size(source, part) or wrong_files(source.name)
     except (OSError, ValueError) as error:
-        return _said(error)
+        return in_words(error)
 
 
 def _not_here(name: str, file: str = "config.json") -> str:
@@ -208,7 +202,3 @@ def _local(name: str, file: str) -> Path | None:
     except HFValidationError:  # a path, where there is no folder
         return None
     return Path(found) if isinstance(found, str) else None
-
-
-def _said(error: Exception) -> str:
-    return sentence(error) or str(error)

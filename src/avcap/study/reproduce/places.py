@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from avcap.atomic import write_atomically
 from avcap.config_files import whole_config
 
 
@@ -52,7 +53,7 @@ def write_overlay(path: Path, config: Path, places: Mapping[str, str], settings:
     text = yaml.safe_dump(laid_over(relocated(whole, places) or {}, settings), sort_keys=False)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     return path
 
 
